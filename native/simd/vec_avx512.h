@@ -1,0 +1,65 @@
+// Sixteen float lanes: AVX-512 F, BW, DQ, VL. See vec_scalar.h for what the names promise.
+#pragma once
+#include <immintrin.h>
+#include <stdint.h>
+
+#include "simd/macros.h"
+
+namespace fovea {
+namespace simd {
+namespace avx512 {
+
+struct Mask {
+  __mmask16 v;
+};
+
+// n <= 0 gives no lane, n >= 16 all of them.
+FOVEA_INLINE __mmask16 lane_mask(int n) {
+  return n >= 16 ? __mmask16(0xffff) : n <= 0 ? __mmask16(0) : __mmask16((1u << n) - 1);
+}
+
+struct F32 {
+  static constexpr int kLanes = 16;
+  __m512 v;
+
+  static FOVEA_INLINE F32 zero() { return {_mm512_setzero_ps()}; }
+  static FOVEA_INLINE F32 splat(float x) { return {_mm512_set1_ps(x)}; }
+  static FOVEA_INLINE F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
+  FOVEA_INLINE void store(float* p) const { _mm512_storeu_ps(p, v); }
+  static FOVEA_INLINE F32 load_partial(const float* p, int n) { return {_mm512_maskz_loadu_ps(lane_mask(n), p)}; }
+  FOVEA_INLINE void store_partial(float* p, int n) const { _mm512_mask_storeu_ps(p, lane_mask(n), v); }
+  static FOVEA_INLINE Mask first_lanes(int n) { return {lane_mask(n)}; }
+  static FOVEA_INLINE F32 load_u8(const uint8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))};
+  }
+};
+
+FOVEA_INLINE F32 operator+(F32 a, F32 b) { return {_mm512_add_ps(a.v, b.v)}; }
+FOVEA_INLINE F32 operator-(F32 a, F32 b) { return {_mm512_sub_ps(a.v, b.v)}; }
+FOVEA_INLINE F32 operator*(F32 a, F32 b) { return {_mm512_mul_ps(a.v, b.v)}; }
+FOVEA_INLINE F32 operator/(F32 a, F32 b) { return {_mm512_div_ps(a.v, b.v)}; }
+FOVEA_INLINE F32 fma(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+FOVEA_INLINE F32 sqrt(F32 a) { return {_mm512_sqrt_ps(a.v)}; }
+
+FOVEA_INLINE Mask greater(F32 a, F32 b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ)}; }
+FOVEA_INLINE Mask equal(F32 a, F32 b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)}; }
+FOVEA_INLINE Mask is_nan(F32 a) { return {_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q)}; }
+FOVEA_INLINE Mask operator|(Mask a, Mask b) { return {__mmask16(a.v | b.v)}; }
+FOVEA_INLINE Mask operator&(Mask a, Mask b) { return {__mmask16(a.v & b.v)}; }
+FOVEA_INLINE uint32_t bits(Mask m) { return m.v; }
+FOVEA_INLINE F32 select(Mask m, F32 yes, F32 no) { return {_mm512_mask_blend_ps(m.v, no.v, yes.v)}; }
+
+FOVEA_INLINE F32 max(F32 a, F32 b) { return {_mm512_max_ps(a.v, b.v)}; }
+FOVEA_INLINE F32 min(F32 a, F32 b) { return {_mm512_min_ps(a.v, b.v)}; }
+
+FOVEA_INLINE float reduce_add(F32 a) {
+  const __m256 h = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+}
+
+}  // namespace avx512
+}  // namespace simd
+}  // namespace fovea

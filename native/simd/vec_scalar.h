@@ -1,0 +1,84 @@
+// Four float lanes by compiler vector extensions: SSE2 on every x86-64, NEON on arm64. The same names as vec_avx2.h and
+// vec_avx512.h, each in its own namespace so that inline code of different instruction sets never shares a symbol.
+#pragma once
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "simd/macros.h"
+
+namespace fovea {
+namespace simd {
+namespace scalar {
+
+typedef float Raw __attribute__((vector_size(16)));
+typedef int32_t RawInt __attribute__((vector_size(16)));
+
+// One truth value per lane.
+struct Mask {
+  RawInt v;
+};
+
+struct F32 {
+  static constexpr int kLanes = 4;
+  Raw v;
+
+  static FOVEA_INLINE F32 zero() { return {Raw{0, 0, 0, 0}}; }
+  static FOVEA_INLINE F32 splat(float x) { return {Raw{x, x, x, x}}; }
+  // No alignment is asked for anywhere.
+  static FOVEA_INLINE F32 load(const float* p) {
+    F32 r;
+    memcpy(&r.v, p, sizeof(r.v));
+    return r;
+  }
+  FOVEA_INLINE void store(float* p) const { memcpy(p, &v, sizeof(v)); }
+  // The first n lanes, 0 <= n <= kLanes; the others read as zero and are not touched in memory.
+  static FOVEA_INLINE F32 load_partial(const float* p, int n) {
+    F32 r = zero();
+    for (int i = 0; i < n && i < kLanes; ++i) r.v[i] = p[i];
+    return r;
+  }
+  FOVEA_INLINE void store_partial(float* p, int n) const {
+    for (int i = 0; i < n && i < kLanes; ++i) p[i] = v[i];
+  }
+  // True in the first n lanes.
+  static FOVEA_INLINE Mask first_lanes(int n) {
+    return {RawInt(RawInt{0, 1, 2, 3} < RawInt{n, n, n, n})};
+  }
+  // kLanes unsigned bytes as floats.
+  static FOVEA_INLINE F32 load_u8(const uint8_t* p) {
+    return {Raw{float(p[0]), float(p[1]), float(p[2]), float(p[3])}};
+  }
+};
+
+FOVEA_INLINE F32 operator+(F32 a, F32 b) { return {a.v + b.v}; }
+FOVEA_INLINE F32 operator-(F32 a, F32 b) { return {a.v - b.v}; }
+FOVEA_INLINE F32 operator*(F32 a, F32 b) { return {a.v * b.v}; }
+FOVEA_INLINE F32 operator/(F32 a, F32 b) { return {a.v / b.v}; }
+// a * b + c, rounded once where the instruction set can.
+FOVEA_INLINE F32 fma(F32 a, F32 b, F32 c) { return {a.v * b.v + c.v}; }
+FOVEA_INLINE F32 sqrt(F32 a) { return {Raw{sqrtf(a.v[0]), sqrtf(a.v[1]), sqrtf(a.v[2]), sqrtf(a.v[3])}}; }
+
+FOVEA_INLINE Mask greater(F32 a, F32 b) { return {RawInt(a.v > b.v)}; }
+FOVEA_INLINE Mask equal(F32 a, F32 b) { return {RawInt(a.v == b.v)}; }
+FOVEA_INLINE Mask is_nan(F32 a) { return {RawInt(a.v != a.v)}; }
+FOVEA_INLINE Mask operator|(Mask a, Mask b) { return {a.v | b.v}; }
+FOVEA_INLINE Mask operator&(Mask a, Mask b) { return {a.v & b.v}; }
+// Bit i is lane i.
+FOVEA_INLINE uint32_t bits(Mask m) {
+  return (uint32_t(m.v[0]) & 1) | (uint32_t(m.v[1]) & 2) | (uint32_t(m.v[2]) & 4) | (uint32_t(m.v[3]) & 8);
+}
+FOVEA_INLINE F32 select(Mask m, F32 yes, F32 no) {
+  return {(Raw)((m.v & (RawInt)yes.v) | (~m.v & (RawInt)no.v))};
+}
+
+// b where either is NaN, and where they are equal: relu(x) = max(zero, x) lets NaN through.
+FOVEA_INLINE F32 max(F32 a, F32 b) { return select(greater(a, b), a, b); }
+FOVEA_INLINE F32 min(F32 a, F32 b) { return select(greater(b, a), a, b); }
+
+// Sum of the lanes, as a tree of fixed shape.
+FOVEA_INLINE float reduce_add(F32 a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
+
+}  // namespace scalar
+}  // namespace simd
+}  // namespace fovea
