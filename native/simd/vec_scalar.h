@@ -49,6 +49,16 @@ struct F32 {
   static FOVEA_INLINE F32 load_u8(const uint8_t* p) {
     return {Raw{float(p[0]), float(p[1]), float(p[2]), float(p[3])}};
   }
+  // Lanes that hold whole numbers of the other type's range, cut to it.
+  FOVEA_INLINE void store_u8(uint8_t* p) const {
+    for (int i = 0; i < kLanes; ++i) p[i] = uint8_t(v[i]);
+  }
+  static FOVEA_INLINE F32 load_i32(const int32_t* p) {
+    return {Raw{float(p[0]), float(p[1]), float(p[2]), float(p[3])}};
+  }
+  FOVEA_INLINE void store_i32(int32_t* p) const {
+    for (int i = 0; i < kLanes; ++i) p[i] = int32_t(v[i]);
+  }
 };
 
 FOVEA_INLINE F32 operator+(F32 a, F32 b) { return {a.v + b.v}; }
@@ -78,6 +88,36 @@ FOVEA_INLINE F32 min(F32 a, F32 b) { return select(greater(b, a), a, b); }
 
 // Sum of the lanes, as a tree of fixed shape.
 FOVEA_INLINE float reduce_add(F32 a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
+
+// Largest lane; unspecified among NaN.
+FOVEA_INLINE float reduce_max(F32 a) {
+  const float x = a.v[0] > a.v[2] ? a.v[0] : a.v[2], y = a.v[1] > a.v[3] ? a.v[1] : a.v[3];
+  return x > y ? x : y;
+}
+
+// The nearest whole number, ties to even, for |a| < 2^22.
+FOVEA_INLINE F32 round_even(F32 a) {
+  const F32 magic = F32::splat(12582912.0f);  // 1.5 * 2^23: no room for a fraction is left
+  return (a + magic) - magic;
+}
+
+// a * 2^n for whole n in [-250, 250], through two factors so that results may be denormal.
+FOVEA_INLINE F32 scale_pow2(F32 a, F32 n) {
+  const RawInt whole = {int32_t(n.v[0]), int32_t(n.v[1]), int32_t(n.v[2]), int32_t(n.v[3])};
+  const RawInt half = whole >> 1;
+  return {a.v * (Raw)((half + 127) << 23) * (Raw)((whole - half + 127) << 23)};
+}
+
+// rows[i] lane j becomes rows[j] lane i, kLanes rows.
+FOVEA_INLINE void transpose(F32* rows) {
+  for (int i = 0; i < 4; ++i) {
+    for (int j = 0; j < i; ++j) {
+      const float t = rows[i].v[j];
+      rows[i].v[j] = rows[j].v[i];
+      rows[j].v[i] = t;
+    }
+  }
+}
 
 }  // namespace scalar
 }  // namespace simd
