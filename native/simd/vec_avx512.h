@@ -1,6 +1,14 @@
 // Sixteen float lanes: AVX-512 F, BW, DQ, VL. See vec_scalar.h for what the names promise.
 #pragma once
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push  // GCC 12 takes the undefined operands of its own unmasked intrinsics for a mistake
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 #include <stdint.h>
 
 #include "simd/macros.h"

@@ -1,0 +1,6 @@
+#include "kernels/brgemm/brgemm.inl.h"
+#include "simd/vec_avx512.h"
+
+namespace fovea {
+BRGEMM_INSTANCE(brgemm_14x32_avx512, simd::avx512::F32, 14, 2)
+}  // namespace fovea

@@ -1,0 +1,66 @@
+// Batch-reduce GEMM: the one building block under convolution, both of its gradients, linear and matmul.
+//
+//     C[m × 16·nb] (+)= Σ_e A_e[m × depth] · B_e[depth × 16·nb]        e runs over a list of addresses
+//
+// A convolution is this sum with e running over (channel block, filter tap): im2col becomes a list of addresses.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+namespace fovea {
+
+// Where one term of the sum starts, in floats from BrgemmCall::a and ::b.
+struct BrgemmEntry {
+  ptrdiff_t a, b;
+};
+
+// How A(i, q), 0 <= i < m, 0 <= q < depth, lies in memory behind a + entry.a.
+enum class BrgemmRows {
+  kPixels,   // [16·i + q]           rows are pixels of the blocked layout, depth <= 16 channels of one block
+  kColumns,  // [i + a_step·q]       rows are neighbours: planar pixels (depth 1), channels (weight gradient), transposes
+  kList,     // [a_rows[i] + q]      rows stand anywhere
+};
+constexpr int kBrgemmRowKinds = 3;
+
+// Reads exactly the A and B elements of the formula, writes exactly the m × 16·nb elements of C; any alignment will do,
+// 64 bytes for b is fastest. No allocation, no exceptions, no globals. Every element of the sum over e and q is added in
+// order to a register that starts from zero; the sum is then added to C (accumulate) or stored, bias added, ReLU applied
+// (NaN stays NaN). The result therefore does not depend on m, on nb or on the position of an element in its tile.
+struct BrgemmCall {
+  const float* a;
+  const float* b;
+  const BrgemmEntry* entries;
+  ptrdiff_t count;          // entries; 0 gives a sum of zero
+  ptrdiff_t depth;          // q
+  ptrdiff_t a_step;         // kColumns
+  const ptrdiff_t* a_rows;  // kList: m of them
+  ptrdiff_t b_step;         // from one row of B to the next: 16 in packed panels and in the blocked layout
+  ptrdiff_t b_block;        // from 16 columns of B to the next 16
+  float* c;
+  ptrdiff_t c_row, c_block;  // likewise for C
+  const float* bias;         // 16·nb, or null
+  bool accumulate, relu;
+};
+
+using BrgemmTile = void (*)(const BrgemmCall& call);
+
+constexpr int kBrgemmMaxRows = 14;
+constexpr int kBrgemmMaxBlocks = 2;
+
+// One instruction set's tiles, for every 1 <= m <= rows and 1 <= nb <= blocks.
+struct BrgemmKernels {
+  const char* name;
+  int rows, blocks;
+  BrgemmTile tile[kBrgemmRowKinds][kBrgemmMaxBlocks][kBrgemmMaxRows];  // [kind][nb - 1][m - 1]
+
+  BrgemmTile at(BrgemmRows kind, int m, int nb) const { return tile[static_cast<int>(kind)][nb - 1][m - 1]; }
+};
+
+#define BRGEMM_KERNEL(name, needs, rows, blocks, registers) extern const BrgemmKernels name;
+#include "kernels/brgemm/kernels.inc"
+#undef BRGEMM_KERNEL
+
+// The first row of the table that this CPU, or the cap FOVEA_CPU, can run.
+const BrgemmKernels& brgemm_kernels();
+
+}  // namespace fovea
