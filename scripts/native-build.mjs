@@ -24,9 +24,11 @@ function findNodeGyp() {
     const bundled = process.env.npm_config_node_gyp;
     if (bundled && existsSync(bundled)) return bundled;
   }
-  // npm started by hand, not as a lifecycle script: its own node_modules stand beside node.
-  const beside = join(dirname(dirname(process.execPath)), 'lib/node_modules/npm/node_modules/node-gyp/bin/node-gyp.js');
-  return existsSync(beside) ? beside : undefined;
+  // Started by hand, not by npm: npm's own node_modules stand beside node.
+  const prefix = dirname(dirname(process.execPath));
+  return ['lib/node_modules/npm/node_modules', 'share/nodejs', 'share/nodejs/npm/node_modules']
+    .map((folder) => join(prefix, folder, 'node-gyp/bin/node-gyp.js'))
+    .find((file) => existsSync(file));
 }
 
 /** Where this Node's own headers are when they were installed with it, so that node-gyp downloads nothing. */

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 // The only file that asks where it stands. The sources run from lib/, the package from dist/esm and dist/cjs, benches from
@@ -63,8 +63,10 @@ function candidates(): readonly string[] {
 
 /** The install script leaves its reason in build/failure.txt; without that file it did not run. */
 function whyNotBuilt(): string {
-  const file = join(packageRoot(), 'build', 'failure.txt');
-  const remedy = 'install g++, make and python3, then run: npm rebuild fovea';
-  if (!existsSync(file)) return `the native addon was not built (was npm run with --ignore-scripts?); ${remedy}`;
+  const root = packageRoot();
+  const file = join(root, 'build', 'failure.txt');
+  // Not `npm rebuild fovea`: package managers that block install scripts block that one too.
+  const remedy = `install g++, make and python3, then run: node ${relative('.', join(root, 'scripts', 'install.mjs'))}`;
+  if (!existsSync(file)) return `the native addon was not built (installed with --ignore-scripts?); ${remedy}`;
   return `the native addon could not be built: ${readFileSync(file, 'utf8').trim()}; ${remedy}`;
 }
