@@ -1,0 +1,76 @@
+import type { DType, TypedArray } from '../tensor.js';
+
+/** Shape and element type of a value, without the value. */
+export interface Spec {
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+}
+
+/** Hyperparameters of an operator, flat, so that they can be printed, compared and handed to C++. */
+export type Attributes = Readonly<Record<string, number | string | boolean | readonly number[]>>;
+
+/**
+ * How a value lies in memory.
+ * `plain`: row-major in the order of its shape. `blocked`: [N, ceil(C/16), H, W, 16], channels that do not exist are zero.
+ * The reference backend keeps everything plain.
+ */
+export type Layout = 'plain' | 'blocked';
+
+/** One value of a program: in the arena at `offset` (bytes), or given by the caller at each run as `externals[external]`. */
+export interface ProgramValue extends Spec {
+  readonly layout: Layout;
+  readonly external?: number;
+  readonly offset?: number;
+}
+
+/** One operator call. Operands are indices into `values`; -1 stands for an absent optional operand. */
+export interface ProgramStep {
+  readonly operator: string;
+  readonly inputs: readonly number[];
+  readonly outputs: readonly number[];
+  readonly attributes: Attributes;
+}
+
+/** A static program: steps run first to last over values of known place. */
+export interface ProgramSpec {
+  readonly values: readonly ProgramValue[];
+  readonly steps: readonly ProgramStep[];
+  readonly externals: number;
+  readonly arenaBytes: number;
+  readonly threads: number;
+}
+
+/** A program made ready by a backend. Arrays are given in the order of `ProgramValue.external`. */
+export interface CompiledProgram {
+  /** Runs on the caller's thread, to the end. `counter` feeds the random operators: same counter, same numbers. */
+  runSync(externals: readonly TypedArray[], counter?: number): void;
+  /** Runs off the event loop. Rejects with ERR_ABORTED when cancelled, ERR_BUSY when it is running already. */
+  run(externals: readonly TypedArray[], counter?: number): Promise<void>;
+  /** Asks a running `run` to stop at the next chance; does nothing when idle. */
+  cancel(): void;
+  /** Milliseconds that each step of the last run took. */
+  profile(): readonly number[];
+  /** Per step: the algorithm and kernel that was picked. */
+  describe(): readonly string[];
+  /** Frees the native memory; later runs throw ERR_DISPOSED. */
+  dispose(): void;
+}
+
+/** What both backends implement. */
+export interface Backend {
+  readonly name: 'native' | 'reference';
+  /** Which operands may or must be blocked, by operator (see native/ops/registry.h); empty when the backend has one layout only. */
+  readonly layouts: ReadonlyMap<string, OperandLayouts>;
+  /** True when the operator can be run on these element types. */
+  supports(operator: string, dtypes: readonly DType[]): boolean;
+  compile(spec: ProgramSpec): CompiledProgram;
+}
+
+/**
+ * One letter per operand: `P` plain, `B` blocked, `X` either (the operator looks), `E` like the first `E` operand of the step.
+ * The last letter of `inputs` repeats for variadic operators.
+ */
+export interface OperandLayouts {
+  readonly inputs: string;
+  readonly outputs: string;
+}

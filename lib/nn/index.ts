@@ -1,0 +1,12 @@
+export { LogSoftmax, ReLU, Softmax } from './activation.js';
+export { BatchNorm1d, BatchNorm2d, type BatchNormOptions } from './batch-norm.js';
+export { Conv1d, Conv2d } from './conv.js';
+export { Dropout } from './dropout.js';
+export { Flatten } from './flatten.js';
+export { manualSeed } from './init.js';
+export { Linear } from './linear.js';
+export * as models from './models.js';
+export { Module } from './module.js';
+export { AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool2d, MaxPool2d } from './pool.js';
+export { Residual } from './residual.js';
+export { Sequential } from './sequential.js';

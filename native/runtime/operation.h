@@ -1,0 +1,84 @@
+// What an operator is to the executor: made once per shape (planning may be slow), run many times (running may not).
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/status.h"
+
+namespace fovea {
+
+class ThreadPool;
+
+enum class DType : uint8_t { kFloat32, kFloat64, kInt32, kUint8 };
+size_t dtype_bytes(DType dtype);
+
+// kPlain: row-major in the order of the shape. kBlocked (rank 4 only): [N][ceil(C/16)][H][W][16]; the lanes of channels
+// that do not exist hold zeros, and whoever writes a blocked value writes those zeros.
+enum class Layout : uint8_t { kPlain, kBlocked };
+constexpr int kBlock = 16;
+constexpr int64_t blocks(int64_t channels) { return (channels + kBlock - 1) / kBlock; }
+
+struct Operand {
+  bool present = false;  // an absent optional operand has no shape and a null pointer
+  DType dtype = DType::kFloat32;
+  Layout layout = Layout::kPlain;
+  std::vector<int64_t> shape;
+
+  int64_t elements() const;  // in memory: with the padding lanes when blocked
+  size_t bytes() const { return static_cast<size_t>(elements()) * dtype_bytes(dtype); }
+};
+
+// Hyperparameters by name. A missing or ill-typed name makes ok() false; check it once after reading all.
+class Attributes {
+ public:
+  void set(const std::string& name, std::vector<double> numbers) { numbers_[name] = std::move(numbers); }
+  void set(const std::string& name, std::string text) { texts_[name] = std::move(text); }
+  int64_t integer(const std::string& name) const;                            // whole numbers; booleans are 0 and 1
+  double real(const std::string& name) const;
+  std::vector<int64_t> integers(const std::string& name, size_t count) const;  // exactly `count` of them
+  std::vector<double> reals(const std::string& name) const;
+  std::string text(const std::string& name) const;
+  Status status(const char* op) const;  // kOption naming the first attribute that was missing or ill-typed
+
+ private:
+  std::map<std::string, std::vector<double>> numbers_;
+  std::map<std::string, std::string> texts_;
+  mutable std::string missing_;
+};
+
+struct OpSpec {
+  std::string name;
+  std::vector<Operand> inputs, outputs;
+  Attributes attributes;
+  int threads = 1;  // at most so many threads will run it; results must not depend on it
+};
+
+struct RunContext {
+  const void* const* inputs;  // null where absent
+  void* const* outputs;
+  std::byte* workspace;  // workspace_bytes() of them, 64-byte aligned, contents undefined
+  ThreadPool& pool;
+  const std::atomic<bool>& cancelled;  // long operators look at it between tasks and return kAborted
+  uint64_t counter;                    // which run this is: feeds the random operators
+
+  template <class T>
+  const T* in(size_t i) const { return static_cast<const T*>(inputs[i]); }
+  template <class T>
+  T* out(size_t i) const { return static_cast<T*>(outputs[i]); }
+};
+
+class Operation {
+ public:
+  virtual ~Operation() = default;
+  virtual size_t workspace_bytes() const { return 0; }
+  virtual Status run(const RunContext& context) const = 0;
+  // Algorithm, kernel and blocking, for people: "brgemm 14x32 avx512, rows 14, tasks 64".
+  virtual std::string describe() const { return {}; }
+};
+
+}  // namespace fovea
