@@ -168,7 +168,7 @@ class LayoutPass {
     const outputs = step.outputs.filter((id, i) => id >= 0 && letterOf(row.outputs, i) === 'E');
     const shapes = [...inputs, ...outputs].map((id) => this.values[id]?.shape ?? []);
     const first = shapes[0];
-    if (!first || first.length !== 4 || shapes.some((shape) => String(shape) !== String(first))) return 'plain';
+    if (first?.length !== 4 || shapes.some((shape) => String(shape) !== String(first))) return 'plain';
     const lacking = (layout: Layout) => inputs.filter((id) => this.copies[id]?.[layout] === undefined).length;
     return lacking('blocked') <= lacking('plain') ? 'blocked' : 'plain';
   }

@@ -46,7 +46,10 @@ function placeStorages({ values, steps }: LaidOut): { offsets: Map<number, numbe
   });
   const storages = [...intervals.keys()];
   const placed = placeIntervals([...intervals.values()]);
-  return { offsets: new Map(storages.map((storage, i) => [storage, placed.offsets[i] as number])), bytes: placed.bytes };
+  return {
+    offsets: new Map(storages.map((storage, i) => [storage, placed.offsets[i] as number])),
+    bytes: placed.bytes,
+  };
 }
 
 // Drops values that no step touches (externals stay: their arrays are checked at each run) and renumbers the rest.

@@ -1,0 +1,210 @@
+import type { Backend, CompiledProgram, ProgramSpec, ProgramStep, Spec } from '../backend/backend.js';
+import { lower, type Program } from '../backend/lower.js';
+import { activeBackend, namedBackend } from '../backend/select.js';
+import { FoveaError } from '../errors.js';
+import { allocate, dtypeOf, formatShape, isDetached, sizeOf, type TypedArray } from '../tensor.js';
+import { explainProgram } from './explain.js';
+import { type Graph, withoutDeadNodes } from './graph.js';
+
+/** Options of `compileGraph`. */
+export interface CompileOptions {
+  /** Default: the active backend; the reference backend when the graph holds float64 values. */
+  readonly backend?: 'native' | 'reference';
+  /** Default: FOVEA_THREADS, or as many as there are. */
+  readonly threads?: number;
+}
+
+/** What one step of the last run took. */
+export interface StepProfile {
+  readonly operator: string;
+  /** Shape of the first output. */
+  readonly shape: readonly number[];
+  readonly milliseconds: number;
+  /** Algorithm and kernel. */
+  readonly describe: string;
+}
+
+/**
+ * Turns a graph into a program of one backend: operators that nothing needs are dropped, layouts and places decided.
+ * @throws FoveaError ERR_BACKEND naming the operator that the backend cannot run on these element types
+ */
+export function compileGraph(graph: Graph, options: CompileOptions = {}): Executable {
+  const alive = withoutDeadNodes(graph);
+  const backend = chooseBackend(alive, options.backend);
+  for (const { operator, inputs, outputs } of alive.nodes) {
+    const dtypes = [...inputs, ...outputs].flatMap((id) => (id < 0 ? [] : [(alive.values[id] as Spec).dtype]));
+    if (backend.supports(operator.name, dtypes)) continue;
+    const detail = `the ${backend.name} backend cannot run it on ${[...new Set(dtypes)].join(', ')} (in ${graph.name})`;
+    throw new FoveaError('ERR_BACKEND', operator.name, detail);
+  }
+  const spec = lower(programOf(alive), backend.layouts, options.threads ?? 0);
+  return new Executable(alive, backend, spec, backend.compile(spec));
+}
+
+function chooseBackend(graph: Graph, name: CompileOptions['backend']): Backend {
+  if (name) return namedBackend(name);
+  const touched = new Set(graph.nodes.flatMap((node) => [...node.inputs, ...node.outputs]));
+  // Optimizers keep their hyperparameters in float64; it is float64 results that only the reference computes.
+  const float64 = graph.nodes.some((node) => node.outputs.some((id) => graph.values[id]?.dtype === 'float64'));
+  return float64 && touched.size > 0 ? namedBackend('reference') : activeBackend();
+}
+
+/**
+ * The graph as steps. Externals are, in this order: inputs, captured tensors, outputs. Results that are not computed into
+ * a place of their own are copied, and captured tensors are assigned to last, when everything has read them.
+ */
+function programOf(graph: Graph): Program {
+  const values: (Spec & { external?: number })[] = graph.values.map(({ shape, dtype }) => ({ shape, dtype }));
+  const steps: ProgramStep[] = graph.nodes.map(({ operator, inputs, outputs, attributes }) => {
+    return { operator: operator.name, inputs, outputs, attributes };
+  });
+  let externals = 0;
+  for (const id of [...graph.inputs, ...graph.captured.map(({ value }) => value)]) {
+    (values[id] as { external?: number }).external = externals++;
+  }
+  const copy = (from: number, external?: number): number => {
+    const { shape, dtype } = values[from] as Spec;
+    const to = values.push({ shape, dtype, ...(external === undefined ? {} : { external }) }) - 1;
+    steps.push({ operator: 'assign', inputs: [from], outputs: [to], attributes: {} });
+    return to;
+  };
+  for (const id of graph.outputs) {
+    const value = values[id] as { external?: number };
+    if (value.external === undefined) value.external = externals++;
+    else copy(id, externals++);
+  }
+  const targets = new Set(graph.assigns.map(({ target }) => target));
+  const assigns = graph.assigns.filter(({ target, value }) => target !== value);
+  // A target that another one takes over has to be saved before it changes.
+  const sources = assigns.map(({ value }) => (targets.has(value) ? copy(value) : value));
+  assigns.forEach(({ target }, i) => {
+    steps.push({ operator: 'assign', inputs: [sources[i] as number], outputs: [target], attributes: {} });
+  });
+  return { values, steps, externals };
+}
+
+/** A graph made ready to run on one backend. Made by `compileGraph`. */
+export class Executable {
+  private results: TypedArray[] | undefined;
+  private disposed = false;
+
+  constructor(
+    readonly graph: Graph,
+    private readonly backend: Backend,
+    private readonly spec: ProgramSpec,
+    private readonly program: CompiledProgram,
+  ) {}
+
+  /** The backend that runs it. */
+  get backendName(): 'native' | 'reference' {
+    return this.backend.name;
+  }
+
+  /** Memory for intermediate values. */
+  get arenaBytes(): number {
+    return this.spec.arenaBytes;
+  }
+
+  /** Number of steps, those included that only convert or copy. */
+  get stepCount(): number {
+    return this.spec.steps.length;
+  }
+
+  /**
+   * Runs off the event loop.
+   * @param inputs   one array per input of the graph, of its type and size
+   * @param outputs  where results go; default: arrays that belong to this program and that its next run overwrites
+   * @param counter  which run this is, for random operators: the same number gives the same noise
+   * @throws FoveaError ERR_SHAPE, ERR_DTYPE, ERR_DATA, ERR_ABORTED after `cancel`, ERR_BUSY, ERR_DISPOSED
+   */
+  async run(inputs: readonly TypedArray[], outputs?: readonly TypedArray[], counter = 0): Promise<TypedArray[]> {
+    const results = this.resultArrays(outputs);
+    await this.program.run(this.externals(inputs, results), counter);
+    return results;
+  }
+
+  /** `run` on this thread, to the end. */
+  runSync(inputs: readonly TypedArray[], outputs?: readonly TypedArray[], counter = 0): TypedArray[] {
+    const results = this.resultArrays(outputs);
+    this.program.runSync(this.externals(inputs, results), counter);
+    return results;
+  }
+
+  /** Asks a running `run` to stop at the next chance; it then rejects with ERR_ABORTED. */
+  cancel(): void {
+    this.program.cancel();
+  }
+
+  /** What runs, where values lie, what it costs, and what looks like a mistake: text for people. */
+  explain(): string {
+    return explainProgram(this.graph, this.backend.name, this.spec, this.program.describe());
+  }
+
+  /** What each step of the last run took. */
+  profile(): StepProfile[] {
+    const times = this.program.profile();
+    const descriptions = this.program.describe();
+    return this.spec.steps.map(({ operator, outputs }, i) => ({
+      operator,
+      shape: this.spec.values[outputs.find((id) => id >= 0) ?? -1]?.shape ?? [],
+      milliseconds: times[i] ?? 0,
+      describe: descriptions[i] ?? '',
+    }));
+  }
+
+  /** Frees the program's memory. */
+  dispose(): void {
+    if (this.disposed) return;
+    this.disposed = true;
+    this.results = undefined;
+    this.program.dispose();
+  }
+
+  private externals(inputs: readonly TypedArray[], results: readonly TypedArray[]): TypedArray[] {
+    if (this.disposed) throw new FoveaError('ERR_DISPOSED', this.graph.name, 'the program was disposed of');
+    this.check('input', this.graph.inputs, inputs);
+    const captured = this.graph.captured.map(({ tensor }) => tensor.data);
+    this.check(
+      'captured tensor',
+      this.graph.captured.map(({ value }) => value),
+      captured,
+    );
+    return [...inputs, ...captured, ...results];
+  }
+
+  private resultArrays(given: readonly TypedArray[] | undefined): TypedArray[] {
+    if (given) {
+      this.check('output', this.graph.outputs, given);
+      return [...given];
+    }
+    this.results ??= this.graph.outputs.map((id) => {
+      const { dtype, shape } = this.graph.values[id] as Spec;
+      return allocate(dtype, sizeOf(shape), this.graph.name);
+    });
+    return [...this.results];
+  }
+
+  private check(role: string, ids: readonly number[], arrays: readonly TypedArray[]): void {
+    if (arrays.length !== ids.length) {
+      throw new FoveaError('ERR_SHAPE', this.graph.name, `${ids.length} ${role}s expected, ${arrays.length} given`);
+    }
+    arrays.forEach((array, i) => {
+      const { shape, dtype } = this.graph.values[ids[i] as number] as Spec;
+      const found = dtypeOf(array, this.graph.name);
+      if (found !== dtype) {
+        throw new FoveaError('ERR_DTYPE', this.graph.name, `${role} ${i} must be ${dtype}, got ${found}`);
+      }
+      const size = sizeOf(shape);
+      if (array.length === size && !isDetached(array)) return;
+      if (isDetached(array)) {
+        throw new FoveaError(
+          'ERR_DATA',
+          this.graph.name,
+          `the array of ${role} ${i} is detached: its buffer was transferred`,
+        );
+      }
+      const detail = `${role} ${i} is ${formatShape(shape)} and needs ${size} elements, the array has ${array.length}`;
+      throw new FoveaError('ERR_SHAPE', this.graph.name, detail);
+    });
+  }
+}
