@@ -10,3 +10,4 @@ export { Module } from './module.js';
 export { AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool2d, MaxPool2d } from './pool.js';
 export { Residual } from './residual.js';
 export { Sequential } from './sequential.js';
+export type { Summary, SummaryRow } from './summary.js';

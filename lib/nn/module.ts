@@ -123,6 +123,15 @@ export abstract class Module {
     return this.train(false);
   }
 
+  /**
+   * Layers with output shapes, parameter counts and receptive fields; `String(summary)` is a table.
+   * @param inputShape  with the batch: [N, C, H, W]
+   * @throws FoveaError ERR_SHAPE when the shape does not fit the model
+   */
+  summary(inputShape: readonly number[]): Summary {
+    return summarize(this, inputShape);
+  }
+
   /** One line for `summary` and error messages: `Conv2d(1, 32, kernelSize 3, padding 1)`. */
   describe(): string {
     return this.constructor.name;
