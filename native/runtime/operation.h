@@ -38,7 +38,7 @@ class Attributes {
  public:
   void set(const std::string& name, std::vector<double> numbers) { numbers_[name] = std::move(numbers); }
   void set(const std::string& name, std::string text) { texts_[name] = std::move(text); }
-  int64_t integer(const std::string& name) const;                            // whole numbers; booleans are 0 and 1
+  int64_t integer(const std::string& name) const;  // whole numbers; booleans are 0 and 1
   double real(const std::string& name) const;
   std::vector<int64_t> integers(const std::string& name, size_t count) const;  // exactly `count` of them
   std::vector<double> reals(const std::string& name) const;
@@ -67,9 +67,13 @@ struct RunContext {
   uint64_t counter;                    // which run this is: feeds the random operators
 
   template <class T>
-  const T* in(size_t i) const { return static_cast<const T*>(inputs[i]); }
+  const T* in(size_t i) const {
+    return static_cast<const T*>(inputs[i]);
+  }
   template <class T>
-  T* out(size_t i) const { return static_cast<T*>(outputs[i]); }
+  T* out(size_t i) const {
+    return static_cast<T*>(outputs[i]);
+  }
 };
 
 class Operation {

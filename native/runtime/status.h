@@ -1,4 +1,5 @@
-// How the core reports failure: a value, never an exception or a print. The binding turns it into a typed JavaScript error.
+// How the core reports failure: a value, never an exception or a print. The binding turns it into a typed JavaScript
+// error.
 #pragma once
 #include <string>
 #include <utility>
@@ -21,10 +22,10 @@ class [[nodiscard]] Status {
 };
 
 // Returns from the enclosing function when `expression` is a Status that is not ok.
-#define FOVEA_RETURN_IF_ERROR(expression)      \
-  do {                                         \
-    ::fovea::Status status_ = (expression);    \
-    if (!status_.ok()) return status_;         \
+#define FOVEA_RETURN_IF_ERROR(expression)   \
+  do {                                      \
+    ::fovea::Status status_ = (expression); \
+    if (!status_.ok()) return status_;      \
   } while (false)
 
 }  // namespace fovea

@@ -1,0 +1,99 @@
+// The addon's entry: what lib/backend/native.ts sees.
+#include "binding/napi.h"
+#include "binding/program_object.h"
+#include "binding/read_spec.h"
+#include "cpu/features.h"
+#include "cpu/limits.h"
+#include "kernels/peak/peak.h"
+#include "ops/registry.h"
+
+namespace fovea {
+namespace {
+
+// info() → { isa, detected, cpu, threads, caches, problem?, compiler }
+Napi::Value info(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const CpuFeatures& cpu = cpu_features();
+  const Napi::Object caches = Napi::Object::New(env);
+  caches.Set("l1d", double(cpu.l1d_bytes));
+  caches.Set("l2", double(cpu.l2_bytes));
+  caches.Set("l3", double(cpu.l3_bytes));
+  const Napi::Object result = Napi::Object::New(env);
+  result.Set("isa", isa_name(cpu.isa));
+  result.Set("detected", isa_name(cpu.detected));
+  result.Set("cpu", cpu.brand);
+  result.Set("threads", available_threads());
+  result.Set("caches", caches);
+  result.Set("compiler", __VERSION__);
+  if (!cpu.problem.empty()) result.Set("problem", cpu.problem);
+  return result;
+}
+
+// operators() → { relu: { inputs: 'E', outputs: 'E', float64: false }, … }
+Napi::Value operators(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Napi::Object result = Napi::Object::New(env);
+  for (const OpEntry& entry : registry()) {
+    const Napi::Object row = Napi::Object::New(env);
+    row.Set("inputs", entry.inputs);
+    row.Set("outputs", entry.outputs);
+    row.Set("float64", entry.takes_float64);
+    result.Set(entry.name, row);
+  }
+  return result;
+}
+
+// createProgram(spec) → Program
+Napi::Value create_program(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const CpuFeatures& cpu = cpu_features();
+  if (!cpu.problem.empty()) throw make_error(env, "ERR_BACKEND", "native: " + cpu.problem);
+  return env.GetInstanceData<Instance>()->program_class.New({info[0]});
+}
+
+// measurePeak(threads) → GFLOP/s of float32 multiply-adds, after about a third of a second
+Napi::Value peak(const Napi::CallbackInfo& info) {
+  const int64_t threads = read_whole(info[0], "threads", 1);
+  if (threads > Program::kMaxThreads) throw make_error(info.Env(), "ERR_OPTION", "measurePeak: too many threads");
+  return Napi::Number::New(info.Env(), measure_peak(int(threads)));
+}
+
+// The getter itself, so that nothing a program does to ArrayBuffer.prototype later is called.
+void find_resizable(Napi::Env env, Instance* instance) {
+  const Napi::Object global = env.Global();
+  const Napi::Object prototype = global.Get("ArrayBuffer").As<Napi::Object>().Get("prototype").As<Napi::Object>();
+  const Napi::Function describe =
+      global.Get("Object").As<Napi::Object>().Get("getOwnPropertyDescriptor").As<Napi::Function>();
+  const Napi::Value found = describe.Call({prototype, Napi::String::New(env, "resizable")});
+  if (!found.IsObject()) return;
+  const Napi::Value getter = found.As<Napi::Object>().Get("get");
+  if (getter.IsFunction()) instance->resizable = Napi::Persistent(getter.As<Napi::Function>());
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  Instance* instance = new Instance;
+  env.SetInstanceData(instance);  // freed with the environment, after the hook
+  instance->program_class = Napi::Persistent(ProgramObject::define(env));
+  find_resizable(env, instance);
+  struct Teardown {
+    Napi::Env env;
+    Instance* instance;
+  };
+  env.AddCleanupHook(
+      [](Teardown* t) {
+        t->instance->runner.shut_down(t->env);
+        delete t;
+      },
+      new Teardown{env, instance});
+  exports.Set("info", Napi::Function::New<info>(env, "info"));
+  exports.Set("operators", Napi::Function::New<operators>(env, "operators"));
+  exports.Set("createProgram", Napi::Function::New<create_program>(env, "createProgram"));
+  exports.Set("measurePeak", Napi::Function::New<peak>(env, "measurePeak"));
+  return exports;
+}
+
+}  // namespace
+}  // namespace fovea
+
+static Napi::Object Init(Napi::Env env, Napi::Object exports) { return fovea::init(env, exports); }
+NODE_API_MODULE(NODE_GYP_MODULE_NAME, Init)

@@ -1,0 +1,224 @@
+#include "binding/program_object.h"
+
+#include <new>
+
+#include "binding/backing_store.h"
+#include "binding/read_spec.h"
+
+namespace fovea {
+namespace {
+
+const char* dtype_name(DType dtype) {
+  constexpr const char* kNames[] = {"float32", "float64", "int32", "uint8"};
+  return kNames[static_cast<int>(dtype)];
+}
+
+bool same_type(DType dtype, napi_typedarray_type type) {
+  switch (dtype) {
+    case DType::kFloat32:
+      return type == napi_float32_array;
+    case DType::kFloat64:
+      return type == napi_float64_array;
+    case DType::kInt32:
+      return type == napi_int32_array;
+    case DType::kUint8:
+      return type == napi_uint8_array;
+  }
+  return false;
+}
+
+struct Arrays {
+  std::vector<napi_value> values, buffers;  // buffers are null where nothing is bound
+  std::vector<void*> data;
+};
+
+[[noreturn]] void refuse(Napi::Env env, const char* code, size_t index, const std::string& what) {
+  throw make_error(env, code, "program: array " + std::to_string(index) + " " + what);
+}
+
+// Type and length of one array, exactly; its address.
+void check_array(Napi::Env env, const Program::External& wanted, size_t i, Arrays* arrays) {
+  const std::string expected = std::string(dtype_name(wanted.dtype)) + " array of " + std::to_string(wanted.elements);
+  bool typed = false;
+  if (napi_is_typedarray(env, arrays->values[i], &typed) != napi_ok || !typed)
+    refuse(env, "ERR_DTYPE", i, "is not a typed array, expected a " + expected);
+  napi_typedarray_type type;
+  size_t length = 0, offset = 0;
+  if (napi_get_typedarray_info(env, arrays->values[i], &type, &length, &arrays->data[i], &arrays->buffers[i],
+                               &offset) != napi_ok ||
+      !same_type(wanted.dtype, type)) {
+    refuse(env, "ERR_DTYPE", i, "has another element type, expected a " + expected);
+  }
+  if (length == wanted.elements && arrays->data[i]) return;
+  bool detached = false;
+  napi_is_detached_arraybuffer(env, arrays->buffers[i], &detached);
+  if (detached) refuse(env, "ERR_DATA", i, "is detached: its buffer was transferred away");
+  refuse(env, "ERR_DATA", i, "has " + std::to_string(length) + " elements, expected a " + expected);
+}
+
+// All handles are taken before any address is looked at, because taking them may run getters.
+Arrays read_arrays(Napi::Env env, const Napi::Value& value, const Program& program) {
+  const auto& wanted = program.externals();
+  if (!value.IsArray()) throw make_error(env, "ERR_DATA", "program: expected an array of typed arrays");
+  const Napi::Array list = value.As<Napi::Array>();
+  if (list.Length() != wanted.size()) {
+    throw make_error(
+        env, "ERR_DATA",
+        "program: expected " + std::to_string(wanted.size()) + " arrays, got " + std::to_string(list.Length()));
+  }
+  Arrays arrays;
+  arrays.values.resize(wanted.size());
+  arrays.buffers.resize(wanted.size());
+  arrays.data.resize(wanted.size());
+  for (size_t i = 0; i < wanted.size(); ++i) arrays.values[i] = list.Get(uint32_t(i));
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (wanted[i].present) check_array(env, wanted[i], i, &arrays);
+  }
+  return arrays;
+}
+
+// Memory that can shrink under a run is refused; memory that can be transferred away is held.
+void hold_buffers(Napi::Env env, const Arrays& arrays, Job* job) {
+  const Instance& instance = *env.GetInstanceData<Instance>();
+  for (size_t i = 0; i < arrays.buffers.size(); ++i) {
+    bool transferable = false;  // a SharedArrayBuffer is not: it neither detaches nor shrinks
+    if (!arrays.buffers[i] || napi_is_arraybuffer(env, arrays.buffers[i], &transferable) != napi_ok || !transferable)
+      continue;
+    if (!instance.resizable.IsEmpty()) {
+      const Napi::Value resizable = instance.resizable.Call(arrays.buffers[i], std::vector<napi_value>{});
+      if (resizable.IsBoolean() && resizable.As<Napi::Boolean>().Value()) {
+        refuse(env, "ERR_DATA", i, "lies in a resizable ArrayBuffer, which may shrink during the run");
+      }
+    }
+    std::shared_ptr<void> store = hold_backing_store(env, arrays.buffers[i]);
+    if (store) job->stores.push_back(std::move(store));
+  }
+}
+
+uint64_t read_counter(const Napi::Value& value) {
+  return value.IsUndefined() ? 0 : uint64_t(read_whole(value, "counter", 0));
+}
+
+// No C++ exception but Napi::Error may reach Node.
+template <class Body>
+Napi::Value guarded(Napi::Env env, const Body& body) {
+  try {
+    return body();
+  } catch (const std::bad_alloc&) {
+    throw make_error(env, "ERR_MEMORY", "program: out of memory");
+  }
+}
+
+}  // namespace
+
+Napi::Function ProgramObject::define(Napi::Env env) {
+  return DefineClass(
+      env, "Program",
+      {InstanceMethod<&ProgramObject::run_sync>("runSync"), InstanceMethod<&ProgramObject::run>("run"),
+       InstanceMethod<&ProgramObject::cancel>("cancel"), InstanceMethod<&ProgramObject::profile>("profile"),
+       InstanceMethod<&ProgramObject::describe>("describe"), InstanceMethod<&ProgramObject::dispose>("dispose"),
+       InstanceAccessor<&ProgramObject::arena_bytes>("arenaBytes")});
+}
+
+ProgramObject::ProgramObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ProgramObject>(info) {
+  const Napi::Env env = info.Env();
+  guarded(env, [&] {
+    const ProgramSpec spec = read_spec(env, info[0]);
+    auto compiled = std::make_shared<Compiled>();
+    const Status status = Program::make(spec, &compiled->program);
+    if (!status.ok()) throw make_error(env, status);
+    compiled_ = std::move(compiled);
+    return env.Undefined();
+  });
+}
+
+Compiled& ProgramObject::ready(Napi::Env env) {
+  if (!compiled_) throw make_error(env, "ERR_DISPOSED", "program: used after dispose()");
+  return *compiled_;
+}
+
+Compiled& ProgramObject::ready_idle(Napi::Env env) {
+  Compiled& compiled = ready(env);
+  if (compiled.running)
+    throw make_error(env, "ERR_BUSY", "program: is running; await that run, or compile a second program");
+  return compiled;
+}
+
+Napi::Value ProgramObject::run_sync(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&] {
+    ready_idle(env);
+    const std::shared_ptr<Compiled> compiled = compiled_;  // a getter in the list may dispose of us
+    const uint64_t counter = read_counter(info[1]);
+    const Arrays arrays = read_arrays(env, info[0], *compiled->program);
+    ready_idle(env);  // or start a run
+    const Status status = env.GetInstanceData<Instance>()->runner.run_now(*compiled, arrays.data.data(), counter);
+    if (!status.ok()) throw make_error(env, status);
+    return env.Undefined();
+  });
+}
+
+Napi::Value ProgramObject::run(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    ready_idle(env);
+    std::unique_ptr<Job> job(new Job);
+    job->compiled = compiled_;
+    job->counter = read_counter(info[1]);
+    Arrays arrays = read_arrays(env, info[0], *job->compiled->program);
+    ready_idle(env);
+    hold_buffers(env, arrays, job.get());
+    job->data = std::move(arrays.data);
+    const Napi::Array held = Napi::Array::New(env, arrays.values.size());
+    for (size_t i = 0; i < arrays.values.size(); ++i) held.Set(uint32_t(i), arrays.values[i]);
+    napi_value promise;
+    if (napi_create_reference(env, held, 1, &job->arrays) != napi_ok ||
+        napi_create_promise(env, &job->deferred, &promise) != napi_ok) {
+      throw make_error(env, "ERR_MEMORY", "program: out of memory");
+    }
+    Job* raw = job.get();
+    const Status status = env.GetInstanceData<Instance>()->runner.submit(env, &job);
+    if (!status.ok()) {
+      napi_delete_reference(env, raw->arrays);
+      napi_reject_deferred(env, raw->deferred, make_error(env, status).Value());
+    }
+    return Napi::Value(env, promise);
+  });
+}
+
+Napi::Value ProgramObject::cancel(const Napi::CallbackInfo& info) {
+  if (compiled_ && compiled_->running) compiled_->cancelled.store(true);
+  return info.Env().Undefined();
+}
+
+Napi::Value ProgramObject::profile(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&] {
+    const std::vector<double> milliseconds = ready(env).program->profile();
+    const Napi::Array result = Napi::Array::New(env, milliseconds.size());
+    for (size_t i = 0; i < milliseconds.size(); ++i) result.Set(uint32_t(i), Napi::Number::New(env, milliseconds[i]));
+    return result;
+  });
+}
+
+Napi::Value ProgramObject::describe(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&] {
+    const std::vector<std::string> lines = ready(env).program->describe();
+    const Napi::Array result = Napi::Array::New(env, lines.size());
+    for (size_t i = 0; i < lines.size(); ++i) result.Set(uint32_t(i), Napi::String::New(env, lines[i]));
+    return result;
+  });
+}
+
+Napi::Value ProgramObject::dispose(const Napi::CallbackInfo& info) {
+  cancel(info);
+  compiled_.reset();  // a run in flight holds the memory until it has stopped
+  return info.Env().Undefined();
+}
+
+Napi::Value ProgramObject::arena_bytes(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), compiled_ ? double(compiled_->program->memory_bytes()) : 0);
+}
+
+}  // namespace fovea

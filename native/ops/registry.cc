@@ -1,0 +1,26 @@
+#include "ops/registry.h"
+
+#include "ops/operations.h"
+
+namespace fovea {
+
+const std::vector<OpEntry>& registry() {
+  // Never destroyed: process.exit() may run static destructors while a program still runs.
+  static const std::vector<OpEntry>& rows = *new std::vector<OpEntry>{
+#define OPERATOR(name, inputs, outputs) {#name, inputs, outputs, &make_##name, false},
+#define OPERATOR_F64(name, inputs, outputs) {#name, inputs, outputs, &make_##name, true},
+#include "ops/operators.inc"
+#undef OPERATOR_F64
+#undef OPERATOR
+  };
+  return rows;
+}
+
+const OpEntry* find_operator(const std::string& name) {
+  for (const OpEntry& entry : registry()) {
+    if (name == entry.name) return &entry;
+  }
+  return nullptr;
+}
+
+}  // namespace fovea

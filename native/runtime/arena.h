@@ -1,0 +1,30 @@
+// One block of zeroed memory for all of a program's values, returned to the system when it goes.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "runtime/status.h"
+
+namespace fovea {
+
+class Arena {
+ public:
+  static constexpr size_t kAlignment = 64;
+
+  Arena() = default;
+  ~Arena();
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+
+  // kMemory when the bytes are not there. Large blocks are checked against free memory first, because Linux promises
+  // more than it has and kills the process later.
+  Status allocate(uint64_t bytes);
+  std::byte* data() const { return data_; }
+
+ private:
+  void* base_ = nullptr;
+  size_t mapped_ = 0;
+  std::byte* data_ = nullptr;
+};
+
+}  // namespace fovea

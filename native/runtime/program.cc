@@ -1,0 +1,250 @@
+#include "runtime/program.h"
+
+#include <algorithm>
+#include <chrono>
+#include <new>
+
+#include "ops/registry.h"
+#include "runtime/denormals.h"
+#include "runtime/thread_pool.h"
+
+namespace fovea {
+namespace {
+
+constexpr size_t kMaxRank = 8;
+constexpr int64_t kMaxElements = int64_t(1) << 40;
+constexpr uint64_t kNoStep = ~uint64_t(0);
+
+Status invalid(Code code, const std::string& what) { return {code, "program: " + what}; }
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+// Every dimension positive, and the product, padding lanes included, far from overflow.
+Status check_shape(const Operand& operand, const std::string& who) {
+  const std::vector<int64_t>& shape = operand.shape;
+  if (shape.size() > kMaxRank)
+    return invalid(Code::kShape, who + " has " + std::to_string(shape.size()) + " axes, at most 8 are supported");
+  if (operand.layout == Layout::kBlocked && shape.size() != 4) {
+    return invalid(Code::kShape, who + " is blocked, which needs 4 axes: " + shape_text(shape));
+  }
+  int64_t elements = 1;
+  for (size_t axis = 0; axis < shape.size(); ++axis) {
+    if (shape[axis] <= 0) return invalid(Code::kShape, who + " has an empty axis: " + shape_text(shape));
+    if (shape[axis] > kMaxElements) return invalid(Code::kShape, who + " is too large: " + shape_text(shape));
+    const int64_t stored = operand.layout == Layout::kBlocked && axis == 1 ? blocks(shape[axis]) * kBlock : shape[axis];
+    if (elements > kMaxElements / stored) return invalid(Code::kShape, who + " is too large: " + shape_text(shape));
+    elements *= stored;
+  }
+  return {};
+}
+
+char letter(const char* letters, size_t index) {
+  const std::string word = letters;
+  if (word.empty()) return 'P';
+  return word[std::min(index, word.size() - 1)];
+}
+
+// The layouts that the registry promises to the operator. `group` is the layout of the first E operand seen in the
+// step.
+Status check_layouts(const std::vector<Operand>& operands, const char* letters, const char* kind,
+                     const std::string& name, const Operand** group) {
+  for (size_t i = 0; i < operands.size(); ++i) {
+    if (!operands[i].present) continue;
+    const Layout layout = operands[i].layout;
+    bool good = true;
+    switch (letter(letters, i)) {
+      case 'P':
+        good = layout == Layout::kPlain;
+        break;
+      case 'B':
+        good = layout == Layout::kBlocked;
+        break;
+      case 'E':
+        if (!*group) *group = &operands[i];
+        good = layout == (*group)->layout;
+        break;
+      default:
+        break;
+    }
+    if (!good) {
+      return {Code::kShape, name + ": " + kind + " " + std::to_string(i) + " is " +
+                                (layout == Layout::kPlain ? "plain" : "blocked") +
+                                ", which the operator does not take there"};
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Status Program::make(const ProgramSpec& spec, std::unique_ptr<Program>* program) {
+  try {
+    std::unique_ptr<Program> made(new Program);
+    if (spec.threads < 1 || spec.threads > kMaxThreads) {
+      return invalid(Code::kOption,
+                     "threads is " + std::to_string(spec.threads) + ", expected 1 to " + std::to_string(kMaxThreads));
+    }
+    made->threads_ = int(spec.threads);
+    FOVEA_RETURN_IF_ERROR(made->check_values(spec));
+    made->steps_.resize(spec.steps.size());
+    for (size_t i = 0; i < spec.steps.size(); ++i) FOVEA_RETURN_IF_ERROR(made->make_step(spec, i));
+    FOVEA_RETURN_IF_ERROR(made->take_memory(spec));
+    made->bind(spec);
+    *program = std::move(made);
+    return {};
+  } catch (const std::bad_alloc&) {
+    return invalid(Code::kMemory, "out of memory while planning");
+  }
+}
+
+Status Program::check_values(const ProgramSpec& spec) {
+  if (spec.externals < 0 || spec.externals > int64_t(spec.values.size())) {
+    return invalid(Code::kData,
+                   std::to_string(spec.externals) + " externals for " + std::to_string(spec.values.size()) + " values");
+  }
+  externals_.resize(size_t(spec.externals));
+  for (size_t i = 0; i < spec.values.size(); ++i) {
+    const ValueSpec& value = spec.values[i];
+    const std::string who = "value " + std::to_string(i);
+    FOVEA_RETURN_IF_ERROR(check_shape(value.operand, who));
+    if (value.external < 0) {
+      const uint64_t bytes = value.operand.bytes();
+      if (value.offset % Arena::kAlignment != 0)
+        return invalid(Code::kData, who + " starts at " + std::to_string(value.offset) + ", not a multiple of 64");
+      if (bytes > spec.arena_bytes || value.offset > spec.arena_bytes - bytes) {
+        return invalid(Code::kData, who + " ends at " + std::to_string(value.offset) + " + " + std::to_string(bytes) +
+                                        ", the arena at " + std::to_string(spec.arena_bytes));
+      }
+      continue;
+    }
+    if (value.external >= spec.externals) {
+      return invalid(Code::kData,
+                     who + " is external " + std::to_string(value.external) + " of " + std::to_string(spec.externals));
+    }
+    External& external = externals_[size_t(value.external)];
+    const External wanted{true, value.operand.dtype, size_t(value.operand.elements())};
+    if (external.present && (external.dtype != wanted.dtype || external.elements != wanted.elements)) {
+      return invalid(Code::kShape,
+                     who + " and an earlier value read external " + std::to_string(value.external) + " differently");
+    }
+    external = wanted;
+  }
+  return {};
+}
+
+Status Program::make_step(const ProgramSpec& spec, size_t index) {
+  const StepSpec& step = spec.steps[index];
+  const OpEntry* entry = find_operator(step.name);
+  if (!entry) return invalid(Code::kBackend, "the native backend has no operator '" + step.name.substr(0, 64) + "'");
+  OpSpec op;
+  op.name = step.name;
+  op.attributes = step.attributes;
+  op.threads = threads_;
+  const auto resolve = [&](const std::vector<int64_t>& from, std::vector<Operand>* to) {
+    for (int64_t value : from) {
+      if (value < -1 || value >= int64_t(spec.values.size())) return false;
+      to->push_back(value < 0 ? Operand{} : spec.values[size_t(value)].operand);
+      to->back().present = value >= 0;
+    }
+    return true;
+  };
+  if (!resolve(step.inputs, &op.inputs) || !resolve(step.outputs, &op.outputs)) {
+    return invalid(Code::kData,
+                   "step " + std::to_string(index) + " (" + step.name + ") names a value that is not there");
+  }
+  const Operand* group = nullptr;
+  FOVEA_RETURN_IF_ERROR(check_layouts(op.inputs, entry->inputs, "input", step.name, &group));
+  FOVEA_RETURN_IF_ERROR(check_layouts(op.outputs, entry->outputs, "output", step.name, &group));
+  FOVEA_RETURN_IF_ERROR(entry->make(op, &steps_[index].operation));
+  if (!steps_[index].operation) return invalid(Code::kBackend, step.name + " made no operation");
+  names_.push_back(step.name);
+  return {};
+}
+
+Status Program::take_memory(const ProgramSpec& spec) {
+  uint64_t workspace = 0;
+  for (const Step& step : steps_) workspace = std::max<uint64_t>(workspace, step.operation->workspace_bytes());
+  if (spec.arena_bytes > kNoStep / 4 || workspace > kNoStep / 4)
+    return invalid(Code::kMemory, "the arena is too large");
+  const uint64_t start = (spec.arena_bytes + Arena::kAlignment - 1) / Arena::kAlignment * Arena::kAlignment;
+  memory_bytes_ = start + workspace;
+  FOVEA_RETURN_IF_ERROR(arena_.allocate(memory_bytes_));
+  if (workspace > 0) workspace_ = arena_.data() + start;
+  return {};
+}
+
+void Program::bind(const ProgramSpec& spec) {
+  nanoseconds_.reset(new std::atomic<int64_t>[steps_.size()]());
+  for (size_t s = 0; s < steps_.size(); ++s) {
+    const StepSpec& from = spec.steps[s];
+    Step& step = steps_[s];
+    step.inputs.assign(from.inputs.size(), nullptr);
+    step.outputs.assign(from.outputs.size(), nullptr);
+    for (size_t i = 0; i < from.inputs.size() + from.outputs.size(); ++i) {
+      const bool input = i < from.inputs.size();
+      const size_t at = input ? i : i - from.inputs.size();
+      const int64_t index = input ? from.inputs[at] : from.outputs[at];
+      if (index < 0) continue;
+      const ValueSpec& value = spec.values[size_t(index)];
+      if (value.external >= 0) {
+        Patch patch;
+        patch.external = size_t(value.external);
+        (input ? (void)(patch.input = &step.inputs[at]) : (void)(patch.output = &step.outputs[at]));
+        patches_.push_back(patch);
+      } else if (input) {
+        step.inputs[at] = arena_.data() + value.offset;
+      } else {
+        step.outputs[at] = arena_.data() + value.offset;
+      }
+    }
+  }
+}
+
+Status Program::run(void* const* data, uint64_t counter, ThreadPool& pool, const std::atomic<bool>& cancelled) {
+  using Clock = std::chrono::steady_clock;
+  const FlushDenormals flush;
+  for (const Patch& patch : patches_) {
+    if (patch.input) *patch.input = data[patch.external];
+    if (patch.output) *patch.output = data[patch.external];
+  }
+  for (size_t s = 0; s < steps_.size(); ++s) nanoseconds_[s].store(0, std::memory_order_relaxed);
+  Clock::time_point before = Clock::now();
+  for (size_t s = 0; s < steps_.size(); ++s) {
+    if (cancelled.load(std::memory_order_relaxed))
+      return invalid(Code::kAborted, "cancelled before step " + std::to_string(s) + " (" + names_[s] + ")");
+    const Step& step = steps_[s];
+    const RunContext context{step.inputs.data(), step.outputs.data(), workspace_, pool, cancelled, counter};
+    try {
+      FOVEA_RETURN_IF_ERROR(step.operation->run(context));
+    } catch (const std::bad_alloc&) {
+      return {Code::kMemory, names_[s] + ": out of memory"};
+    }
+    const Clock::time_point now = Clock::now();
+    nanoseconds_[s].store(std::chrono::duration_cast<std::chrono::nanoseconds>(now - before).count(),
+                          std::memory_order_relaxed);
+    before = now;
+  }
+  return {};
+}
+
+std::vector<double> Program::profile() const {
+  std::vector<double> milliseconds(steps_.size());
+  for (size_t s = 0; s < steps_.size(); ++s)
+    milliseconds[s] = double(nanoseconds_[s].load(std::memory_order_relaxed)) * 1e-6;
+  return milliseconds;
+}
+
+std::vector<std::string> Program::describe() const {
+  std::vector<std::string> lines;
+  for (size_t s = 0; s < steps_.size(); ++s) {
+    const std::string more = steps_[s].operation->describe();
+    lines.push_back(more.empty() ? names_[s] : names_[s] + ": " + more);
+  }
+  return lines;
+}
+
+}  // namespace fovea
