@@ -1,6 +1,7 @@
 import { FoveaError } from '../errors.js';
 import type { Value } from '../ops/operator.js';
 import { formatShape, type Tensor } from '../tensor.js';
+import { type Summary, summarize } from './summary.js';
 
 /**
  * A model or a part of one: tensors, other modules, and a `forward` written in operators.
