@@ -48,6 +48,8 @@ export function isArrayDataset(dataset: unknown): dataset is ArrayDataset {
   if (typeof dataset !== 'object' || dataset === null) return false;
   const { images, labels, imageShape } = dataset as Partial<ArrayDataset>;
   return (
-    (images instanceof Uint8Array || images instanceof Float32Array) && labels instanceof Int32Array && Array.isArray(imageShape)
+    (images instanceof Uint8Array || images instanceof Float32Array) &&
+    labels instanceof Int32Array &&
+    Array.isArray(imageShape)
   );
 }

@@ -46,7 +46,8 @@ export function writeSafetensors(
   const header = new Map<string, unknown>(Object.keys(metadata).length > 0 ? [['__metadata__', metadata]] : []);
   let end = 0;
   for (const [name, { shape, dtype, data }] of entries) {
-    if (name === '__metadata__') throw new FoveaError('ERR_OPTION', 'writeSafetensors', 'a tensor cannot be named __metadata__');
+    if (name === '__metadata__')
+      throw new FoveaError('ERR_OPTION', 'writeSafetensors', 'a tensor cannot be named __metadata__');
     const begin = end;
     end += data.byteLength;
     header.set(name, { dtype: dtypeNames[dtype], shape, data_offsets: [begin, end] });
@@ -104,7 +105,11 @@ function readHeader(bytes: Uint8Array, source: string): { header: Record<string,
   try {
     header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8, dataStart)));
   } catch (cause) {
-    throw malformed(source, `the header is not JSON (${cause instanceof Error ? cause.message : String(cause)})`, cause);
+    throw malformed(
+      source,
+      `the header is not JSON (${cause instanceof Error ? cause.message : String(cause)})`,
+      cause,
+    );
   }
   if (!isRecord(header)) throw malformed(source, 'the header is not a JSON object');
   return { header, dataStart };
@@ -115,13 +120,21 @@ function readEntry(name: string, value: unknown, source: string): Entry {
   if (!isRecord(value)) throw malformed(source, `${where} is not described by an object`);
   const { dtype, shape, data_offsets: offsets } = value;
   const type = typeof dtype === 'string' && Object.hasOwn(storedTypes, dtype) ? storedTypes[dtype] : undefined;
-  if (!type) throw malformed(source, `${where} has dtype ${JSON.stringify(dtype)}; known are ${Object.keys(storedTypes).join(' ')}`);
+  if (!type)
+    throw malformed(
+      source,
+      `${where} has dtype ${JSON.stringify(dtype)}; known are ${Object.keys(storedTypes).join(' ')}`,
+    );
   if (!isSizes(shape)) throw malformed(source, `${where} has shape ${JSON.stringify(shape)}`);
-  if (!isSizes(offsets) || offsets.length !== 2) throw malformed(source, `${where} has data_offsets ${JSON.stringify(offsets)}`);
+  if (!isSizes(offsets) || offsets.length !== 2)
+    throw malformed(source, `${where} has data_offsets ${JSON.stringify(offsets)}`);
   const [begin, end] = offsets as [number, number];
   const expected = shape.reduce((product, size) => product * size, type.bytes);
   if (end - begin !== expected) {
-    throw malformed(source, `${where} ${dtype} [${shape.join(', ')}] takes ${expected} bytes, data_offsets hold ${end - begin}`);
+    throw malformed(
+      source,
+      `${where} ${dtype} [${shape.join(', ')}] takes ${expected} bytes, data_offsets hold ${end - begin}`,
+    );
   }
   return { name, type, shape, begin, end };
 }
@@ -130,13 +143,19 @@ function readEntry(name: string, value: unknown, source: string): Entry {
 function checkCoverage(entries: readonly Entry[], available: number, source: string): void {
   let covered = 0;
   for (const { name, begin, end } of [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
-    if (begin !== covered) throw malformed(source, `tensor ${JSON.stringify(name)} begins at ${begin}, the one before ends at ${covered}`);
+    if (begin !== covered)
+      throw malformed(source, `tensor ${JSON.stringify(name)} begins at ${begin}, the one before ends at ${covered}`);
     covered = end;
   }
   if (covered !== available) throw malformed(source, `expected ${covered} bytes of tensors, file has ${available}`);
 }
 
-function readTensor(bytes: Uint8Array, dataStart: number, { name, type, shape, begin, end }: Entry, source: string): Tensor {
+function readTensor(
+  bytes: Uint8Array,
+  dataStart: number,
+  { name, type, shape, begin, end }: Entry,
+  source: string,
+): Tensor {
   const count = (end - begin) / type.bytes;
   const data = allocate(type.dtype, count, 'readSafetensors');
   if (type.read) convert(new DataView(bytes.buffer, bytes.byteOffset + dataStart + begin, end - begin), type, data);
@@ -153,7 +172,8 @@ function checkInt32(bytes: Uint8Array, offset: number, data: TypedArray, name: s
   const view = new DataView(bytes.buffer, bytes.byteOffset + offset, data.length * 8);
   for (let i = 0; i < data.length; ++i) {
     const value = view.getBigInt64(i * 8, true);
-    if (value !== BigInt(data[i] ?? 0)) throw malformed(source, `tensor ${JSON.stringify(name)} holds ${value}, which does not fit in int32`);
+    if (value !== BigInt(data[i] ?? 0))
+      throw malformed(source, `tensor ${JSON.stringify(name)} holds ${value}, which does not fit in int32`);
   }
 }
 
