@@ -1,4 +1,4 @@
-import { type Attributes, type Backend, type CompiledProgram, type ProgramStep, type Spec } from '../backend/backend.js';
+import type { Attributes, Backend, CompiledProgram, ProgramStep, Spec } from '../backend/backend.js';
 import { lower, type Program } from '../backend/lower.js';
 import { backendFor } from '../backend/select.js';
 import { FoveaError } from '../errors.js';
@@ -57,7 +57,11 @@ export interface Operator {
   /** Gradients with respect to each input, written in operators; null where there is none. Absent: not differentiable. */
   gradient?(context: GradientContext): (Value | null)[];
   /** Work of one call: multiplications and additions counted separately, and bytes read and written at least once. */
-  cost(inputs: readonly (Spec | null)[], outputs: readonly (Spec | null)[], attributes: Attributes): { flops: number; bytes: number };
+  cost(
+    inputs: readonly (Spec | null)[],
+    outputs: readonly (Spec | null)[],
+    attributes: Attributes,
+  ): { flops: number; bytes: number };
 }
 
 // Set while a function is traced: operators on concrete tensors alone (a weight that is reshaped, say) are then recorded
@@ -129,7 +133,10 @@ function compute(
   // Nothing to compute: an empty batch, say. Sums over nothing are the zeros that the output holds already.
   if (outputs.every((tensor) => !tensor || tensor.size === 0)) return outputs;
   const program = singleStep(operator.name, specs, outputSpecs, attributes, inplace);
-  const backend = backendFor(operator.name, [...specs, ...outputSpecs].flatMap((spec) => (spec ? [spec.dtype] : [])));
+  const backend = backendFor(
+    operator.name,
+    [...specs, ...outputSpecs].flatMap((spec) => (spec ? [spec.dtype] : [])),
+  );
   const arrays: TypedArray[] = [];
   for (const tensor of inputs) if (tensor) arrays.push(tensor.data);
   outputs.forEach((tensor, i) => {
