@@ -179,6 +179,8 @@ function run(args, quiet, output) {
  * @param {string} command
  */
 function summarise(output, command) {
-  const line = output.split('\n').find((text) => /(^|\s)(fatal )?error:|gyp ERR! stack|: not found/i.test(text));
+  // collect2 only repeats that the linker failed
+  const lines = output.split('\n').filter((text) => !text.startsWith('collect2'));
+  const line = lines.find((text) => /(^|\s)(fatal )?error:|gyp ERR! stack|cannot find|undefined reference/i.test(text));
   return `node-gyp ${command} failed: ${(line ?? 'no message').replace(/^gyp ERR! (stack )?/, '').trim()}`;
 }
