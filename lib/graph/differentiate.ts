@@ -117,11 +117,11 @@ class ReversePass {
     const wanted = inputs.map((id) => id >= 0 && this.depends.has(id) && isFloat(this.spec(id)));
     if (!wanted.includes(true)) return;
     if (!operator.gradient) throw new FoveaError('ERR_GRAPH', operator.name, 'the operator has no gradient');
-    const valueOf = (id: number) => (id < 0 ? null : this.builder.traced(id));
+    const tracedAt = (id: number) => (id < 0 ? null : this.builder.traced(id));
     const results = operator.gradient({
       attributes,
-      inputs: inputs.map(valueOf),
-      outputs: outputs.map(valueOf),
+      inputs: inputs.map(tracedAt),
+      outputs: outputs.map(tracedAt),
       gradOutputs: outputs.map((id) => this.gradients.get(id) ?? null),
       wanted,
     });

@@ -1,5 +1,6 @@
 import type { ProgramSpec, ProgramStep, ProgramValue, Spec } from '../backend/backend.js';
 import { bytesOf } from '../backend/layout.js';
+import { unreadWarnings } from '../geometry/window.js';
 import { formatSpec, type Graph } from './graph.js';
 
 /** A program as text: a header, a line per step, and warnings about what looks like a mistake. */
@@ -73,24 +74,23 @@ export function warningsOf(graph: Graph): string[] {
   const warnings = graph.nodes.flatMap(({ operator, inputs, attributes }) => {
     const shape = graph.values[inputs[0] ?? -1]?.shape;
     const kernel = windowOf(operator.name, graph.values[inputs[1] ?? -1], attributes.kernelSize);
-    const { stride, padding, dilation } = attributes;
-    if (!shape || !kernel || !Array.isArray(stride) || !Array.isArray(padding) || attributes.ceilMode === true)
-      return [];
-    return [0, 1].flatMap((axis) => {
-      const size = shape[2 + axis] as number;
-      const step = (Array.isArray(dilation) ? dilation[axis] : 1) as number;
-      const reach = step * ((kernel[axis] as number) - 1) + 1;
-      const [before, after] = [padding[2 * axis] as number, padding[2 * axis + 1] as number];
-      const unread = ((size + before + after - reach) % (stride[axis] as number)) - after;
-      if (unread <= 0) return [];
-      const pads = before === after ? `2·${before}` : `${before} + ${after}`;
-      const arithmetic = `(${size} + ${pads} − ${reach}) / ${stride[axis]} is not whole`;
-      return [
-        `${operator.name}: stride ${stride[axis]} leaves ${unread} of ${size} ${axis === 0 ? 'rows' : 'columns'} unread: ${arithmetic}`,
-      ];
-    });
+    if (!shape || !kernel || attributes.ceilMode === true) return [];
+    const [stride, padding, dilation] = ['stride', 'padding', 'dilation'].map((key) => numbersOf(attributes[key]));
+    const axes = [0, 1].map((axis) => ({
+      size: shape[2 + axis] as number,
+      kernel: kernel[axis] as number,
+      stride: stride?.[axis] ?? 1,
+      dilation: dilation?.[axis] ?? 1,
+      before: padding?.[2 * axis] ?? 0,
+      after: padding?.[2 * axis + 1] ?? 0,
+    }));
+    return unreadWarnings(axes).map((warning) => `${operator.name}: ${warning}`);
   });
   return [...new Set(warnings)];
+}
+
+function numbersOf(attribute: unknown): readonly number[] | undefined {
+  return Array.isArray(attribute) ? attribute : undefined;
 }
 
 const windowed: ReadonlySet<string> = new Set(['maxPool2d', 'avgPool2d', 'im2col']);
