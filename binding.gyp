@@ -21,7 +21,10 @@
     {
       'target_name': 'fovea',
       'sources': ['<@(fovea_sources)'],
-      'include_dirs': ['<!(node -p "require(\'node-addon-api\').include_dir")'],
+      'include_dirs': [
+        '<!(node -p "require(\'node-addon-api\').include_dir")',
+        '<!(node -p "require(\'node-api-headers\').include_dir")',
+      ],
       'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_DEPRECATED'],
       'dependencies': ['fovea_scalar'],
       'conditions': [

@@ -31,17 +31,18 @@ function findNodeGyp() {
     .find((file) => existsSync(file));
 }
 
-/** Where this Node's own headers are when they were installed with it, so that node-gyp downloads nothing. */
-function localHeaders() {
-  const prefix = dirname(dirname(process.execPath));
+/**
+ * Node-API's headers from a package, instead of an archive that node-gyp would download or look for elsewhere.
+ * Elsewhere than on Linux node-gyp's own way is taken, since its common.gypi carries flags for those systems.
+ */
+function headerOptions() {
+  if (process.platform !== 'linux') return [];
   try {
-    const header = readFileSync(join(prefix, 'include/node/node_version.h'), 'utf8');
-    const part = (/** @type {string} */ name) => header.match(new RegExp(`#define NODE_${name}_VERSION (\\d+)`))?.[1];
-    const version = `${part('MAJOR')}.${part('MINOR')}.${part('PATCH')}`;
-    return version === process.versions.node ? prefix : undefined;
+    createRequire(import.meta.url).resolve('node-api-headers');
   } catch {
-    return undefined;
+    return [];
   }
+  return [`--nodedir=${join(root, 'native', 'gyp')}`, '--force-process-config'];
 }
 
 /** @param {string} command */
@@ -135,16 +136,10 @@ export async function buildAddon(options) {
 async function runNodeGyp(options) {
   const nodeGyp = findNodeGyp();
   if (nodeGyp === undefined) return 'node-gyp was not found (npm brings it along)';
-  const headers = process.env.npm_config_nodedir ? undefined : localHeaders();
+  const headers = headerOptions();
   const output = /** @type {string[]} */ ([]);
   for (const command of ['configure', 'build']) {
-    const args = [
-      nodeGyp,
-      command,
-      '--release',
-      ...(headers ? [`--nodedir=${headers}`] : []),
-      ...(options.arguments ?? []),
-    ];
+    const args = [nodeGyp, command, '--release', ...headers, ...(options.arguments ?? [])];
     if (command === 'build') args.push('--jobs', 'max', '--loglevel', options.quiet ? 'error' : 'warn');
     else args.push('--loglevel', 'error');
     const status = await run(args, options.quiet, output);
@@ -162,7 +157,9 @@ async function runNodeGyp(options) {
  */
 function run(args, quiet, output) {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+    // node-gyp prefers this variable to the option of the same name.
+    const { npm_config_nodedir: _, ...env } = process.env;
+    const child = spawn(process.execPath, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => {
         output.push(text);
