@@ -12,7 +12,11 @@ export function broadcastShape(operator: string, a: readonly number[], b: readon
     const m = a[i - rank + a.length] ?? 1;
     const n = b[i - rank + b.length] ?? 1;
     if (m !== n && m !== 1 && n !== 1) {
-      throw new FoveaError('ERR_SHAPE', operator, `${formatShape(a)} and ${formatShape(b)} do not broadcast: axis ${i} is ${m} in one and ${n} in the other`);
+      throw new FoveaError(
+        'ERR_SHAPE',
+        operator,
+        `${formatShape(a)} and ${formatShape(b)} do not broadcast: axis ${i} is ${m} in one and ${n} in the other`,
+      );
     }
     return m === 1 ? n : m;
   });

@@ -85,14 +85,24 @@ export function convGeometry(
   checkNotEmpty(operator, 'weight', weight);
   const groups = checkChannels(operator, x, weight, bias, whole(operator, 'groups', options.groups ?? 1, 1));
   const axes = windowAxes(operator, x.slice(2), weight.slice(2), options);
-  const paddingMode = choice(operator, 'paddingMode', options.paddingMode ?? 'zeros', ['zeros', 'reflect', 'replicate', 'circular']);
+  const paddingMode = choice(operator, 'paddingMode', options.paddingMode ?? 'zeros', [
+    'zeros',
+    'reflect',
+    'replicate',
+    'circular',
+  ]);
   checkPaddingMode(operator, axes, paddingMode);
-  checkElements(operator, 'the padded input', [x[0] as number, x[1] as number, ...axes.map((a) => a.size + a.before + a.after)]);
+  checkElements(operator, 'the padded input', [
+    x[0] as number,
+    x[1] as number,
+    ...axes.map((a) => a.size + a.before + a.after),
+  ]);
   checkFits(operator, axes);
   const outputShape = [x[0] as number, weight[0] as number, ...axes.map(outputSize)];
   checkElements(operator, 'the output', outputShape);
   const [warning] = unreadWarnings(axes);
-  if (flag(operator, 'strictStride', options.strictStride ?? false) && warning) throw new FoveaError('ERR_OPTION', operator, warning);
+  if (flag(operator, 'strictStride', options.strictStride ?? false) && warning)
+    throw new FoveaError('ERR_OPTION', operator, warning);
   const lead = rank === 1 ? [1] : []; // the height of a 1-D convolution
   const attributes: ConvAttributes = {
     stride: [...lead, ...axes.map((axis) => axis.stride)],
@@ -114,14 +124,32 @@ function checkChannels(
 ): number {
   const c = x[1] as number;
   const [k, perGroup] = weight as [number, number];
-  if (c % groups !== 0) throw new FoveaError('ERR_SHAPE', operator, `${groups} groups do not divide ${c} input channels (input ${formatShape(x)})`);
-  if (k % groups !== 0) throw new FoveaError('ERR_SHAPE', operator, `${groups} groups do not divide ${k} output channels (weight ${formatShape(weight)})`);
+  if (c % groups !== 0)
+    throw new FoveaError(
+      'ERR_SHAPE',
+      operator,
+      `${groups} groups do not divide ${c} input channels (input ${formatShape(x)})`,
+    );
+  if (k % groups !== 0)
+    throw new FoveaError(
+      'ERR_SHAPE',
+      operator,
+      `${groups} groups do not divide ${k} output channels (weight ${formatShape(weight)})`,
+    );
   if (perGroup * groups !== c) {
     const expects = groups === 1 ? `${perGroup}` : `${groups} · ${perGroup} = ${groups * perGroup}`;
-    throw new FoveaError('ERR_SHAPE', operator, `weight expects ${expects} input channels, input has ${c} (input ${formatShape(x)}, weight ${formatShape(weight)}, groups ${groups})`);
+    throw new FoveaError(
+      'ERR_SHAPE',
+      operator,
+      `weight expects ${expects} input channels, input has ${c} (input ${formatShape(x)}, weight ${formatShape(weight)}, groups ${groups})`,
+    );
   }
   if (bias && (bias.length !== 1 || bias[0] !== k)) {
-    throw new FoveaError('ERR_SHAPE', operator, `bias must be [${k}], one per output channel of weight ${formatShape(weight)}, got ${formatShape(bias)}`);
+    throw new FoveaError(
+      'ERR_SHAPE',
+      operator,
+      `bias must be [${k}], one per output channel of weight ${formatShape(weight)}, got ${formatShape(bias)}`,
+    );
   }
   return groups;
 }
@@ -156,7 +184,11 @@ function checkPaddingMode(operator: string, axes: readonly WindowAxis[], mode: P
     const most = mode === 'reflect' ? size - 1 : size;
     if (pad <= most) return;
     const name = axisName(i, axes.length);
-    throw new FoveaError('ERR_SHAPE', operator, `${mode} padding of ${pad} needs more than the ${size} ${name} of the input: at most ${most}`);
+    throw new FoveaError(
+      'ERR_SHAPE',
+      operator,
+      `${mode} padding of ${pad} needs more than the ${size} ${name} of the input: at most ${most}`,
+    );
   });
 }
 
@@ -189,4 +221,3 @@ export function axesOf(
     after: attributes.padding[2 * i + 1] as number,
   }));
 }
-

@@ -18,7 +18,11 @@ export function show(value: unknown): string {
  */
 export function checkOptions(operator: string, options: unknown, known: readonly string[]): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw new FoveaError('ERR_OPTION', operator, `options must be an object like { ${known[0]}: … }, got ${show(options)}`);
+    throw new FoveaError(
+      'ERR_OPTION',
+      operator,
+      `options must be an object like { ${known[0]}: … }, got ${show(options)}`,
+    );
   }
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
@@ -62,7 +66,8 @@ export function real(operator: string, name: string, value: unknown, least: numb
 
 /** True or false, nothing that merely looks like it. @throws FoveaError ERR_OPTION */
 export function flag(operator: string, name: string, value: unknown): boolean {
-  if (typeof value !== 'boolean') throw new FoveaError('ERR_OPTION', operator, `${name} must be true or false, got ${show(value)}`);
+  if (typeof value !== 'boolean')
+    throw new FoveaError('ERR_OPTION', operator, `${name} must be true or false, got ${show(value)}`);
   return value;
 }
 
@@ -70,7 +75,11 @@ export function flag(operator: string, name: string, value: unknown): boolean {
 export function choice<T extends string>(operator: string, name: string, value: unknown, words: readonly T[]): T {
   const found = words.find((word) => word === value);
   if (found === undefined) {
-    throw new FoveaError('ERR_OPTION', operator, `${name} must be one of ${words.map(show).join(', ')}, got ${show(value)}`);
+    throw new FoveaError(
+      'ERR_OPTION',
+      operator,
+      `${name} must be one of ${words.map(show).join(', ')}, got ${show(value)}`,
+    );
   }
   return found;
 }
@@ -79,7 +88,11 @@ export function choice<T extends string>(operator: string, name: string, value: 
 export function perAxis(operator: string, name: string, value: unknown, axes: number, least: number): number[] {
   if (!Array.isArray(value)) return Array<number>(axes).fill(whole(operator, name, value, least));
   if (value.length !== axes) {
-    throw new FoveaError('ERR_OPTION', operator, `${name} must be a number or ${axes} of them, one per axis, got ${show(value)}`);
+    throw new FoveaError(
+      'ERR_OPTION',
+      operator,
+      `${name} must be a number or ${axes} of them, one per axis, got ${show(value)}`,
+    );
   }
   return value.map((n) => whole(operator, name, n, least));
 }

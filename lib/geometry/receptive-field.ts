@@ -19,7 +19,10 @@ export interface ReceptiveField {
  */
 export function receptiveField(layers: readonly FieldLayer[]): ReceptiveField {
   return layers.reduce<ReceptiveField>(
-    ({ size, jump }, { kernel, stride = 1, dilation = 1 }) => ({ size: size + dilation * (kernel - 1) * jump, jump: jump * stride }),
+    ({ size, jump }, { kernel, stride = 1, dilation = 1 }) => ({
+      size: size + dilation * (kernel - 1) * jump,
+      jump: jump * stride,
+    }),
     { size: 1, jump: 1 },
   );
 }

@@ -51,7 +51,9 @@ export function unreadWarnings(axes: readonly WindowAxis[]): string[] {
     const count = unread(axis);
     if (count === 0) return [];
     const division = `(${paddingSum(axis)} − ${span(axis.kernel, axis.dilation)}) / ${axis.stride}`;
-    return [`stride ${axis.stride} leaves ${count} of ${axis.size} ${axisName(i, axes.length)} unread: ${division} is not whole`];
+    return [
+      `stride ${axis.stride} leaves ${count} of ${axis.size} ${axisName(i, axes.length)} unread: ${division} is not whole`,
+    ];
   });
 }
 
@@ -109,7 +111,11 @@ export function checkFits(operator: string, axes: readonly WindowAxis[]): void {
     if (taps <= size + before + after) return;
     const dilated = dilation === 1 ? '' : ` (dilation ${dilation}: ${dilation}·(${kernel} − 1) + 1)`;
     const name = axisName(i, axes.length);
-    throw new FoveaError('ERR_SHAPE', operator, `the kernel spans ${taps} ${name}${dilated}, the padded input has ${paddingSum(axis)} = ${size + before + after}`);
+    throw new FoveaError(
+      'ERR_SHAPE',
+      operator,
+      `the kernel spans ${taps} ${name}${dilated}, the padded input has ${paddingSum(axis)} = ${size + before + after}`,
+    );
   });
 }
 
@@ -117,7 +123,11 @@ export function checkFits(operator: string, axes: readonly WindowAxis[]): void {
 export function checkElements(operator: string, what: string, shape: readonly number[]): void {
   const size = sizeOf(shape);
   if (size <= largest) return;
-  throw new FoveaError('ERR_MEMORY', operator, `${what} ${formatShape(shape)} would have ${shape.join(' · ')} = ${size} elements, at most ${largest} are possible`);
+  throw new FoveaError(
+    'ERR_MEMORY',
+    operator,
+    `${what} ${formatShape(shape)} would have ${shape.join(' · ')} = ${size} elements, at most ${largest} are possible`,
+  );
 }
 
 /** Refuses axes without elements; the batch alone may be empty. @throws FoveaError ERR_SHAPE */

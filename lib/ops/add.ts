@@ -1,6 +1,6 @@
 import { broadcastShape } from '../geometry/broadcast.js';
-import { sizeOf, type Tensor } from '../tensor.js';
 import { checkElements } from '../geometry/window.js';
+import { sizeOf, type Tensor } from '../tensor.js';
 import { operand, sameFloats, spec } from './internal/check.js';
 import { apply1, type Operator, touchedBytes, type Value } from './operator.js';
 import { sumTo } from './sum-to.js';
@@ -8,7 +8,9 @@ import { sumTo } from './sum-to.js';
 /** a, b → a + b, broadcast */
 export const addOperator: Operator = {
   name: 'add',
-  infer: (inputs) => [{ shape: broadcastShape('add', spec(inputs, 0).shape, spec(inputs, 1).shape), dtype: spec(inputs, 0).dtype }],
+  infer: (inputs) => [
+    { shape: broadcastShape('add', spec(inputs, 0).shape, spec(inputs, 1).shape), dtype: spec(inputs, 0).dtype },
+  ],
   gradient: ({ inputs, gradOutputs, wanted }) =>
     inputs.map((input, i) => (wanted[i] ? sumTo(gradOutputs[0] as Value, (input as Value).shape) : null)),
   cost: (inputs, outputs) => ({ flops: sizeOf(spec(outputs, 0).shape), bytes: touchedBytes([...inputs, ...outputs]) }),

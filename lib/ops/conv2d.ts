@@ -24,9 +24,9 @@ export const conv2dOperator: Operator = {
     const [x, weight] = inputs as [Value, Value];
     const { activation, ...conv } = attributes;
     const dy = beforeActivation(activation, gradOutputs[0] as Value, outputs[0] as Value);
-    const dx = wanted[0] ? convGradInput(dy, weight, conv as ConvAttributes, x.shape) : null;
+    const dx = wanted[0] ? gradInput(dy, weight, conv as ConvAttributes, x.shape) : null;
     if (!wanted[1] && !wanted[2]) return [dx, null, null];
-    return [dx, ...convGradWeight(x, dy, conv as ConvAttributes, weight.shape, wanted[2] === true)];
+    return [dx, ...gradWeight(x, dy, conv as ConvAttributes, weight.shape, wanted[2] === true)];
   },
   cost(inputs, outputs) {
     const y = spec(outputs, 0);
@@ -48,7 +48,7 @@ export const conv2dGradInputOperator: Operator = {
     const g = gradOutputs[0] as Value;
     return [
       wanted[0] ? apply1(conv2dOperator, [g, weight, null], { ...conv, activation: 'none' }) : null,
-      wanted[1] ? (convGradWeight(g, dy, conv as ConvAttributes, weight.shape, false)[0] as Value) : null,
+      wanted[1] ? (gradWeight(g, dy, conv as ConvAttributes, weight.shape, false)[0] as Value) : null,
     ];
   },
   cost: (inputs, outputs) => ({
@@ -64,7 +64,10 @@ export const conv2dGradWeightOperator: Operator = {
     const { shape, dtype } = spec(inputs, 0);
     const k = spec(inputs, 1).shape[1] as number;
     const perGroup = (shape[1] as number) / (groups as number);
-    return [{ shape: [k, perGroup, ...(kernelSize as readonly number[])], dtype }, withBias ? { shape: [k], dtype } : null];
+    return [
+      { shape: [k, perGroup, ...(kernelSize as readonly number[])], dtype },
+      withBias ? { shape: [k], dtype } : null,
+    ];
   },
   gradient({ inputs, gradOutputs, attributes, wanted }) {
     const [x, dy] = inputs as [Value, Value];
@@ -72,7 +75,7 @@ export const conv2dGradWeightOperator: Operator = {
     const [gw, gb] = gradOutputs;
     if (!gw) return [null, null]; // db alone is a plain sum; nobody differentiates it
     return [
-      wanted[0] ? convGradInput(dy, gw, conv as ConvAttributes, x.shape) : null,
+      wanted[0] ? gradInput(dy, gw, conv as ConvAttributes, x.shape) : null,
       wanted[1] ? apply1(conv2dOperator, [x, gw, gb], { ...conv, activation: 'none' }) : null,
     ];
   },
@@ -85,11 +88,19 @@ export const conv2dGradWeightOperator: Operator = {
   },
 };
 
-function convGradInput(dy: Value, weight: Value, conv: ConvAttributes, inputShape: readonly number[]): Value {
+/** ∂L/∂x from validated attributes. */
+export function gradInput(dy: Value, weight: Value, conv: ConvAttributes, inputShape: readonly number[]): Value {
   return apply1(conv2dGradInputOperator, [dy, weight], { ...conv, inputShape });
 }
 
-function convGradWeight(x: Value, dy: Value, conv: ConvAttributes, weight: readonly number[], withBias: boolean): (Value | null)[] {
+/** [∂L/∂w, ∂L/∂b or null] from validated attributes; `weight` is the shape of the filters. */
+export function gradWeight(
+  x: Value,
+  dy: Value,
+  conv: ConvAttributes,
+  weight: readonly number[],
+  withBias: boolean,
+): (Value | null)[] {
   return apply(conv2dGradWeightOperator, [x, dy], { ...conv, kernelSize: weight.slice(2), withBias });
 }
 
@@ -111,11 +122,18 @@ export function conv2d(x: Tensor, weight: Tensor, bias?: Maybe<Tensor>, options?
 export function conv2d(x: Value, weight: Value, bias?: Maybe<Value>, options?: Conv2dOptions): Value;
 export function conv2d(x: Value, weight: Value, bias?: Maybe<Value>, options: Conv2dOptions = {}): Value {
   const checked = checkConv('conv2d', x, weight, bias, options);
-  return apply1(conv2dOperator, [checked.x, checked.weight, checked.bias], { ...checked.geometry.attributes, activation: 'none' });
+  return apply1(conv2dOperator, [checked.x, checked.weight, checked.bias], {
+    ...checked.geometry.attributes,
+    activation: 'none',
+  });
 }
 
 function checkConv(operator: string, x: unknown, weight: unknown, bias: unknown, options: Conv2dOptions) {
-  const operands = { x: operand(operator, 'x', x), weight: operand(operator, 'weight', weight), bias: optional(operator, 'bias', bias) };
+  const operands = {
+    x: operand(operator, 'x', x),
+    weight: operand(operator, 'weight', weight),
+    bias: optional(operator, 'bias', bias),
+  };
   sameFloats(operator, operands);
   rankOf(operator, 'x', operands.x, 'N, C, H, W');
   rankOf(operator, 'weight', operands.weight, 'K, C / groups, R, S');
@@ -139,15 +157,25 @@ export interface WeightedGradients<T extends Value = Value> {
  * @returns gradInput [N, C, H, W], gradWeight [K, C / groups, R, S], gradBias [K]
  * @throws FoveaError as `conv2d`, and ERR_SHAPE when gradOutput has another shape
  */
-export function conv2dBackward(gradOutput: Tensor, x: Tensor, weight: Tensor, options?: Conv2dOptions): WeightedGradients<Tensor>;
+export function conv2dBackward(
+  gradOutput: Tensor,
+  x: Tensor,
+  weight: Tensor,
+  options?: Conv2dOptions,
+): WeightedGradients<Tensor>;
 export function conv2dBackward(gradOutput: Value, x: Value, weight: Value, options?: Conv2dOptions): WeightedGradients;
-export function conv2dBackward(gradOutput: Value, x: Value, weight: Value, options: Conv2dOptions = {}): WeightedGradients {
+export function conv2dBackward(
+  gradOutput: Value,
+  x: Value,
+  weight: Value,
+  options: Conv2dOptions = {},
+): WeightedGradients {
   const name = 'conv2dBackward';
   const checked = checkConv(name, x, weight, null, options);
   const dy = operand(name, 'gradOutput', gradOutput);
   sameFloats(name, { x: checked.x, gradOutput: dy });
   shapeOf(name, 'gradOutput', dy, checked.geometry.outputShape, ', the shape of the output');
   const { attributes } = checked.geometry;
-  const [gradWeight, gradBias] = convGradWeight(checked.x, dy, attributes, checked.weight.shape, true) as [Value, Value];
-  return { gradInput: convGradInput(dy, checked.weight, attributes, checked.x.shape), gradWeight, gradBias };
+  const [dw, db] = gradWeight(checked.x, dy, attributes, checked.weight.shape, true) as [Value, Value];
+  return { gradInput: gradInput(dy, checked.weight, attributes, checked.x.shape), gradWeight: dw, gradBias: db };
 }

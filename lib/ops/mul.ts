@@ -8,7 +8,9 @@ import { sumTo } from './sum-to.js';
 /** a, b → a · b, broadcast */
 export const mulOperator: Operator = {
   name: 'mul',
-  infer: (inputs) => [{ shape: broadcastShape('mul', spec(inputs, 0).shape, spec(inputs, 1).shape), dtype: spec(inputs, 0).dtype }],
+  infer: (inputs) => [
+    { shape: broadcastShape('mul', spec(inputs, 0).shape, spec(inputs, 1).shape), dtype: spec(inputs, 0).dtype },
+  ],
   gradient({ inputs, gradOutputs, wanted }) {
     const [a, b] = inputs as [Value, Value];
     const dy = gradOutputs[0] as Value;

@@ -20,7 +20,10 @@ export const reluBackwardOperator: Operator = {
   name: 'reluBackward',
   infer: (inputs) => [spec(inputs, 0)],
   // Linear in dy; the step in y has slope 0.
-  gradient: ({ inputs, gradOutputs, wanted }) => [wanted[0] ? apply1(reluBackwardOperator, [gradOutputs[0], inputs[1]]) : null, null],
+  gradient: ({ inputs, gradOutputs, wanted }) => [
+    wanted[0] ? apply1(reluBackwardOperator, [gradOutputs[0], inputs[1]]) : null,
+    null,
+  ],
   cost: elementwise,
 };
 

@@ -26,5 +26,7 @@ export function reshape(x: Value, shape: readonly number[]): Value {
     throw new FoveaError('ERR_OPTION', 'reshape', `shape must be a list of whole numbers >= -1, got ${show(shape)}`);
   }
   const resolved = resolveShape(shape, value.shape, 'reshape');
-  return value instanceof Tensor ? new Tensor(resolved, value.data) : apply1(reshapeOperator, [value], { shape: resolved });
+  return value instanceof Tensor
+    ? new Tensor(resolved, value.data)
+    : apply1(reshapeOperator, [value], { shape: resolved });
 }

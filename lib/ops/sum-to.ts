@@ -28,7 +28,11 @@ export function sumTo(x: Value, shape: readonly number[]): Value {
   const value = operand('sumTo', 'x', x);
   sameFloats('sumTo', { x: value });
   if (!broadcastsTo(shape, value.shape)) {
-    throw new FoveaError('ERR_SHAPE', 'sumTo', `${formatShape(shape)} does not broadcast to ${formatShape(value.shape)}`);
+    throw new FoveaError(
+      'ERR_SHAPE',
+      'sumTo',
+      `${formatShape(shape)} does not broadcast to ${formatShape(value.shape)}`,
+    );
   }
   if (value.shape.length === shape.length && value.shape.every((n, i) => n === shape[i])) return value;
   return apply1(sumToOperator, [value], { shape: [...shape] });

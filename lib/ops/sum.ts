@@ -1,6 +1,6 @@
-import { FoveaError } from '../errors.js';
-import { checkOptions, flag, show } from '../geometry/options.js';
+import { checkOptions, flag } from '../geometry/options.js';
 import type { Tensor } from '../tensor.js';
+import { axisOf } from './internal/axis.js';
 import { operand, sameFloats } from './internal/check.js';
 import { withShape } from './internal/shapes.js';
 import type { Value } from './operator.js';
@@ -17,14 +17,7 @@ export interface ReduceOptions {
 export function reducedAxes(operator: string, rank: number, dims: unknown): Set<number> {
   if (dims === undefined || dims === null) return new Set(Array.from({ length: rank }, (_, i) => i));
   const list: readonly unknown[] = Array.isArray(dims) ? dims : [dims];
-  return new Set(
-    list.map((dim) => {
-      if (typeof dim !== 'number' || !Number.isInteger(dim) || dim < -rank || dim >= rank) {
-        throw new FoveaError('ERR_OPTION', operator, `dims must be whole numbers between ${-rank} and ${rank - 1}, got ${show(dim)}`);
-      }
-      return dim < 0 ? dim + rank : dim;
-    }),
-  );
+  return new Set(list.map((dim) => axisOf(operator, 'dims', dim, rank)));
 }
 
 /**
@@ -38,6 +31,14 @@ export function sum(x: Value, options: ReduceOptions = {}): Value {
   sameFloats('sum', { x: value });
   checkOptions('sum', options, ['dims', 'keepDims']);
   const axes = reducedAxes('sum', value.shape.length, options.dims);
-  const kept = sumTo(value, value.shape.map((n, i) => (axes.has(i) ? 1 : n)));
-  return flag('sum', 'keepDims', options.keepDims ?? false) ? kept : withShape(kept, value.shape.filter((_, i) => !axes.has(i)));
+  const kept = sumTo(
+    value,
+    value.shape.map((n, i) => (axes.has(i) ? 1 : n)),
+  );
+  return flag('sum', 'keepDims', options.keepDims ?? false)
+    ? kept
+    : withShape(
+        kept,
+        value.shape.filter((_, i) => !axes.has(i)),
+      );
 }

@@ -13,11 +13,16 @@ const floats: readonly DType[] = ['float32', 'float64'];
 export function operand(operator: string, name: string, value: unknown): Value {
   if (value instanceof Traced) return value;
   if (!(value instanceof Tensor)) {
-    const hint = typeof value === 'object' && value?.constructor === Object ? '; options come after all tensors' : '; tensor(values) makes one';
+    const hint =
+      typeof value === 'object' && value?.constructor === Object
+        ? '; options come after all tensors'
+        : '; tensor(values) makes one';
     throw new FoveaError('ERR_DTYPE', operator, `${name} must be a Tensor, got ${show(value)}${hint}`);
   }
   if (value.data.length !== value.size) {
-    const what = isDetached(value.data) ? 'is detached: its buffer was transferred' : `has ${value.data.length} elements now`;
+    const what = isDetached(value.data)
+      ? 'is detached: its buffer was transferred'
+      : `has ${value.data.length} elements now`;
     throw new FoveaError('ERR_DATA', operator, `the array of ${name} ${formatShape(value.shape)} ${what}`);
   }
   return value;
@@ -41,7 +46,11 @@ export function sameFloats(operator: string, operands: Readonly<Record<string, V
     }
     first ??= [name, value.dtype];
     if (value.dtype !== first[1]) {
-      throw new FoveaError('ERR_DTYPE', operator, `${name} is ${value.dtype}, ${first[0]} is ${first[1]}; both must be the same`);
+      throw new FoveaError(
+        'ERR_DTYPE',
+        operator,
+        `${name} is ${value.dtype}, ${first[0]} is ${first[1]}; both must be the same`,
+      );
     }
   }
 }
@@ -50,13 +59,21 @@ export function sameFloats(operator: string, operands: Readonly<Record<string, V
 export function rankOf(operator: string, name: string, value: Spec, layout: string): void {
   const rank = layout === '' ? 0 : layout.split(',').length;
   if (value.shape.length === rank) return;
-  throw new FoveaError('ERR_SHAPE', operator, `${name} must be [${layout}] (rank ${rank}), got ${formatShape(value.shape)} (rank ${value.shape.length})`);
+  throw new FoveaError(
+    'ERR_SHAPE',
+    operator,
+    `${name} must be [${layout}] (rank ${rank}), got ${formatShape(value.shape)} (rank ${value.shape.length})`,
+  );
 }
 
 /** @throws FoveaError ERR_SHAPE */
 export function shapeOf(operator: string, name: string, value: Spec | null, shape: readonly number[], why = ''): void {
   if (!value || (value.shape.length === shape.length && value.shape.every((n, i) => n === shape[i]))) return;
-  throw new FoveaError('ERR_SHAPE', operator, `${name} must be ${formatShape(shape)}${why}, got ${formatShape(value.shape)}`);
+  throw new FoveaError(
+    'ERR_SHAPE',
+    operator,
+    `${name} must be ${formatShape(shape)}${why}, got ${formatShape(value.shape)}`,
+  );
 }
 
 /** The spec of an operand that is never absent. */
