@@ -10,7 +10,7 @@
 namespace fovea {
 namespace {
 
-// info() → { isa, detected, cpu, threads, caches, problem?, compiler }
+// info() → { isa, detected, cpu, threads, caches, kernels, compiler, problem? }
 Napi::Value info(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const CpuFeatures& cpu = cpu_features();
@@ -24,6 +24,7 @@ Napi::Value info(const Napi::CallbackInfo& info) {
   result.Set("cpu", cpu.brand);
   result.Set("threads", available_threads());
   result.Set("caches", caches);
+  result.Set("kernels", Napi::Object::New(env));
   result.Set("compiler", __VERSION__);
   if (!cpu.problem.empty()) result.Set("problem", cpu.problem);
   return result;

@@ -1,0 +1,169 @@
+import { type ErrorCode, FoveaError } from '../errors.js';
+import type { DType, TypedArray } from '../tensor.js';
+import { findAddon } from './addon-path.js';
+import type { Backend, CompiledProgram, OperandLayouts, ProgramSpec } from './backend.js';
+
+/** What the addon found out about the machine, and how it was built. */
+export interface NativeInfo {
+  /** Level that kernels are picked for: baseline, avx2, avx512 or amx. */
+  readonly isa: string;
+  /** Level that the CPU has; under a cap never amx, which is then not asked for. */
+  readonly detected: string;
+  readonly cpu: string;
+  /** CPUs that this process may use: affinity mask and control group quota. */
+  readonly threads: number;
+  /** Bytes. */
+  readonly caches: { readonly l1d: number; readonly l2: number; readonly l3: number };
+  readonly compiler: string;
+  /** Kernel picked per family. */
+  readonly kernels: Readonly<Record<string, string>>;
+  /** Why FOVEA_CPU could not be obeyed. */
+  readonly problem?: string;
+}
+
+interface AddonProgram {
+  runSync(externals: readonly TypedArray[], counter: number): void;
+  run(externals: readonly TypedArray[], counter: number): Promise<void>;
+  cancel(): void;
+  profile(): number[];
+  describe(): string[];
+  dispose(): void;
+  readonly arenaBytes: number;
+}
+
+/** Everything that native/binding/addon.cc exports. */
+interface Addon {
+  info(): NativeInfo;
+  operators(): Record<string, OperandLayouts & { readonly float64: boolean }>;
+  createProgram(spec: ProgramSpec): AddonProgram;
+  measurePeak(threads: number): number;
+}
+
+/** The native backend, or why there is none. */
+export type NativeSearch =
+  | { readonly backend: NativeBackend; readonly reason?: undefined }
+  | { readonly backend?: undefined; readonly reason: string };
+
+let found: NativeSearch | undefined;
+
+/** Loads the addon at the first call. Never throws. */
+export function findNative(): NativeSearch {
+  found ??= load();
+  return found;
+}
+
+function load(): NativeSearch {
+  const search = findAddon();
+  if ('reason' in search) return { reason: search.reason };
+  if (!isAddon(search.exports)) return { reason: `${search.path} is of another version of fovea; build it again` };
+  return { backend: new NativeBackend(search.exports) };
+}
+
+function isAddon(value: unknown): value is Addon {
+  if (typeof value !== 'object' || value === null) return false;
+  const names: readonly (keyof Addon)[] = ['info', 'operators', 'createProgram', 'measurePeak'];
+  return names.every((name) => typeof Reflect.get(value, name) === 'function');
+}
+
+/** Operators in C++ on threads of our own. */
+export class NativeBackend implements Backend {
+  readonly name = 'native';
+  readonly layouts: ReadonlyMap<string, OperandLayouts>;
+  readonly info: NativeInfo;
+  /** Threads of programs that do not ask for a number. */
+  defaultThreads: number;
+  private readonly takesFloat64: ReadonlySet<string>;
+
+  constructor(private readonly addon: Addon) {
+    const rows = Object.entries(addon.operators());
+    this.layouts = new Map(rows.map(([name, { inputs, outputs }]) => [name, { inputs, outputs }]));
+    this.takesFloat64 = new Set(rows.flatMap(([name, { float64 }]) => (float64 ? [name] : [])));
+    this.info = addon.info();
+    this.defaultThreads = this.info.threads;
+  }
+
+  supports(operator: string, dtypes: readonly DType[]): boolean {
+    return this.layouts.has(operator) && (this.takesFloat64.has(operator) || !dtypes.includes('float64'));
+  }
+
+  /** @throws FoveaError ERR_SHAPE, ERR_OPTION, ERR_DTYPE, ERR_DATA, ERR_BACKEND, ERR_MEMORY */
+  compile(spec: ProgramSpec): NativeProgram {
+    const threads = spec.threads === 0 ? this.defaultThreads : spec.threads;
+    return new NativeProgram(translated(() => this.addon.createProgram({ ...spec, threads })));
+  }
+
+  /** GFLOP/s of float32 multiply-adds on so many threads together; takes about a third of a second. */
+  measurePeak(threads: number): number {
+    return translated(() => this.addon.measurePeak(threads));
+  }
+}
+
+class NativeProgram implements CompiledProgram {
+  constructor(private readonly program: AddonProgram) {}
+
+  /** Bytes of native memory: arena and workspace. */
+  get arenaBytes(): number {
+    return this.program.arenaBytes;
+  }
+
+  runSync(externals: readonly TypedArray[], counter = 0): void {
+    translated(() => this.program.runSync(externals, counter));
+  }
+
+  async run(externals: readonly TypedArray[], counter = 0): Promise<void> {
+    try {
+      await this.program.run(externals, counter);
+    } catch (error) {
+      throw translate(error);
+    }
+  }
+
+  cancel(): void {
+    this.program.cancel();
+  }
+
+  profile(): readonly number[] {
+    return translated(() => this.program.profile());
+  }
+
+  describe(): readonly string[] {
+    return translated(() => this.program.describe());
+  }
+
+  dispose(): void {
+    this.program.dispose();
+  }
+}
+
+function translated<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw translate(error);
+  }
+}
+
+/** The codes that native code reports: Code in native/runtime/status.h, and the binding's own. */
+const codes = {
+  ERR_SHAPE: true,
+  ERR_OPTION: true,
+  ERR_DTYPE: true,
+  ERR_DATA: true,
+  ERR_ABORTED: true,
+  ERR_MEMORY: true,
+  ERR_BUSY: true,
+  ERR_DISPOSED: true,
+  ERR_BACKEND: true,
+} as const satisfies Partial<Record<ErrorCode, true>>;
+
+function isNativeCode(code: unknown): code is keyof typeof codes {
+  return typeof code === 'string' && Object.hasOwn(codes, code);
+}
+
+/** Native messages begin with the operator's name and a colon. */
+function translate(error: unknown): unknown {
+  if (!(error instanceof Error) || !('code' in error) || !isNativeCode(error.code)) return error;
+  const colon = error.message.indexOf(': ');
+  const operator = colon < 0 ? 'program' : error.message.slice(0, colon);
+  return new FoveaError(error.code, operator, error.message.slice(colon < 0 ? 0 : colon + 2));
+}
