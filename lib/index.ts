@@ -1,4 +1,10 @@
+export { type BackendInfo, backend, useBackend } from './backend/select.js';
+export * as data from './data/index.js';
 export { type ErrorCode, FoveaError } from './errors.js';
+export { valueAndGrad, vjp } from './graph/vjp.js';
+export * as nn from './nn/index.js';
 export * as ops from './ops/index.js';
 export type { Traced, Value } from './ops/operator.js';
+export * as optim from './optim/index.js';
 export { type DType, type NestedNumbers, Tensor, type TypedArray, tensor } from './tensor.js';
+export * from './train/index.js';

@@ -2,9 +2,9 @@ import type { Backend, CompiledProgram, ProgramSpec, ProgramStep, Spec } from '.
 import { lower, type Program } from '../backend/lower.js';
 import { activeBackend, namedBackend } from '../backend/select.js';
 import { FoveaError } from '../errors.js';
-import { allocate, dtypeOf, formatShape, isDetached, sizeOf, type TypedArray } from '../tensor.js';
+import { allocate, type DType, dtypeOf, formatShape, isDetached, sizeOf, type TypedArray } from '../tensor.js';
 import { explainProgram } from './explain.js';
-import { type Graph, withoutDeadNodes } from './graph.js';
+import { type Graph, type GraphNode, withoutDeadNodes } from './graph.js';
 
 /** Options of `compileGraph`. */
 export interface CompileOptions {
@@ -30,23 +30,30 @@ export interface StepProfile {
  */
 export function compileGraph(graph: Graph, options: CompileOptions = {}): Executable {
   const alive = withoutDeadNodes(graph);
-  const backend = chooseBackend(alive, options.backend);
-  for (const { operator, inputs, outputs } of alive.nodes) {
-    const dtypes = [...inputs, ...outputs].flatMap((id) => (id < 0 ? [] : [(alive.values[id] as Spec).dtype]));
-    if (backend.supports(operator.name, dtypes)) continue;
-    const detail = `the ${backend.name} backend cannot run it on ${[...new Set(dtypes)].join(', ')} (in ${graph.name})`;
-    throw new FoveaError('ERR_BACKEND', operator.name, detail);
+  const backend = options.backend ? namedBackend(options.backend) : defaultBackend(alive);
+  const unsupported = alive.nodes.find((node) => !supports(backend, alive, node));
+  if (unsupported) {
+    const dtypes = [...new Set(dtypesOf(alive, unsupported))].join(', ');
+    const detail = `the ${backend.name} backend cannot run it on ${dtypes} (in ${graph.name})`;
+    throw new FoveaError('ERR_BACKEND', unsupported.operator.name, detail);
   }
   const spec = lower(programOf(alive), backend.layouts, options.threads ?? 0);
   return new Executable(alive, backend, spec, backend.compile(spec));
 }
 
-function chooseBackend(graph: Graph, name: CompileOptions['backend']): Backend {
-  if (name) return namedBackend(name);
-  const touched = new Set(graph.nodes.flatMap((node) => [...node.inputs, ...node.outputs]));
-  // Optimizers keep their hyperparameters in float64; it is float64 results that only the reference computes.
-  const float64 = graph.nodes.some((node) => node.outputs.some((id) => graph.values[id]?.dtype === 'float64'));
-  return float64 && touched.size > 0 ? namedBackend('reference') : activeBackend();
+// float64 is the reference backend's, whatever backend is active; optimizers alone keep float64 numbers elsewhere.
+function defaultBackend(graph: Graph): Backend {
+  const active = activeBackend();
+  const left = graph.nodes.some((node) => !supports(active, graph, node) && dtypesOf(graph, node).includes('float64'));
+  return left ? namedBackend('reference') : active;
+}
+
+function supports(backend: Backend, graph: Graph, node: GraphNode): boolean {
+  return backend.supports(node.operator.name, dtypesOf(graph, node));
+}
+
+function dtypesOf(graph: Graph, { inputs, outputs }: GraphNode): DType[] {
+  return [...inputs, ...outputs].flatMap((id) => (id < 0 ? [] : [(graph.values[id] as Spec).dtype]));
 }
 
 /**

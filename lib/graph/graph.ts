@@ -55,6 +55,7 @@ export function readersOf(graph: Graph): Map<number, GraphNode[]> {
   const readers = new Map<number, GraphNode[]>();
   for (const node of graph.nodes) {
     for (const id of node.inputs) {
+      if (id < 0) continue;
       const list = readers.get(id);
       if (list) list.push(node);
       else readers.set(id, [node]);

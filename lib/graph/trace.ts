@@ -81,7 +81,12 @@ export class GraphBuilder implements Recorder {
         `the trace of ${this.name} has ended; its values cannot be used any more`,
       );
     }
-    const inputIds = inputs.map((value) => (value ? this.idOf(value, operator.name) : -1));
+    const inputIds = inputs.map((value, i) => {
+      if (!value) return -1;
+      return value instanceof Tensor && inplace.includes(i)
+        ? this.captureInPlace(value)
+        : this.idOf(value, operator.name);
+    });
     const specs = inputIds.map((id) => (id < 0 ? null : (this.values[id] as Spec)));
     const outputs = operator.infer(specs, attributes).map((spec, i) => {
       if (!spec) return null;
@@ -116,6 +121,16 @@ export class GraphBuilder implements Recorder {
       outputs: ids,
       assigns: [...this.assigned].map(([target, value]) => ({ target, value })),
     };
+  }
+
+  // An update in place of a tensor that was captured under another shape needs its memory, and not a reshaped copy: the
+  // same tensor is then captured a second time.
+  private captureInPlace(tensor: Tensor): number {
+    const { value } = this.captureData(tensor);
+    if (String(this.values[value]?.shape) === String(tensor.shape)) return this.assigned.get(value) ?? value;
+    const again = { value: this.newValue(tensor).id, tensor };
+    this.captured.push(again);
+    return again.value;
   }
 
   private captureData(tensor: Tensor): Captured {

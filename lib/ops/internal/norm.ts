@@ -60,6 +60,8 @@ function backward(
   [y, center, spread]: readonly (Value | null | undefined)[],
   attributes: { eps?: number; activation: string },
 ): (Value | null)[] {
+  // Without an activation the residual's gradient is dy itself: nothing has to be written.
+  const masked = attributes.activation !== 'none';
   const [dx = null, dweight = null, dbias = null, dresidual = null] = apply(
     operator,
     [gradOutputs[0], inputs[0], attributes.activation === 'relu' ? y : null, inputs[1], center, spread],
@@ -67,10 +69,10 @@ function backward(
       ...attributes,
       withWeight: wanted[1] === true,
       withBias: wanted[2] === true,
-      withResidual: wanted[5] === true,
+      withResidual: masked && wanted[5] === true,
     },
   );
-  return [dx, dweight, dbias, null, null, dresidual];
+  return [dx, dweight, dbias, null, null, masked || !wanted[5] ? dresidual : (gradOutputs[0] as Value)];
 }
 
 function inferBackward(

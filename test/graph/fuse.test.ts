@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict';
+import { test } from 'vitest';
+import { differentiate } from '../../lib/graph/differentiate.js';
+import { compileGraph } from '../../lib/graph/executable.js';
+import { fuse } from '../../lib/graph/fuse.js';
+import type { Graph } from '../../lib/graph/graph.js';
+import { trace } from '../../lib/graph/trace.js';
+import { add } from '../../lib/ops/add.js';
+import { batchNorm } from '../../lib/ops/batch-norm.js';
+import { conv2d } from '../../lib/ops/conv2d.js';
+import { mul } from '../../lib/ops/mul.js';
+import type { Value } from '../../lib/ops/operator.js';
+import { relu } from '../../lib/ops/relu.js';
+import { sum } from '../../lib/ops/sum.js';
+import { sizeOf, Tensor, type TypedArray } from '../../lib/tensor.js';
+
+const image = { shape: [2, 3, 5, 5], dtype: 'float64' } as const;
+const randn = (shape: number[], seed: number) => Tensor.randn(shape, { seed, dtype: 'float64' });
+const w = randn([3, 3, 3, 3], 1);
+const b = randn([3], 2);
+const gamma = randn([3], 3);
+const beta = randn([3], 4);
+const x = randn([...image.shape], 5).data;
+
+function names(graph: Graph): string[] {
+  return graph.nodes.map(({ operator, attributes }) => {
+    return attributes.activation === 'relu' ? `${operator.name}+relu` : operator.name;
+  });
+}
+
+function evaluate(graph: Graph): TypedArray[] {
+  return compileGraph(graph).runSync([x]);
+}
+
+function close(a: readonly TypedArray[], b: readonly TypedArray[]): void {
+  assert.equal(a.length, b.length);
+  a.forEach((array, i) => {
+    array.forEach((value, j) => {
+      assert.ok(
+        Math.abs(value - (b[i]?.[j] as number)) <= 1e-12 * (1 + Math.abs(value)),
+        `${i}[${j}]: ${value}, ${b[i]?.[j]}`,
+      );
+    });
+  });
+}
+
+const training = (z: Value, state?: { mean: Tensor; variance: Tensor }) =>
+  batchNorm(z, gamma, beta, { training: true, runningMean: state?.mean ?? null, runningVar: state?.variance ?? null });
+const conv = (z: Value) => conv2d(z, w, b, { padding: 1 });
+
+test('ReLU becomes part of the convolution', () => {
+  const graph = trace((z) => relu(conv(z)), [image]);
+  assert.deepEqual(names(fuse(graph)), ['conv2d+relu']);
+  close(evaluate(fuse(graph)), evaluate(graph));
+});
+
+test('not when the value in between is needed elsewhere', () => {
+  const shared = trace(
+    (z) => {
+      const y = conv(z);
+      return add(relu(y), y);
+    },
+    [image],
+  );
+  assert.deepEqual(names(fuse(shared)), names(shared));
+  const result = trace(
+    (z) => {
+      const y = conv(z);
+      return [relu(y), y];
+    },
+    [image],
+  );
+  assert.deepEqual(names(fuse(result)), names(result));
+});
+
+test('a residual block: two passes instead of five', () => {
+  const block = (z: Value) => relu(add(training(conv(relu(training(conv(z))))), z));
+  const graph = trace((z) => block(z), [image]);
+  assert.deepEqual(names(graph), ['conv2d', 'batchNormTrain', 'relu', 'conv2d', 'batchNormTrain', 'add', 'relu']);
+  assert.deepEqual(names(fuse(graph)), ['conv2d', 'batchNormTrain+relu', 'conv2d', 'batchNormTrain+relu']);
+  close(evaluate(fuse(graph)), evaluate(graph));
+});
+
+test('with a normalised shortcut, the later normalisation takes the addition', () => {
+  const graph = trace((z) => relu(add(training(conv(z)), training(conv2d(z, w, null, { padding: 1 })))), [image]);
+  assert.deepEqual(names(fuse(graph)), ['conv2d', 'batchNormTrain', 'conv2d', 'batchNormTrain+relu']);
+  close(evaluate(fuse(graph)), evaluate(graph));
+});
+
+test('a shortcut computed after the normalisation, and inference', () => {
+  const state = { runningMean: randn([3], 6), runningVar: Tensor.full([3], 2, 'float64') };
+  const graph = trace(
+    (z) => {
+      const y = batchNorm(conv(z), gamma, beta, { ...state, training: false });
+      return relu(add(y, mul(z, z)));
+    },
+    [image],
+  );
+  assert.deepEqual(names(fuse(graph)), ['conv2d', 'mul', 'batchNormInfer+relu']);
+  close(evaluate(fuse(graph)), evaluate(graph));
+});
+
+test('gradients of fused and unfused graphs agree', () => {
+  const loss = randn([...image.shape], 8);
+  const graph = trace((z) => sum(mul(relu(add(training(conv(relu(training(conv(z))))), z)), loss)), [image]);
+  const wrt = [graph.inputs[0] as number, w, b, gamma, beta];
+  const fused = differentiate(fuse(graph), { wrt });
+  const plain = differentiate(graph, { wrt });
+  assert.ok(fused.nodes.length < plain.nodes.length);
+  assert.ok(!names(fused).includes('reluBackward'));
+  close(evaluate(fused), evaluate(plain));
+});
+
+test('running statistics move the same way', () => {
+  const run = (transform: (graph: Graph) => Graph) => {
+    const state = { mean: Tensor.zeros([3], 'float64'), variance: Tensor.ones([3], 'float64') };
+    evaluate(transform(trace((z) => relu(training(conv(z), state)), [image])));
+    assert.ok(sizeOf(state.mean.shape) === 3 && state.mean.data[0] !== 0);
+    return [state.mean.data, state.variance.data];
+  };
+  close(
+    run(fuse),
+    run((graph) => graph),
+  );
+});
+
+test('a residual without ReLU passes its gradient on, and is not copied', () => {
+  const factor = randn([...image.shape], 9);
+  const graph = trace((z) => sum(mul(add(training(conv(z)), z), factor)), [image]);
+  const wrt = [graph.inputs[0] as number, w];
+  const fused = differentiate(fuse(graph), { wrt });
+  assert.equal(fused.nodes.find((node) => node.operator.name === 'batchNormTrainBackward')?.outputs[3], -1);
+  close(evaluate(fused), evaluate(differentiate(graph, { wrt })));
+});
