@@ -37,7 +37,7 @@ function cost(flopsPerElement: number) {
  * g ← ±g + weightDecay·p;  m ← momentum·m + (1 − dampening)·g, but m ← g at step 1;  p ← p − lr·(nesterov ? g + momentum·m : m).
  * Attributes: count, momentum (are there states m?), nesterov, maximize.
  */
-export const sgdUpdate: Operator = { name: 'sgdUpdate', infer: updated, cost: cost(6) };
+export const sgdUpdateOperator: Operator = { name: 'sgdUpdate', infer: updated, cost: cost(6) };
 
 /**
  * Adam (Kingma and Ba 2015) and, decoupled, AdamW (Loshchilov and Hutter 2019), as torch.optim:
@@ -45,4 +45,4 @@ export const sgdUpdate: Operator = { name: 'sgdUpdate', infer: updated, cost: co
  * Weight decay is added to g, or decoupled: p ← p·(1 − lr·weightDecay) before anything else.
  * Attributes: count, decoupled, maximize.
  */
-export const adamUpdate: Operator = { name: 'adamUpdate', infer: updated, cost: cost(14) };
+export const adamUpdateOperator: Operator = { name: 'adamUpdate', infer: updated, cost: cost(14) };

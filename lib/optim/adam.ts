@@ -1,4 +1,4 @@
-import { adamHyper, adamUpdate } from '../ops/update.js';
+import { adamHyper, adamUpdateOperator } from '../ops/update.js';
 import { checkRange, type Group, Optimizer } from './optimizer.js';
 import type { Schedule } from './schedules.js';
 
@@ -18,8 +18,8 @@ export interface AdamOptions {
   readonly groups?: readonly Group<Key>[];
 }
 
-abstract class AdamFamily extends Optimizer<Key> {
-  readonly operator = adamUpdate;
+abstract class AdamFamily extends Optimizer {
+  readonly operator = adamUpdateOperator;
   readonly slots = ['exp_avg', 'exp_avg_sq'];
   protected readonly hyperNames = adamHyper;
   protected readonly flags;

@@ -5,10 +5,7 @@ import { updateInplace } from '../ops/update.js';
 import { formatShape, Tensor } from '../tensor.js';
 import type { Schedule } from './schedules.js';
 
-/** Numbers that may differ between groups of parameters. */
-export type Hyper = Readonly<Record<string, number>>;
-
-/** Overrides for the parameters whose path matches; `lr` here multiplies nothing, it replaces. */
+/** Overrides for the parameters whose path matches; the first group that matches counts. */
 export type Group<H extends string> = { readonly match: RegExp } & { readonly [K in H]?: number };
 
 /** What an optimizer remembers between steps: made by `init` or the first `update`, saved in checkpoints. */
@@ -26,27 +23,28 @@ export type NamedTensors = readonly (readonly [path: string, value: Tensor])[];
  * One update rule over all parameters at once. A subclass names its operator, its states, and the numbers that the
  * rule needs for each parameter.
  */
-export abstract class Optimizer<H extends string = string> {
+export abstract class Optimizer {
   /** In `lib/ops/update.ts`. */
   abstract readonly operator: Operator;
   /** Kinds of state, in the order of the operator's operands. */
   abstract readonly slots: readonly string[];
   /** Order of the numbers in the operator's `hyper` operand. */
-  protected abstract readonly hyperNames: readonly H[];
+  protected abstract readonly hyperNames: readonly string[];
   /** Attributes of the operator besides `count`. */
   protected abstract readonly flags: Attributes;
 
   protected constructor(
     readonly name: string,
     readonly lr: number | Schedule,
-    private readonly common: { readonly [K in H]?: number },
-    private readonly groups: readonly Group<H>[],
+    private readonly common: Readonly<Record<string, number>>,
+    private readonly groups: readonly { readonly match: RegExp }[],
   ) {
     if (typeof lr === 'number') checkRange(name, 'lr', lr);
     for (const group of groups) {
       if (!(group.match instanceof RegExp)) {
         throw new FoveaError('ERR_OPTION', name, 'each group needs `match`, a regular expression over parameter paths');
       }
+      for (const [key, value] of Object.entries(group)) if (key !== 'match') checkRange(name, `groups.${key}`, value);
     }
   }
 
@@ -77,7 +75,7 @@ export abstract class Optimizer<H extends string = string> {
       const group = this.groups.find(({ match }) => match.test(path));
       this.hyperNames.forEach((key, j) => {
         const fallback = key === 'lr' ? scheduled : this.common[key];
-        hyper[1 + i * this.hyperNames.length + j] = group?.[key] ?? fallback ?? 0;
+        hyper[1 + i * this.hyperNames.length + j] = numberOf(group, key) ?? fallback ?? 0;
       });
     });
   }
@@ -109,6 +107,11 @@ export abstract class Optimizer<H extends string = string> {
     apply(this.operator, inputs, this.attributes(targets.length), updateInplace(inputs.length, targets.length));
     return { step: now.step + 1, slots: now.slots };
   }
+}
+
+function numberOf(group: object | undefined, key: string): number | undefined {
+  const value: unknown = group && Reflect.get(group, key);
+  return typeof value === 'number' ? value : undefined;
 }
 
 function checkPairs(

@@ -1,5 +1,5 @@
 import { FoveaError } from '../errors.js';
-import { sgdHyper, sgdUpdate } from '../ops/update.js';
+import { sgdHyper, sgdUpdateOperator } from '../ops/update.js';
 import { checkRange, type Group, Optimizer } from './optimizer.js';
 import type { Schedule } from './schedules.js';
 
@@ -22,8 +22,8 @@ export interface SGDOptions {
 }
 
 /** Stochastic gradient descent, rule, defaults and order of operations of torch.optim.SGD. */
-export class SGD extends Optimizer<Key> {
-  readonly operator = sgdUpdate;
+export class SGD extends Optimizer {
+  readonly operator = sgdUpdateOperator;
   readonly slots: readonly string[];
   protected readonly hyperNames = sgdHyper;
   protected readonly flags;

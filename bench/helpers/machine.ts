@@ -1,0 +1,38 @@
+import { availableParallelism, release } from 'node:os';
+import { findNative } from '../../lib/backend/native.js';
+import { format } from './table.js';
+
+/** What a bench ran on, and the limit that its figures are held against. */
+export interface Machine {
+  readonly cpu: string;
+  readonly isa: string;
+  readonly cap: string;
+  readonly threads: number;
+  readonly node: string;
+  readonly compiler: string;
+  /** float32 multiply-adds in registers, at this instruction set and number of threads. */
+  readonly peakGflops: number;
+}
+
+/** Measures the machine and prints it. */
+export function header(threads: number): Machine {
+  const { backend, reason } = findNative();
+  if (!backend) throw new Error(`the native backend is not there: ${reason}`);
+  const { info } = backend;
+  const peakGflops = backend.measurePeak(threads);
+  const machine: Machine = {
+    cpu: info.cpu,
+    isa: info.isa,
+    cap: process.env.FOVEA_CPU ?? 'none',
+    threads,
+    node: process.version,
+    compiler: info.compiler,
+    peakGflops,
+  };
+  console.log(`cpu       ${machine.cpu}, ${availableParallelism()} cores to use, kernel ${release()}`);
+  console.log(
+    `isa       ${machine.isa} (FOVEA_CPU cap: ${machine.cap}), ${threads} threads, node ${machine.node}, ${machine.compiler}`,
+  );
+  console.log(`peak      ${format(peakGflops)} GFLOP/s of float32 FMA with ${threads} threads, measured just now`);
+  return machine;
+}

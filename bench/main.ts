@@ -1,0 +1,141 @@
+// npm run bench: native against the reference backend, layer by layer and for whole training steps.
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { backend } from '../lib/index.js';
+import { header, type Machine } from './helpers/machine.js';
+import { format, percent, Table } from './helpers/table.js';
+import { geometricMean, measure } from './helpers/timing.js';
+import { convolutionBench, type Pass, passes, relativeError } from './ops/conv2d.js';
+import { type ConvolutionShape, convolutions, flops } from './shapes/convolutions.js';
+import { type ModelShape, models } from './shapes/models.js';
+import { compareSteps } from './train-step.js';
+
+const { values: options } = parseArgs({
+  options: {
+    filter: { type: 'string', default: '' },
+    json: { type: 'string' },
+    threads: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+if (options.help) {
+  console.log('npm run bench -- [--filter TEXT] [--threads N] [--json FILE]\nTEXT: part of a layer or model name');
+  process.exit(0);
+}
+
+/** Native results may differ from the reference by rounding only: long sums of float32 numbers near 1. */
+const tolerance = 1e-4;
+/** The reference backend gets as many images as it can do in this many operations. */
+const referenceFlops = 2e8;
+
+const threads = options.threads === undefined ? backend().threads : Number(options.threads);
+if (backend().name !== 'native') {
+  console.error(
+    `The native backend is not there (${backend().reason ?? 'FOVEA_BACKEND=reference'}): nothing to compare.`,
+  );
+  process.exit(1);
+}
+const machine = header(threads);
+const results: object[] = [];
+await benchLayers(convolutions.filter(({ name }) => name.includes(options.filter)));
+await benchModels(models.filter(({ name }) => name.includes(options.filter)));
+if (options.json) {
+  writeFileSync(options.json, `${JSON.stringify({ machine, results }, null, 2)}\n`);
+  console.log(`\nwritten: ${options.json}`);
+}
+
+async function benchLayers(layers: readonly ConvolutionShape[]): Promise<void> {
+  if (layers.length === 0) return;
+  console.log('\nconvolutions: median of each pass, float32; the reference is timed on fewer images and scaled\n');
+  const table = new Table([
+    { title: 'layer', width: 22 },
+    { title: 'pass', width: 10 },
+    { title: 'ms', width: 8 },
+    { title: 'min ms', width: 8 },
+    { title: 'GFLOP/s', width: 8 },
+    { title: 'of peak', width: 8 },
+    { title: 'reference ms', width: 12 },
+    { title: 'times faster', width: 12 },
+  ]);
+  const faster: number[] = [];
+  for (const layer of layers) {
+    for (const pass of passes) faster.push(await benchPass(layer, pass, table, machine));
+  }
+  console.log(`\ngeometric mean of "times faster": ${format(geometricMean(faster))}`);
+}
+
+async function benchPass(layer: ConvolutionShape, pass: Pass, table: Table, { peakGflops }: Machine): Promise<number> {
+  const perImage = flops(layer) / layer.batch;
+  const few = Math.max(1, Math.min(layer.batch, Math.floor(referenceFlops / perImage)));
+  const reference = convolutionBench(layer, pass, { backend: 'reference', batch: few });
+  const checked = convolutionBench(layer, pass, { backend: 'native', threads, batch: few });
+  const referenceMs = (await reference.once()) * (layer.batch / few);
+  await checked.once();
+  const error = relativeError(checked.result(), reference.result());
+  reference.dispose();
+  checked.dispose();
+  if (!(error <= tolerance)) {
+    table.row(layer.name, pass, `WRONG: differs by ${error.toExponential(1)} of the largest value`);
+    process.exitCode = 1;
+    return Number.NaN;
+  }
+  const native = convolutionBench(layer, pass, { backend: 'native', threads });
+  const timing = await measure(() => native.once());
+  const gflops = flops(layer) / timing.median / 1e6;
+  const ratio = referenceMs / timing.median;
+  table.row(layer.name, pass, timing.median, timing.minimum, gflops, percent(gflops / peakGflops), referenceMs, ratio);
+  results.push({
+    kind: 'layer',
+    name: layer.name,
+    pass,
+    ...timing,
+    gflops,
+    share: gflops / peakGflops,
+    referenceMs,
+    ratio,
+    error,
+    algorithm: native.describe(),
+  });
+  native.dispose();
+  return ratio;
+}
+
+async function benchModels(shapes: readonly ModelShape[]): Promise<void> {
+  if (shapes.length === 0) return;
+  console.log('\ntraining steps (forward, cross entropy, backward, SGD with momentum): images per second\n');
+  const table = new Table([
+    { title: 'model', width: 12 },
+    { title: 'batch', width: 6 },
+    { title: 'ms/step', width: 9 },
+    { title: 'images/s', width: 9 },
+    { title: 'reference images/s', width: 18 },
+    { title: 'times faster', width: 12 },
+  ]);
+  for (const shape of shapes) {
+    const result = await compareSteps(shape, threads, tolerance);
+    if ('wrong' in result) {
+      table.row(shape.name, `WRONG: ${result.wrong}`);
+      process.exitCode = 1;
+      continue;
+    }
+    const { native, referencePerSecond } = result;
+    const perSecond = (shape.inputShape[0] * 1000) / native.median;
+    table.row(
+      shape.name,
+      String(shape.inputShape[0]),
+      native.median,
+      perSecond,
+      referencePerSecond,
+      perSecond / referencePerSecond,
+    );
+    results.push({
+      kind: 'step',
+      name: shape.name,
+      ...native,
+      perSecond,
+      referencePerSecond,
+      ratio: perSecond / referencePerSecond,
+    });
+  }
+}
