@@ -44,7 +44,8 @@ export abstract class Optimizer {
       if (!(group.match instanceof RegExp)) {
         throw new FoveaError('ERR_OPTION', name, 'each group needs `match`, a regular expression over parameter paths');
       }
-      for (const [key, value] of Object.entries(group)) if (key !== 'match') checkRange(name, `groups.${key}`, value);
+      const numbers: readonly [string, unknown][] = Object.entries(group).filter(([key]) => key !== 'match');
+      for (const [key, value] of numbers) checkRange(name, `groups.${key}`, value as number);
     }
   }
 
