@@ -1,9 +1,9 @@
 // Runs a TypeScript file of this repository: node scripts/run-ts.mjs <file.ts> [arguments]
 // Compiles to out/ts first, only what changed; types are checked by `npm run lint`.
-import { spawn, spawnSync } from 'node:child_process';
-import { createRequire } from 'node:module';
+import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { transpileFolder } from './transpile.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const [file, ...args] = process.argv.slice(2);
@@ -12,9 +12,9 @@ if (file === undefined || !file.endsWith('.ts')) {
   process.exit(2);
 }
 
-const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc');
-const { status } = spawnSync(process.execPath, [compiler, '-p', 'tsconfig.run.json'], { cwd: root, stdio: 'inherit' });
-if (status !== 0) process.exit(status ?? 1);
+for (const folder of ['lib', 'bench', 'examples', 'test/helpers']) {
+  transpileFolder({ from: join(root, folder), to: join(root, 'out/ts', folder), format: 'esm' });
+}
 
 const child = spawn(process.execPath, [join(root, 'out/ts', file.replace(/\.ts$/, '.js')), ...args], {
   stdio: 'inherit',

@@ -61,8 +61,8 @@ const forms = [
 ];
 
 beforeAll(() => {
-  // dist/ is fresh (test/helpers/build-dist.ts), so `prepare` has nothing to add.
-  execFileSync('npm', ['pack', '--ignore-scripts', '--pack-destination', folder], {
+  // Runs `prepare`, which compiles lib/ with its declarations.
+  execFileSync('npm', ['pack', '--pack-destination', folder], {
     cwd: root,
     env: environment,
     stdio: 'ignore',
