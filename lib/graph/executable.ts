@@ -1,10 +1,11 @@
-import type { Backend, CompiledProgram, ProgramSpec, ProgramStep, Spec } from '../backend/backend.js';
-import { lower, type Program } from '../backend/lower.js';
+import type { Backend, CompiledProgram, ProgramSpec, Spec } from '../backend/backend.js';
+import { lower } from '../backend/lower.js';
 import { activeBackend, namedBackend } from '../backend/select.js';
 import { FoveaError } from '../errors.js';
 import { allocate, type DType, dtypeOf, formatShape, isDetached, sizeOf, type TypedArray } from '../tensor.js';
 import { explainProgram } from './explain.js';
 import { type Graph, type GraphNode, withoutDeadNodes } from './graph.js';
+import { programOf } from './program.js';
 
 /** Options of `compileGraph`. */
 export interface CompileOptions {
@@ -54,40 +55,6 @@ function supports(backend: Backend, graph: Graph, node: GraphNode): boolean {
 
 function dtypesOf(graph: Graph, { inputs, outputs }: GraphNode): DType[] {
   return [...inputs, ...outputs].flatMap((id) => (id < 0 ? [] : [(graph.values[id] as Spec).dtype]));
-}
-
-/**
- * The graph as steps. Externals are, in this order: inputs, captured tensors, outputs. Results that are not computed into
- * a place of their own are copied, and captured tensors are assigned to last, when everything has read them.
- */
-function programOf(graph: Graph): Program {
-  const values: (Spec & { external?: number })[] = graph.values.map(({ shape, dtype }) => ({ shape, dtype }));
-  const steps: ProgramStep[] = graph.nodes.map(({ operator, inputs, outputs, attributes }) => {
-    return { operator: operator.name, inputs, outputs, attributes };
-  });
-  let externals = 0;
-  for (const id of [...graph.inputs, ...graph.captured.map(({ value }) => value)]) {
-    (values[id] as { external?: number }).external = externals++;
-  }
-  const copy = (from: number, external?: number): number => {
-    const { shape, dtype } = values[from] as Spec;
-    const to = values.push({ shape, dtype, ...(external === undefined ? {} : { external }) }) - 1;
-    steps.push({ operator: 'assign', inputs: [from], outputs: [to], attributes: {} });
-    return to;
-  };
-  for (const id of graph.outputs) {
-    const value = values[id] as { external?: number };
-    if (value.external === undefined) value.external = externals++;
-    else copy(id, externals++);
-  }
-  const targets = new Set(graph.assigns.map(({ target }) => target));
-  const assigns = graph.assigns.filter(({ target, value }) => target !== value);
-  // A target that another one takes over has to be saved before it changes.
-  const sources = assigns.map(({ value }) => (targets.has(value) ? copy(value) : value));
-  assigns.forEach(({ target }, i) => {
-    steps.push({ operator: 'assign', inputs: [sources[i] as number], outputs: [target], attributes: {} });
-  });
-  return { values, steps, externals };
 }
 
 /** A graph made ready to run on one backend. Made by `compileGraph`. */
