@@ -1,0 +1,187 @@
+import type { Backend, Layout, ProgramStep, ProgramValue, Spec } from '../../lib/backend/backend.js';
+import { elementBytes, sizeOf, Tensor, type TypedArray } from '../../lib/tensor.js';
+import { type Guarded, guarded } from './guarded.js';
+import type { Call } from './reference.js';
+
+export interface RunOptions {
+  readonly threads: number;
+  /** The layout of operands that may be either (letters X and E of native/ops/registry.h). */
+  readonly layout: Layout;
+}
+
+export interface RunResult {
+  readonly outputs: readonly (Tensor | null)[];
+  /** Memory that was written and must not be: outside an operand, an input, channels that do not exist. */
+  readonly damage: readonly string[];
+  readonly describe: readonly string[];
+}
+
+/**
+ * Runs one operator twice in the strictest surroundings: every array between guard bands at an odd offset, outputs full of
+ * NaN, the arena full of NaN, every layout that was asked for made by its own reorder step. It does not use lib's planner.
+ */
+export function runGuarded(backend: Backend, call: Call, options: RunOptions): RunResult {
+  const setup = new Setup(backend, call, options);
+  const program = backend.compile(setup.spec());
+  try {
+    program.runSync(setup.arrays, call.counter ?? 0);
+    return { outputs: setup.outputs, damage: setup.damage(), describe: program.describe() };
+  } finally {
+    program.dispose();
+  }
+}
+
+const alignment = 64;
+const block = 16;
+
+class Setup {
+  readonly arrays: TypedArray[] = [];
+  readonly outputs: (Tensor | null)[];
+  private readonly guards: { name: string; guard: Guarded; before?: TypedArray }[] = [];
+  private readonly lanes: { name: string; shape: readonly number[]; tensor: Tensor }[] = [];
+  private readonly values: ProgramValue[] = [];
+  private readonly before: ProgramStep[] = [];
+  private readonly after: ProgramStep[] = [];
+  private readonly step: ProgramStep;
+  private arenaBytes = 0;
+
+  constructor(
+    private readonly backend: Backend,
+    call: Call,
+    private readonly options: RunOptions,
+  ) {
+    const { inplace = [] } = call;
+    const plain = call.inputs.map((tensor, i) => {
+      if (!tensor) return -1;
+      const guard = guarded(tensor.shape, tensor.dtype, tensor.data);
+      const changes = inplace.includes(i);
+      return this.external(guard.tensor, `input ${i}`, guard, changes ? undefined : tensor.data);
+    });
+    const layouts = this.layoutsOf(call);
+    const inputs = plain.map((id, i) => (id < 0 || layouts.inputs[i] === 'plain' ? id : this.toBlocked(id)));
+    this.outputs = call.outputs.map(() => null);
+    const outputs = call.outputs.map((spec, i) => {
+      const shared = inplace[i];
+      if (!spec) return -1;
+      if (shared !== undefined) {
+        this.outputs[i] = this.tensorOf(plain[shared] as number);
+        return inputs[shared] as number;
+      }
+      const guard = guarded(spec.shape, spec.dtype);
+      this.outputs[i] = guard.tensor;
+      const id = this.external(guard.tensor, `output ${i}`, guard);
+      return layouts.outputs[i] === 'plain' ? id : this.fromBlocked(id, `output ${i}`);
+    });
+    this.step = { operator: call.operator, inputs, outputs, attributes: call.attributes };
+  }
+
+  spec() {
+    const steps = [...this.poison(), ...this.before, this.step, ...this.after];
+    const { values, arrays, arenaBytes } = this;
+    return { values, steps, externals: arrays.length, arenaBytes, threads: this.options.threads };
+  }
+
+  damage(): string[] {
+    const found: string[] = [];
+    for (const { name, guard, before } of this.guards) {
+      const at = guard.damage();
+      if (at !== undefined) found.push(`${name}: byte ${at} outside of it was written`);
+      if (before && !sameBits(before, guard.tensor.data)) found.push(`${name} was changed`);
+    }
+    for (const { name, shape, tensor } of this.lanes) {
+      if (!lanesAreZero(shape, tensor.data)) found.push(`${name}: lanes of channels that do not exist are not 0`);
+    }
+    return found;
+  }
+
+  private tensorOf(id: number): Tensor {
+    const { shape, external } = this.values[id] as ProgramValue;
+    return new Tensor(shape, this.arrays[external as number] as TypedArray);
+  }
+
+  private external(tensor: Tensor, name: string, guard?: Guarded, before?: TypedArray): number {
+    if (guard) this.guards.push(before ? { name, guard, before } : { name, guard });
+    const external = this.arrays.push(tensor.data) - 1;
+    return this.values.push({ shape: tensor.shape, dtype: tensor.dtype, layout: 'plain', external }) - 1;
+  }
+
+  private blockedLike(id: number): number {
+    const { shape, dtype } = this.values[id] as ProgramValue;
+    const [n, c, h, w] = shape as [number, number, number, number];
+    const offset = this.arenaBytes;
+    const bytes = n * Math.ceil(c / block) * block * h * w * elementBytes[dtype];
+    this.arenaBytes += Math.ceil(bytes / alignment) * alignment;
+    return this.values.push({ shape, dtype, layout: 'blocked', offset }) - 1;
+  }
+
+  private toBlocked(id: number): number {
+    const blocked = this.blockedLike(id);
+    this.before.push({ operator: 'reorder', inputs: [id], outputs: [blocked], attributes: {} });
+    return blocked;
+  }
+
+  private fromBlocked(id: number, name: string): number {
+    const blocked = this.blockedLike(id);
+    const { shape, dtype, offset } = this.values[blocked] as ProgramValue;
+    this.after.push({ operator: 'reorder', inputs: [blocked], outputs: [id], attributes: {} });
+    if (dtype !== 'float32' || (shape[1] as number) % block === 0) return blocked;
+    // The same memory under a plain name, copied out: the lanes that the plain value does not have can be seen there.
+    const [n, c, h, w] = shape as [number, number, number, number];
+    const flat = [n * Math.ceil(c / block) * block * h * w];
+    const view = this.values.push({ shape: flat, dtype, layout: 'plain', offset: offset as number }) - 1;
+    const seen = Tensor.full(flat, Number.NaN);
+    this.after.push({ operator: 'assign', inputs: [view], outputs: [this.external(seen, name)], attributes: {} });
+    this.lanes.push({ name, shape, tensor: seen });
+    return blocked;
+  }
+
+  /** Steps that fill the arena with NaN. */
+  private poison(): ProgramStep[] {
+    if (this.arenaBytes === 0) return [];
+    const whole = [this.arenaBytes / elementBytes.float32];
+    const from = this.external(Tensor.full(whole, Number.NaN), 'poison');
+    const to = this.values.push({ shape: whole, dtype: 'float32', layout: 'plain', offset: 0 }) - 1;
+    return [{ operator: 'assign', inputs: [from], outputs: [to], attributes: {} }];
+  }
+
+  private layoutsOf(call: Call): { inputs: Layout[]; outputs: Layout[] } {
+    const letters = this.backend.layouts.get(call.operator) ?? { inputs: 'P', outputs: 'P' };
+    const letter = (row: string, i: number): string => row[Math.min(i, row.length - 1)] ?? 'P';
+    const present = (specs: readonly (Spec | null)[], row: string): Spec[] =>
+      specs.flatMap((spec, i) => (spec && letter(row, i) === 'E' ? [spec] : []));
+    const group = [...present(call.inputs, letters.inputs), ...present(call.outputs, letters.outputs)];
+    const alike = group.every(({ shape }) => shape.length === 4 && String(shape) === String(group[0]?.shape));
+    const layout = (spec: Spec | null, which: string): Layout => {
+      if (!spec || which === 'P' || spec.shape.length !== 4 || sizeOf(spec.shape) === 0) return 'plain';
+      if (which === 'B') return 'blocked';
+      return which === 'X' || alike ? this.options.layout : 'plain';
+    };
+    if (call.operator === 'reorder' && call.inputs[0]?.shape.length === 4) {
+      const other = this.options.layout === 'plain' ? 'blocked' : 'plain';
+      return { inputs: [this.options.layout], outputs: [other] };
+    }
+    return {
+      inputs: call.inputs.map((spec, i) => layout(spec, letter(letters.inputs, i))),
+      outputs: call.outputs.map((spec, i) => layout(spec, letter(letters.outputs, i))),
+    };
+  }
+}
+
+/** True when two arrays hold the same bits. */
+export function sameBits(a: TypedArray, b: TypedArray): boolean {
+  const bytes = (array: TypedArray) => Buffer.from(array.buffer, array.byteOffset, array.byteLength);
+  return bytes(a).equals(bytes(b));
+}
+
+function lanesAreZero([n, c, h, w]: readonly number[], data: TypedArray): boolean {
+  const channels = c as number;
+  const blocks = Math.ceil(channels / block);
+  const pixels = (h as number) * (w as number);
+  for (let i = 0; i < (n as number); i++) {
+    for (let pixel = 0; pixel < pixels; pixel++) {
+      const base = ((i * blocks + blocks - 1) * pixels + pixel) * block;
+      for (let lane = channels - (blocks - 1) * block; lane < block; lane++) if (data[base + lane] !== 0) return false;
+    }
+  }
+  return true;
+}
