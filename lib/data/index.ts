@@ -8,6 +8,7 @@ export {
   type Sample,
   type SplitDataset,
 } from './dataset.js';
+export { type OpenedData, openFolder } from './detect.js';
 export { type FromArraysOptions, fromArrays } from './from-arrays.js';
 export { type GlyphsOptions, glyphs } from './glyphs.js';
 export { type IdxOptions, idx } from './idx.js';

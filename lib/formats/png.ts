@@ -74,7 +74,7 @@ function toBytes(
 ): Uint8Array {
   const { depth, palette } = png;
   const samples = png.channels;
-  const rowBytes = Math.ceil((width * samples * (depth < 8 ? depth : 8)) / 8);
+  const rowBytes = Math.ceil((width * samples * Math.min(depth, 8)) / 8);
   if (png.data.length !== height * (depth === 16 ? width * samples : rowBytes)) {
     throw malformed(
       source,
