@@ -107,11 +107,13 @@ FOVEA_INLINE MaskOf<V> equal(Block<V> a, Block<V> b) {
   return m;
 }
 
-// Where a beats b as the maximum: a is larger, or a is NaN.
+// Where a takes the place of b as the maximum: a is larger, or is the first NaN.
 template <class V>
 FOVEA_INLINE MaskOf<V> beats(Block<V> a, Block<V> b) {
   MaskOf<V> m;
-  UNROLL for (int i = 0; i < Block<V>::kParts; ++i) m.part[i] = greater(a.part[i], b.part[i]) | is_nan(a.part[i]);
+  UNROLL for (int i = 0; i < Block<V>::kParts; ++i) {
+    m.part[i] = greater(a.part[i], b.part[i]) | (is_nan(a.part[i]) & equal(b.part[i], b.part[i]));
+  }
   return m;
 }
 

@@ -80,7 +80,9 @@ FOVEA_INLINE float reduce_max(F32 a) {
   return _mm_cvtss_f32(_mm_max_ss(s, _mm_shuffle_ps(s, s, 1)));
 }
 
-FOVEA_INLINE F32 round_even(F32 a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+FOVEA_INLINE F32 round_even(F32 a) {
+  return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
 
 FOVEA_INLINE F32 scale_pow2(F32 a, F32 n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 
@@ -97,7 +99,8 @@ FOVEA_INLINE void transpose(F32* rows) {
     }
   }
   UNROLL for (int c = 0; c < 4; ++c) {
-    const __m512 even01 = _mm512_shuffle_f32x4(b[c], b[4 + c], 0x88), odd01 = _mm512_shuffle_f32x4(b[c], b[4 + c], 0xdd);
+    const __m512 even01 = _mm512_shuffle_f32x4(b[c], b[4 + c], 0x88),
+                 odd01 = _mm512_shuffle_f32x4(b[c], b[4 + c], 0xdd);
     const __m512 even23 = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0x88);
     const __m512 odd23 = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0xdd);
     rows[c].v = _mm512_shuffle_f32x4(even01, even23, 0x88);

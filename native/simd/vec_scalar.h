@@ -42,9 +42,7 @@ struct F32 {
     for (int i = 0; i < n && i < kLanes; ++i) p[i] = v[i];
   }
   // True in the first n lanes.
-  static FOVEA_INLINE Mask first_lanes(int n) {
-    return {RawInt(RawInt{0, 1, 2, 3} < RawInt{n, n, n, n})};
-  }
+  static FOVEA_INLINE Mask first_lanes(int n) { return {RawInt(RawInt{0, 1, 2, 3} < RawInt{n, n, n, n})}; }
   // kLanes unsigned bytes as floats.
   static FOVEA_INLINE F32 load_u8(const uint8_t* p) {
     return {Raw{float(p[0]), float(p[1]), float(p[2]), float(p[3])}};
@@ -78,9 +76,7 @@ FOVEA_INLINE Mask operator&(Mask a, Mask b) { return {a.v & b.v}; }
 FOVEA_INLINE uint32_t bits(Mask m) {
   return (uint32_t(m.v[0]) & 1) | (uint32_t(m.v[1]) & 2) | (uint32_t(m.v[2]) & 4) | (uint32_t(m.v[3]) & 8);
 }
-FOVEA_INLINE F32 select(Mask m, F32 yes, F32 no) {
-  return {(Raw)((m.v & (RawInt)yes.v) | (~m.v & (RawInt)no.v))};
-}
+FOVEA_INLINE F32 select(Mask m, F32 yes, F32 no) { return {(Raw)((m.v & (RawInt)yes.v) | (~m.v & (RawInt)no.v))}; }
 
 // b where either is NaN, and where they are equal: relu(x) = max(zero, x) lets NaN through.
 FOVEA_INLINE F32 max(F32 a, F32 b) { return select(greater(a, b), a, b); }

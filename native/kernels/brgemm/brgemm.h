@@ -17,15 +17,17 @@ struct BrgemmEntry {
 // How A(i, q), 0 <= i < m, 0 <= q < depth, lies in memory behind a + entry.a.
 enum class BrgemmRows {
   kPixels,   // [16·i + q]           rows are pixels of the blocked layout, depth <= 16 channels of one block
-  kColumns,  // [i + a_step·q]       rows are neighbours: planar pixels (depth 1), channels (weight gradient), transposes
+  kColumns,  // [i + a_step·q]       rows are neighbours: planar pixels (depth 1), channels (weight gradient),
+             // transposes
   kList,     // [a_rows[i] + q]      rows stand anywhere
 };
 constexpr int kBrgemmRowKinds = 3;
 
 // Reads exactly the A and B elements of the formula, writes exactly the m × 16·nb elements of C; any alignment will do,
-// 64 bytes for b is fastest. No allocation, no exceptions, no globals. Every element of the sum over e and q is added in
-// order to a register that starts from zero; the sum is then added to C (accumulate) or stored, bias added, ReLU applied
-// (NaN stays NaN). The result therefore does not depend on m, on nb or on the position of an element in its tile.
+// 64 bytes for b is fastest. No allocation, no exceptions, no globals. Every element of the sum over e and q is added
+// in order to a register that starts from zero; the sum is then added to C (accumulate) or stored, bias added, ReLU
+// applied (NaN stays NaN). The result therefore does not depend on m, on nb or on the position of an element in its
+// tile.
 struct BrgemmCall {
   const float* a;
   const float* b;

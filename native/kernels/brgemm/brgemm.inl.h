@@ -22,7 +22,8 @@ struct BrgemmSums {
 
   FOVEA_INLINE void clear() {
     UNROLL for (int i = 0; i < M; ++i) {
-      UNROLL for (int j = 0; j < kVectors; ++j) sum[i][j] = V::zero();
+      UNROLL for (int j = 0; j < kVectors; ++j)
+        sum[i][j] = V::zero();
     }
   }
 
@@ -36,7 +37,8 @@ struct BrgemmSums {
     UNROLL for (int i = 0; i < M; ++i) {
       V ai = V::splat(a(i));
       if (kVectors > 1) BRGEMM_IN_REGISTER(ai.v);
-      UNROLL for (int j = 0; j < kVectors; ++j) sum[i][j] = fma(ai, row[j], sum[i][j]);
+      UNROLL for (int j = 0; j < kVectors; ++j)
+        sum[i][j] = fma(ai, row[j], sum[i][j]);
     }
   }
 
@@ -44,22 +46,26 @@ struct BrgemmSums {
     float* c = call.c;
     if (call.accumulate) {
       UNROLL for (int i = 0; i < M; ++i) {
-        UNROLL for (int j = 0; j < kVectors; ++j) sum[i][j] = V::load(at(c + i * call.c_row, j, call.c_block)) + sum[i][j];
+        UNROLL for (int j = 0; j < kVectors; ++j)
+          sum[i][j] = V::load(at(c + i * call.c_row, j, call.c_block)) + sum[i][j];
       }
     }
     if (call.bias) {
       UNROLL for (int j = 0; j < kVectors; ++j) {
         const V bias = V::load(call.bias + j * V::kLanes);
-        UNROLL for (int i = 0; i < M; ++i) sum[i][j] = sum[i][j] + bias;
+        UNROLL for (int i = 0; i < M; ++i)
+          sum[i][j] = sum[i][j] + bias;
       }
     }
     if (call.relu) {
       UNROLL for (int i = 0; i < M; ++i) {
-        UNROLL for (int j = 0; j < kVectors; ++j) sum[i][j] = max(V::zero(), sum[i][j]);
+        UNROLL for (int j = 0; j < kVectors; ++j)
+          sum[i][j] = max(V::zero(), sum[i][j]);
       }
     }
     UNROLL for (int i = 0; i < M; ++i) {
-      UNROLL for (int j = 0; j < kVectors; ++j) sum[i][j].store(at(c + i * call.c_row, j, call.c_block));
+      UNROLL for (int j = 0; j < kVectors; ++j)
+        sum[i][j].store(at(c + i * call.c_row, j, call.c_block));
     }
   }
 
@@ -84,10 +90,12 @@ void brgemm_tile(const BrgemmCall& call) {
       for (ptrdiff_t q = 0; q < depth; ++q, a += a_step, b += b_step) sums.add([a](int i) { return a[i]; }, b, b_block);
     } else {
       const float* row[M];
-      UNROLL for (int i = 0; i < M; ++i) row[i] = a + call.a_rows[i];
+      UNROLL for (int i = 0; i < M; ++i)
+        row[i] = a + call.a_rows[i];
       ptrdiff_t q = 0;
       for (; q + 4 <= depth; q += 4) {  // by four, so that fetching a spilled row address is paid once for four steps
-        UNROLL for (int u = 0; u < 4; ++u, b += b_step) sums.add([&](int i) { return row[i][q + u]; }, b, b_block);
+        UNROLL for (int u = 0; u < 4; ++u, b += b_step)
+          sums.add([&](int i) { return row[i][q + u]; }, b, b_block);
       }
       for (; q < depth; ++q, b += b_step) sums.add([&](int i) { return row[i][q]; }, b, b_block);
     }

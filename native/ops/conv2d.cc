@@ -1,0 +1,71 @@
+// conv2d (x [N,C,H,W] plain or blocked, weight [K,C/G,R,S], bias? [K]) -> y [N,K,P,Q] blocked
+//   y[n,k,p,q] = act(b[k] + Σ_{c,r,s} x[n, c, p·sh + r·dh - top, q·sw + s·dw - left] · w[k,c,r,s])
+#include "ops/conv_stages.h"
+#include "ops/operations.h"
+
+namespace fovea {
+namespace {
+
+bool anything(const OpSpec&, const ConvGeometry&) { return true; }
+
+Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  StreamProblem problem;
+  problem.images = g.n;
+  problem.groups = g.groups;
+  problem.planar = spec.inputs[0].layout == Layout::kPlain;
+  problem.weight = {g.k_group(), g.c_group(), g.c_group() * g.taps(), g.taps(), g.k_group() * g.c_group() * g.taps()};
+  const bool separate = short_rows(g.q);
+  problem.rows = forward_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, g.mode, false);
+  problem.columns = forward_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, g.mode, separate);
+  problem.dest_h = g.p;
+  problem.dest_w = g.q;
+  problem.taps_w = g.s;
+  for (int64_t r = 0; r < g.r; ++r) {
+    for (int64_t s = 0; s < g.s; ++s) problem.tap_offsets.push_back(g.weight_tap(r, s));
+  }
+  problem.relu = spec.attributes.text("activation") == "relu";
+  problem.flops = g.flops();
+  ConvStages::Around around;
+  around.name = "brgemm";
+  around.source_channels = g.c;
+  around.dest_channels = g.k;
+  around.dest_h = g.p;
+  around.dest_w = g.q;
+  around.has_bias = spec.inputs[2].present;
+  return ConvStages::make(problem, around, spec.threads, operation);
+}
+
+const ConvAlgorithm kAlgorithms[] = {
+    {"brgemm", anything, make_stream},
+};
+
+}  // namespace
+
+Status make_conv2d(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
+  FOVEA_RETURN_IF_ERROR(check_counts(spec, 3, 1));
+  const Operand &x = spec.inputs[0], &weight = spec.inputs[1], &bias = spec.inputs[2], &y = spec.outputs[0];
+  FOVEA_RETURN_IF_ERROR(check_operand(spec, x, 4, "x"));
+  FOVEA_RETURN_IF_ERROR(check_operand(spec, weight, 4, "weight"));
+  FOVEA_RETURN_IF_ERROR(check_operand(spec, y, 4, "y"));
+  FOVEA_RETURN_IF_ERROR(check_layout(spec, weight, Layout::kPlain, "weight"));
+  FOVEA_RETURN_IF_ERROR(check_layout(spec, y, Layout::kBlocked, "y"));
+  ConvGeometry g;
+  g.n = x.shape[0], g.c = x.shape[1], g.h = x.shape[2], g.w = x.shape[3];
+  g.k = weight.shape[0], g.r = weight.shape[2], g.s = weight.shape[3];
+  g.p = y.shape[2], g.q = y.shape[3];
+  FOVEA_RETURN_IF_ERROR(read_conv_attributes(spec, &g));
+  FOVEA_RETURN_IF_ERROR(check_conv(spec, g));
+  FOVEA_RETURN_IF_ERROR(check_shape(spec, weight, {g.k, g.c_group(), g.r, g.s}, "weight"));
+  FOVEA_RETURN_IF_ERROR(check_shape(spec, y, {g.n, g.k, g.p, g.q}, "y"));
+  if (bias.present) {
+    FOVEA_RETURN_IF_ERROR(check_operand(spec, bias, 1, "bias"));
+    FOVEA_RETURN_IF_ERROR(check_shape(spec, bias, {g.k}, "bias"));
+  }
+  const std::string activation = spec.attributes.text("activation");
+  FOVEA_RETURN_IF_ERROR(spec.attributes.status("conv2d"));
+  if (activation != "none" && activation != "relu")
+    return {Code::kOption, "conv2d: unknown activation '" + activation + "'"};
+  return make_first(kAlgorithms, sizeof(kAlgorithms) / sizeof(kAlgorithms[0]), spec, g, operation);
+}
+
+}  // namespace fovea

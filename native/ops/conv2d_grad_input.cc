@@ -1,0 +1,71 @@
+// conv2dGradInput (dy [N,K,P,Q] blocked, weight [K,C/G,R,S]) -> dx [N,C,H,W] blocked
+//   dx[n,c,h,w] = Σ_{k,r,s} dy[n, k, (h + top - r·dh) / sh, (w + left - s·dw) / sw] · w[k,c,r,s]   where both divide
+// For each (h mod sh, w mod sw) that is a convolution of stride 1 with some of the taps.
+#include "ops/conv_stages.h"
+#include "ops/operations.h"
+
+namespace fovea {
+namespace {
+
+bool anything(const OpSpec&, const ConvGeometry&) { return true; }
+
+Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  // Through a padding that repeats pixels, the gradient of the padded image comes first and is folded back.
+  const bool folds = g.mode != PaddingMode::kZeros;
+  const int64_t h = folds ? g.h + g.top + g.bottom : g.h, w = folds ? g.w + g.left + g.right : g.w;
+  StreamProblem problem;
+  problem.images = g.n;
+  problem.groups = g.groups;
+  problem.weight = {g.c_group(), g.k_group(), g.taps(), g.c_group() * g.taps(), g.k_group() * g.c_group() * g.taps()};
+  const bool separate = g.stride_h == 1 && g.stride_w == 1 && short_rows(w);
+  problem.rows = gradient_axis(h, g.p, g.r, g.stride_h, g.dilation_h, folds ? 0 : g.top, false);
+  problem.columns = gradient_axis(w, g.q, g.s, g.stride_w, g.dilation_w, folds ? 0 : g.left, separate);
+  problem.dest_h = h;
+  problem.dest_w = w;
+  problem.taps_w = g.s;
+  for (int64_t r = 0; r < g.r; ++r) {
+    for (int64_t s = 0; s < g.s; ++s) problem.tap_offsets.push_back(g.weight_tap(r, s));
+  }
+  problem.flops = g.flops();
+  ConvStages::Around around;
+  around.name = "brgemm";
+  around.source_channels = g.k;
+  around.dest_channels = g.c;
+  around.dest_h = g.h;
+  around.dest_w = g.w;
+  if (folds) {
+    around.fold_rows = fold_lists(g.h, g.top, g.bottom, g.mode);
+    around.fold_columns = fold_lists(g.w, g.left, g.right, g.mode);
+  }
+  return ConvStages::make(problem, around, spec.threads, operation);
+}
+
+const ConvAlgorithm kAlgorithms[] = {
+    {"brgemm", anything, make_stream},
+};
+
+}  // namespace
+
+Status make_conv2dGradInput(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
+  FOVEA_RETURN_IF_ERROR(check_counts(spec, 2, 1));
+  const Operand &dy = spec.inputs[0], &weight = spec.inputs[1], &dx = spec.outputs[0];
+  FOVEA_RETURN_IF_ERROR(check_operand(spec, dy, 4, "dy"));
+  FOVEA_RETURN_IF_ERROR(check_operand(spec, weight, 4, "weight"));
+  FOVEA_RETURN_IF_ERROR(check_operand(spec, dx, 4, "dx"));
+  FOVEA_RETURN_IF_ERROR(check_layout(spec, dy, Layout::kBlocked, "dy"));
+  FOVEA_RETURN_IF_ERROR(check_layout(spec, weight, Layout::kPlain, "weight"));
+  FOVEA_RETURN_IF_ERROR(check_layout(spec, dx, Layout::kBlocked, "dx"));
+  ConvGeometry g;
+  g.n = dx.shape[0], g.c = dx.shape[1], g.h = dx.shape[2], g.w = dx.shape[3];
+  g.k = weight.shape[0], g.r = weight.shape[2], g.s = weight.shape[3];
+  g.p = dy.shape[2], g.q = dy.shape[3];
+  FOVEA_RETURN_IF_ERROR(read_conv_attributes(spec, &g));
+  FOVEA_RETURN_IF_ERROR(check_conv(spec, g));
+  FOVEA_RETURN_IF_ERROR(check_shape(spec, weight, {g.k, g.c_group(), g.r, g.s}, "weight"));
+  FOVEA_RETURN_IF_ERROR(check_shape(spec, dy, {g.n, g.k, g.p, g.q}, "dy"));
+  FOVEA_RETURN_IF_ERROR(check_shape(spec, dx, spec.attributes.integers("inputShape", 4), "dx"));
+  FOVEA_RETURN_IF_ERROR(spec.attributes.status("conv2dGradInput"));
+  return make_first(kAlgorithms, sizeof(kAlgorithms) / sizeof(kAlgorithms[0]), spec, g, operation);
+}
+
+}  // namespace fovea

@@ -1,0 +1,120 @@
+#include "ops/conv_axis.h"
+
+#include <algorithm>
+
+namespace fovea {
+
+namespace {
+
+int64_t modulo(int64_t a, int64_t b) { return ((a % b) + b) % b; }
+int64_t floor_divide(int64_t a, int64_t b) { return (a - modulo(a, b)) / b; }
+
+// What a tap reads: source index first + step·o.
+struct Reach {
+  int64_t tap, first;
+};
+
+// Taps whose reads differ by whole steps share a class when that is shorter than one copy per tap.
+void add_taps(const std::vector<Reach>& reaches, int64_t step, int64_t outputs, bool separate, Axis* axis,
+              std::vector<AxisTap>* taps) {
+  std::vector<AxisClass> shared;
+  std::vector<AxisTap> shared_taps;
+  int64_t length = 0;
+  for (const Reach& reach : reaches) {
+    size_t cls = 0;
+    while (cls < shared.size() && modulo(shared[cls].first - reach.first, step) != 0) ++cls;
+    if (cls == shared.size()) shared.push_back({reach.first, step, 0});
+    shared[cls].first = std::min(shared[cls].first, reach.first);
+  }
+  for (const Reach& reach : reaches) {
+    size_t cls = 0;
+    while (modulo(shared[cls].first - reach.first, step) != 0) ++cls;
+    const int64_t offset = (reach.first - shared[cls].first) / step;
+    shared[cls].extra = std::max(shared[cls].extra, offset);
+    shared_taps.push_back({reach.tap, static_cast<int64_t>(cls), offset});
+  }
+  for (const AxisClass& cls : shared) length = std::max(length, outputs + cls.extra);
+  const int64_t copies = static_cast<int64_t>(reaches.size());
+  if (!separate && length * static_cast<int64_t>(shared.size()) <= outputs * copies) {
+    axis->classes = std::move(shared);
+    *taps = std::move(shared_taps);
+    return;
+  }
+  for (const Reach& reach : reaches) {
+    size_t cls = 0;  // two phases of a gradient may read alike
+    while (cls < axis->classes.size() && axis->classes[cls].first != reach.first) ++cls;
+    if (cls == axis->classes.size()) axis->classes.push_back({reach.first, step, 0});
+    taps->push_back({reach.tap, static_cast<int64_t>(cls), 0});
+  }
+}
+
+}  // namespace
+
+int64_t source_index(int64_t index, int64_t size, PaddingMode mode) {
+  if (index >= 0 && index < size) return index;
+  switch (mode) {
+    case PaddingMode::kZeros:
+      return -1;
+    case PaddingMode::kReplicate:
+      return index < 0 ? 0 : size - 1;
+    case PaddingMode::kCircular:
+      return modulo(index, size);
+    case PaddingMode::kReflect: {
+      if (size == 1) return 0;
+      const int64_t folded = modulo(index, 2 * (size - 1));
+      return folded < size ? folded : 2 * (size - 1) - folded;
+    }
+  }
+  return -1;
+}
+
+int64_t Axis::outputs() const {
+  int64_t most = 0;
+  for (const AxisPhase& phase : phases) most = std::max(most, phase.outputs);
+  return most;
+}
+
+int64_t Axis::extra() const {
+  int64_t most = 0;
+  for (const AxisClass& cls : classes) most = std::max(most, cls.extra);
+  return most;
+}
+
+bool Axis::direct() const {
+  return classes.size() == 1 && classes[0].step == 1 && classes[0].first >= 0 &&
+         classes[0].first + outputs() + classes[0].extra <= source;
+}
+
+Axis forward_axis(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t dilation, int64_t before,
+                  PaddingMode mode, bool separate) {
+  Axis axis;
+  axis.source = in;
+  axis.mode = mode;
+  axis.phases.push_back({out, 0, 1, {}});
+  std::vector<Reach> reaches;
+  for (int64_t tap = 0; tap < kernel; ++tap) reaches.push_back({tap, tap * dilation - before});
+  add_taps(reaches, stride, out, separate, &axis, &axis.phases[0].taps);
+  return axis;
+}
+
+Axis gradient_axis(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t dilation, int64_t before,
+                   bool separate) {
+  Axis axis;
+  axis.source = out;
+  std::vector<Reach> reaches;  // of all phases: they share the packed operand
+  for (int64_t first = 0; first < std::min(stride, in); ++first) {
+    axis.phases.push_back({(in - first + stride - 1) / stride, first, stride, {}});
+    for (int64_t tap = 0; tap < kernel; ++tap) {
+      const int64_t shift = first + before - tap * dilation;
+      if (modulo(shift, stride) == 0) reaches.push_back({first * kernel + tap, floor_divide(shift, stride)});
+    }
+  }
+  std::vector<AxisTap> taps;
+  if (!reaches.empty()) add_taps(reaches, 1, axis.outputs(), separate, &axis, &taps);
+  for (const AxisTap& tap : taps) {
+    axis.phases[static_cast<size_t>(tap.tap / kernel)].taps.push_back({tap.tap % kernel, tap.cls, tap.offset});
+  }
+  return axis;
+}
+
+}  // namespace fovea

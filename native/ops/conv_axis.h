@@ -1,0 +1,51 @@
+// One axis of a convolution as a stride-1 problem over a packed operand: stride, dilation, padding, rotation and the
+// phases of an input gradient all end here, as lists of positions. Pure arithmetic.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "ops/conv_geometry.h"
+
+namespace fovea {
+
+// Index in [0, size) that the padding mode gives for any `index`, or -1 where the padding is zero.
+int64_t source_index(int64_t index, int64_t size, PaddingMode mode);
+
+// A run of packed positions: for outputs [o, o + n) position j in [0, n + extra) holds source index first + step (o +
+// j).
+struct AxisClass {
+  int64_t first, step, extra;
+};
+
+// Output o reads position (o - first output of the band) + offset of its class at this tap.
+struct AxisTap {
+  int64_t tap, cls, offset;
+};
+
+// A set of outputs with the same taps: output o lands at first + step·o of the destination.
+struct AxisPhase {
+  int64_t outputs, first, step;
+  std::vector<AxisTap> taps;
+};
+
+struct Axis {
+  int64_t source = 0;  // size
+  PaddingMode mode = PaddingMode::kZeros;
+  std::vector<AxisClass> classes;
+  std::vector<AxisPhase> phases;
+
+  int64_t outputs() const;  // of the longest phase
+  int64_t extra() const;    // the largest of the classes
+  // Whether packing would copy the source as it is: one class, in order, wholly inside.
+  bool direct() const;
+};
+
+// `separate` gives each tap a class of its own: more copies, but pixels of neighbouring rows then follow each other.
+// y[o] = Σ_t x[o·stride + t·dilation - before] w[t]
+Axis forward_axis(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t dilation, int64_t before,
+                  PaddingMode mode, bool separate);
+// x[i] = Σ_t y[(i + before - t·dilation) / stride] w[t] over the t that divide: one phase for each i mod stride.
+Axis gradient_axis(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t dilation, int64_t before,
+                   bool separate);
+
+}  // namespace fovea

@@ -1,0 +1,48 @@
+// The convolution that three operators share, read from a spec and checked so that plans may trust every number.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "runtime/operation.h"
+
+namespace fovea {
+
+enum class PaddingMode { kZeros, kReflect, kReplicate, kCircular };
+
+// x [n, c, h, w], weight [k, c / groups, r, s], y [n, k, p, q].
+struct ConvGeometry {
+  int64_t n = 0, c = 0, h = 0, w = 0, k = 0, r = 0, s = 0, p = 0, q = 0, groups = 1;
+  int64_t stride_h = 1, stride_w = 1, top = 0, bottom = 0, left = 0, right = 0, dilation_h = 1, dilation_w = 1;
+  PaddingMode mode = PaddingMode::kZeros;
+  bool flip = false;  // the kernel is rotated by 180 degrees before it slides
+
+  int64_t c_group() const { return c / groups; }
+  int64_t k_group() const { return k / groups; }
+  int64_t taps() const { return r * s; }
+  double flops() const { return 2.0 * n * k * p * q * c_group() * taps(); }
+  bool depthwise() const { return groups > 1 && c_group() == 1; }
+  // Whether a 16-channel block never holds channels of two groups.
+  bool groups_align() const { return groups == 1 || (c_group() % kBlock == 0 && k_group() % kBlock == 0); }
+  // Where weight[k][c][r][s] of the un-rotated layout is found for the tap (r, s) of the sliding kernel.
+  int64_t weight_tap(int64_t row, int64_t column) const {
+    return flip ? (r - 1 - row) * s + (s - 1 - column) : row * s + column;
+  }
+  std::string text() const;  // "64x128x16x16 -> 128, 3x3"
+};
+
+// Fill everything but the shapes (x, weight and y), which differ by operator, then check that they agree:
+// y = floor((x + padding - (dilation (kernel - 1) + 1)) / stride) + 1, groups divide, nothing overflows.
+Status read_conv_attributes(const OpSpec& spec, ConvGeometry* geometry);
+Status check_conv(const OpSpec& spec, const ConvGeometry& geometry);
+
+// `operand` is present, float32, of `rank`, every side at least 1 and its bytes representable. `name` is for the
+// message.
+Status check_operand(const OpSpec& spec, const Operand& operand, size_t rank, const char* name);
+// Its shape is exactly this one.
+Status check_shape(const OpSpec& spec, const Operand& operand, const std::vector<int64_t>& shape, const char* name);
+// Its layout is that one.
+Status check_layout(const OpSpec& spec, const Operand& operand, Layout layout, const char* name);
+// The spec has exactly so many operands.
+Status check_counts(const OpSpec& spec, size_t inputs, size_t outputs);
+
+}  // namespace fovea

@@ -1,0 +1,57 @@
+// Copies of a convolution's operands in the order in which its kernels walk them.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "ops/conv_axis.h"
+
+namespace fovea {
+
+// im2col in one direction, without the other: for a band of outputs every class of columns is copied once, padded,
+// strided and shifted, as [column class][row class][row][pitch][lanes]; a filter tap is then an offset into the copy.
+// The idea of lowering along one axis only is that of MEC (Cho and Brand, 2017). The layout is fixed by the band's
+// height.
+class PackedBand {
+ public:
+  PackedBand() = default;
+  // lanes: 16 for one block of the blocked layout, 1 for one plane. band: outputs along the rows.
+  PackedBand(const Axis& rows, const Axis& columns, int64_t lanes, int64_t band);
+
+  int64_t pitch() const { return pitch_; }    // positions from one row to the next
+  int64_t floats() const { return floats_; }  // of one block or plane
+  // In floats from the start of the copy, for the band's first output.
+  int64_t offset(const AxisTap& row, const AxisTap& column) const;
+
+  // Packs the rows that outputs [first, first + count), count <= band, need from one block or plane of the source.
+  void pack(const float* source, int64_t first, int64_t count, float* target) const;
+
+ private:
+  struct Run {  // count positions from `target`: zeros if source < 0, else the source positions source + i·step
+    int64_t target, source, count, step;
+  };
+  Axis rows_;
+  std::vector<std::vector<Run>> runs_;  // of each class of columns
+  std::vector<int64_t> row_base_;       // of each class of rows
+  int64_t source_width_ = 0, lanes_ = 1, pitch_ = 0, total_rows_ = 0, floats_ = 0;
+
+  void copy_row(const std::vector<Run>& runs, const float* source, float* target) const;
+};
+
+// A convolution's weight seen as a matrix for each tap and group: element (depth, lane) of tap t.
+struct WeightView {
+  int64_t lanes, depth;                             // of one group
+  int64_t lane_stride, depth_stride, group_stride;  // in floats
+};
+
+// [block of 16 lanes][unit of `unit` depths][tap][unit][16], zeros where lanes or depths end: B panels of one group.
+// `taps` are offsets into the weight. Packs blocks [first, last).
+void pack_weight(const float* weight, const WeightView& view, const std::vector<int64_t>& taps, int64_t unit,
+                 int64_t first, int64_t last, float* panels);
+// Floats of one block of 16 lanes.
+int64_t weight_block_floats(const WeightView& view, int64_t taps, int64_t unit);
+
+// Blocked channels of one pixel plane to other places: target channel i (block i / 16, lane i % 16) takes source
+// channel from[i], or zero if negative. from.size() is a multiple of 16.
+void move_channels(const float* source, const std::vector<int64_t>& from, int64_t pixels, float* target);
+
+}  // namespace fovea

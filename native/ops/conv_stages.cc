@@ -1,0 +1,140 @@
+#include "ops/conv_stages.h"
+
+#include <cstring>
+
+#include "runtime/thread_pool.h"
+
+namespace fovea {
+
+Status make_first(const ConvAlgorithm* algorithms, size_t count, const OpSpec& spec, const ConvGeometry& geometry,
+                  std::unique_ptr<Operation>* operation) {
+  for (size_t i = 0; i < count; ++i) {
+    if (algorithms[i].supports(spec, geometry)) return algorithms[i].make(spec, geometry, operation);
+  }
+  return {Code::kBackend, spec.name + ": no algorithm for " + geometry.text()};
+}
+
+bool short_rows(int64_t columns) {
+  // Two multiply-adds a cycle, each four cycles long: a tile of fewer than eight vectors waits for its own sums.
+  const BrgemmKernels& kernels = brgemm_kernels();
+  const int64_t parts = (columns + kernels.rows - 1) / kernels.rows;
+  return columns / parts * 2 < 8;
+}
+
+std::vector<int64_t> spread_groups(int64_t channels, int64_t groups) {
+  const int64_t each = channels / groups, padded = blocks(each) * kBlock;
+  std::vector<int64_t> from;
+  for (int64_t i = 0; i < groups * padded; ++i) from.push_back(i % padded < each ? i / padded * each + i % padded : -1);
+  return from;
+}
+
+std::vector<int64_t> gather_groups(int64_t channels, int64_t groups) {
+  const int64_t each = channels / groups, padded = blocks(each) * kBlock;
+  std::vector<int64_t> from;
+  for (int64_t i = 0; i < blocks(channels) * kBlock; ++i)
+    from.push_back(i < channels ? i / each * padded + i % each : -1);
+  return from;
+}
+
+std::vector<std::vector<int64_t>> fold_lists(int64_t size, int64_t before, int64_t after, PaddingMode mode) {
+  std::vector<std::vector<int64_t>> lists(static_cast<size_t>(size));
+  for (int64_t i = 0; i < before + size + after; ++i) {
+    const int64_t source = source_index(i - before, size, mode);
+    if (source >= 0) lists[static_cast<size_t>(source)].push_back(i);
+  }
+  return lists;
+}
+
+Status ConvStages::make(const StreamProblem& problem, const Around& around, int threads,
+                        std::unique_ptr<Operation>* operation) {
+  auto stages = std::make_unique<ConvStages>();
+  FOVEA_RETURN_IF_ERROR(ConvStream::plan(problem, threads, &stages->stream_));
+  ConvStages& s = *stages;
+  s.around_ = around;
+  s.images_ = problem.images;
+  s.source_pixels_ = problem.rows.source * problem.columns.source;
+  s.stream_h_ = problem.dest_h;
+  s.stream_w_ = problem.dest_w;
+  s.stream_source_blocks_ = problem.groups * blocks(problem.weight.depth);
+  s.stream_dest_blocks_ = problem.groups * blocks(problem.weight.lanes);
+  const bool source_moves = !problem.planar && problem.groups > 1 && problem.weight.depth % kBlock != 0;
+  const bool dest_moves = problem.groups > 1 && problem.weight.lanes % kBlock != 0;
+  if (source_moves) s.spread_ = spread_groups(around.source_channels, problem.groups);
+  if (dest_moves) s.gather_ = gather_groups(around.dest_channels, problem.groups);
+  const bool folds = !around.fold_rows.empty();
+  const double most = static_cast<double>(s.images_) * static_cast<double>(kBlock) *
+                      (static_cast<double>(s.stream_source_blocks_) * static_cast<double>(s.source_pixels_) +
+                       static_cast<double>(s.stream_dest_blocks_) * static_cast<double>(s.stream_h_) *
+                           static_cast<double>(s.stream_w_));
+  if (most > static_cast<double>(int64_t{1} << 44))
+    return {Code::kMemory, around.name + ": workspace would exceed 64 TiB"};
+  const int64_t stream_planes = s.images_ * s.stream_dest_blocks_ * kBlock;
+  if (source_moves)
+    s.spread_floats_ = static_cast<size_t>(s.images_ * s.stream_source_blocks_ * kBlock * s.source_pixels_);
+  if (folds || dest_moves) s.stream_floats_ = static_cast<size_t>(stream_planes * s.stream_h_ * s.stream_w_);
+  if (folds && dest_moves) s.folded_floats_ = static_cast<size_t>(stream_planes * around.dest_h * around.dest_w);
+  *operation = std::move(stages);
+  return {};
+}
+
+size_t ConvStages::workspace_bytes() const {
+  return (spread_floats_ + stream_floats_ + folded_floats_) * sizeof(float) + stream_.workspace_bytes();
+}
+
+// Each output pixel adds what was computed for the padded pixels that repeat it, in a fixed order.
+void ConvStages::fold(const float* from, float* to) const {
+  for (int64_t h = 0; h < around_.dest_h; ++h) {
+    for (int64_t w = 0; w < around_.dest_w; ++w, to += kBlock) {
+      float sum[kBlock] = {};
+      for (int64_t row : around_.fold_rows[static_cast<size_t>(h)]) {
+        for (int64_t column : around_.fold_columns[static_cast<size_t>(w)]) {
+          const float* pixel = from + (row * stream_w_ + column) * kBlock;
+          for (int i = 0; i < kBlock; ++i) sum[i] += pixel[i];
+        }
+      }
+      std::memcpy(to, sum, sizeof(sum));
+    }
+  }
+}
+
+Status ConvStages::run(const RunContext& context) const {
+  const float* source = context.in<float>(0);
+  float* output = context.out<float>(0);
+  float* spread = reinterpret_cast<float*>(context.workspace);
+  float* streamed = spread + spread_floats_;
+  float* folded = streamed + stream_floats_;
+  std::byte* workspace = reinterpret_cast<std::byte*>(folded + folded_floats_);
+  const int64_t pixels = around_.dest_h * around_.dest_w;
+
+  if (!spread_.empty()) {
+    const int64_t from = blocks(around_.source_channels) * kBlock * source_pixels_;
+    const int64_t to = stream_source_blocks_ * kBlock * source_pixels_;
+    context.pool.parallel_for(
+        images_, [&](int64_t n, int) { move_channels(source + n * from, spread_, source_pixels_, spread + n * to); });
+    source = spread;
+  }
+  const bool folds = !around_.fold_rows.empty();
+  float* dest = stream_floats_ > 0 ? streamed : output;
+  FOVEA_RETURN_IF_ERROR(stream_.run(context, source, context.in<float>(1),
+                                    around_.has_bias ? context.in<float>(2) : nullptr, dest, workspace));
+  if (folds) {
+    const int64_t from = stream_h_ * stream_w_ * kBlock, to = pixels * kBlock;
+    float* target = folded_floats_ > 0 ? folded : output;
+    context.pool.parallel_for(images_ * stream_dest_blocks_,
+                              [&](int64_t i, int) { fold(dest + i * from, target + i * to); });
+    dest = target;
+  }
+  if (!gather_.empty()) {
+    const int64_t from = stream_dest_blocks_ * kBlock * pixels, to = blocks(around_.dest_channels) * kBlock * pixels;
+    context.pool.parallel_for(
+        images_, [&](int64_t n, int) { move_channels(dest + n * from, gather_, pixels, output + n * to); });
+  }
+  return {};
+}
+
+std::string ConvStages::describe() const {
+  return around_.name + ": " + stream_.describe() + (spread_.empty() && gather_.empty() ? "" : ", groups moved") +
+         (around_.fold_rows.empty() ? "" : ", padding folded");
+}
+
+}  // namespace fovea

@@ -1,0 +1,63 @@
+// A convolution stream with what some hyperparameters need around it: channels of groups that do not fill whole blocks
+// are moved into blocks of their own and back, and the gradient of a reflected, replicated or circular padding is
+// folded back.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ops/conv_stream.h"
+
+namespace fovea {
+
+// One way to compute a convolution. An operator lists its algorithms best first and runs the first that supports the
+// case.
+struct ConvAlgorithm {
+  const char* name;
+  bool (*supports)(const OpSpec& spec, const ConvGeometry& geometry);
+  Status (*make)(const OpSpec& spec, const ConvGeometry& geometry, std::unique_ptr<Operation>* operation);
+};
+
+Status make_first(const ConvAlgorithm* algorithms, size_t count, const OpSpec& spec, const ConvGeometry& geometry,
+                  std::unique_ptr<Operation>* operation);
+
+// Whether each tap gets a copy of its own, so that tiles of pixels run across short rows.
+bool short_rows(int64_t columns);
+
+class ConvStages : public Operation {
+ public:
+  // Inputs of the operation: source 0, weight 1, bias 2 if has_bias; output 0.
+  // source_channels and dest_channels are of all groups; dest_h × dest_w is the output, what the stream makes when
+  // nothing is folded. fold_rows[h] lists the rows of the stream's image that fold onto output row h; empty for no
+  // folding.
+  struct Around {
+    std::string name;
+    int64_t source_channels = 0, dest_channels = 0, dest_h = 0, dest_w = 0;
+    bool has_bias = false;
+    std::vector<std::vector<int64_t>> fold_rows, fold_columns;
+  };
+  static Status make(const StreamProblem& problem, const Around& around, int threads,
+                     std::unique_ptr<Operation>* operation);
+
+  size_t workspace_bytes() const override;
+  Status run(const RunContext& context) const override;
+  std::string describe() const override;
+
+ private:
+  ConvStream stream_;
+  Around around_;
+  int64_t images_ = 0, source_pixels_ = 0, stream_h_ = 0, stream_w_ = 0;
+  int64_t stream_source_blocks_ = 0, stream_dest_blocks_ = 0;
+  std::vector<int64_t> spread_, gather_;  // channel moves before and after the stream; empty for none
+  size_t spread_floats_ = 0, stream_floats_ = 0, folded_floats_ = 0;
+
+  void fold(const float* from, float* to) const;  // one block of one image
+};
+
+// Channel moves between channels as they are, in whole blocks, and groups that each start a block.
+std::vector<int64_t> spread_groups(int64_t channels, int64_t groups);
+std::vector<int64_t> gather_groups(int64_t channels, int64_t groups);
+// For each index of the unpadded axis, the indices of the padded axis that the mode reads it through, in order.
+std::vector<std::vector<int64_t>> fold_lists(int64_t size, int64_t before, int64_t after, PaddingMode mode);
+
+}  // namespace fovea

@@ -1,0 +1,296 @@
+#include "ops/conv_stream.h"
+
+#include <algorithm>
+
+#include "runtime/thread_pool.h"
+
+namespace fovea {
+
+namespace {
+
+constexpr double kScratchBytes =
+    512 * 1024;  // packed pixels of one task: half of a core's L2, panels and sums have the rest
+constexpr int64_t kPanelFloats = 20 * 1024 / 4;  // of the weights that stay in L1 while a group of pixels passes
+constexpr int64_t kGroupPixels =
+    256;  // the least that makes fetching a panel cheap: 256 pixels ≈ 36,000 cycles a panel
+constexpr int64_t kLeastPixels = 112;
+constexpr int64_t kTasks = 32;
+constexpr double kLeastFlops = 4e6;  // of one task: some 20 microseconds
+
+int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t round_up(int64_t a, int64_t b) { return ceil_divide(a, b) * b; }
+// The size of parts that cuts `whole` into as many parts as `size` does, as evenly as can be.
+int64_t even(int64_t whole, int64_t size) { return ceil_divide(whole, ceil_divide(whole, size)); }
+
+}  // namespace
+
+Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* stream) {
+  ConvStream& s = *stream;
+  s.problem_ = problem;
+  s.kernels_ = &brgemm_kernels();
+  s.threads_ = threads;
+  s.lanes_ = problem.planar ? 1 : kBlock;
+  s.rows_kind_ = problem.planar ? BrgemmRows::kColumns : BrgemmRows::kPixels;
+  s.units_ = ceil_divide(problem.weight.depth, s.lanes_);
+  s.dest_blocks_ = blocks(problem.weight.lanes);
+  s.source_unit_floats_ = problem.rows.source * problem.columns.source * s.lanes_;
+  s.direct_ = problem.rows.direct() && problem.columns.direct();
+  s.outputs_ = problem.rows.outputs();
+
+  // Sizes as doubles first: nothing below may overflow. One row of one image, all of its units, is the least to pack.
+  const double row = static_cast<double>(problem.columns.classes.size()) *
+                     static_cast<double>(problem.rows.classes.size()) * static_cast<double>(1 + problem.rows.extra()) *
+                     static_cast<double>(problem.columns.outputs() + problem.columns.extra()) * 64.0;
+  const double panels = static_cast<double>(problem.groups) * static_cast<double>(s.dest_blocks_) * 16.0 *
+                        static_cast<double>(s.units_ * s.lanes_) * static_cast<double>(problem.tap_offsets.size()) *
+                        4.0;
+  constexpr double kMost = 1ll << 44;
+  if (row > kMost || panels > kMost) return {Code::kMemory, "convolution workspace would exceed 16 TiB"};
+
+  s.choose_blocking();
+  s.band_pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_);
+  s.unit_floats_ = s.direct_ ? s.source_unit_floats_ : s.band_pack_.floats();
+  s.scratch_floats_ = s.direct_ ? 0 : round_up(s.group_images_ * s.chunk_ * s.unit_floats_, 16);
+  for (const AxisPhase& row_phase : s.problem_.rows.phases) {
+    for (const AxisPhase& column_phase : s.problem_.columns.phases) s.add_phase(row_phase, column_phase);
+  }
+  return {};
+}
+
+// How much of the problem one task takes, from the shape alone.
+void ConvStream::choose_blocking() {
+  const StreamProblem& p = problem_;
+  const int64_t columns = p.columns.outputs(), pitch = columns + p.columns.extra();
+  const auto unit_bytes = [&](int64_t band) {
+    const double classes = static_cast<double>(p.rows.classes.size() * p.columns.classes.size());
+    return classes * static_cast<double>(band + p.rows.extra()) * static_cast<double>(pitch * lanes_) * 4;
+  };
+  const auto all_bytes = [&](int64_t band) { return unit_bytes(band) * static_cast<double>(units_); };
+  const double weight_bytes =
+      static_cast<double>(p.weight.depth * p.weight.lanes) * static_cast<double>(p.tap_offsets.size()) * 4;
+  const int64_t goal = weight_bytes > 1e6 ? 2 * kGroupPixels : kGroupPixels;
+
+  band_ = outputs_;
+  group_images_ = 1;
+  if (all_bytes(band_) > kScratchBytes) {
+    const int64_t least = std::min(outputs_, ceil_divide(goal, columns));
+    while (band_ > least && all_bytes(band_) > kScratchBytes) band_ = std::max(least, band_ * 3 / 4);
+  }
+  if (band_ == outputs_) group_images_ = std::min(p.images, ceil_divide(goal, outputs_ * columns));
+
+  // More tasks while they stay worth their while.
+  const auto count = [&] { return p.groups * ceil_divide(p.images, group_images_) * ceil_divide(outputs_, band_); };
+  const int64_t wanted = std::max<int64_t>(1, std::min(kTasks, static_cast<int64_t>(p.flops / kLeastFlops)));
+  while (count() < wanted && group_images_ > 1 && group_images_ * outputs_ * columns >= 2 * kLeastPixels) {
+    group_images_ = ceil_divide(group_images_, 2);
+  }
+  while (count() < wanted && band_ > 1 && band_ * columns >= 2 * kLeastPixels) band_ = ceil_divide(band_, 2);
+  group_images_ = even(p.images, group_images_);
+  band_ = even(outputs_, band_);
+  image_groups_ = ceil_divide(p.images, group_images_);
+  bands_ = ceil_divide(outputs_, band_);
+
+  const double bytes = unit_bytes(band_) * static_cast<double>(group_images_);
+  chunk_ = std::clamp(static_cast<int64_t>(kScratchBytes / bytes), int64_t{1}, units_);
+  chunk_ = direct_ ? units_ : even(units_, chunk_);
+  chunks_ = ceil_divide(units_, chunk_);
+  const int64_t step = kernels_->blocks, steps = ceil_divide(dest_blocks_, step);
+  split_blocks_ = even(steps, ceil_divide(steps, std::clamp<int64_t>(wanted / 2 / count(), 1, steps))) * step;
+  splits_ = ceil_divide(dest_blocks_, split_blocks_);
+}
+
+void ConvStream::add_phase(const AxisPhase& row, const AxisPhase& column) {
+  const StreamProblem& p = problem_;
+  Phase phase;
+  phase.row = row;
+  phase.column = column;
+  std::vector<int64_t> offsets;
+  for (const AxisTap& r : row.taps) {
+    for (const AxisTap& c : column.taps) {
+      phase.taps.push_back(p.tap_offsets[static_cast<size_t>(r.tap * p.taps_w + c.tap)]);
+      offsets.push_back(
+          direct_ ? ((p.rows.classes[0].first + r.offset) * p.columns.source + p.columns.classes[0].first + c.offset) *
+                        lanes_
+                  : band_pack_.offset(r, c));
+    }
+  }
+  const int64_t taps = static_cast<int64_t>(offsets.size());
+  for (int64_t unit = 0; unit < chunk_; ++unit) {
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      phase.entries.push_back(
+          {unit * unit_floats_ + offsets[static_cast<size_t>(tap)], (unit * taps + tap) * lanes_ * kBlock});
+    }
+  }
+  phase.full = make_pieces(taps, chunk_);
+  phase.last = make_pieces(taps, units_ - (chunks_ - 1) * chunk_);
+  // The depth that the last unit really has: padding lanes are not multiplied.
+  const int64_t depth = p.weight.depth - (units_ - 1) * lanes_;
+  if (depth < lanes_ && taps > 0) {
+    phase.last = make_pieces(taps, units_ - (chunks_ - 1) * chunk_ - 1);
+    const int64_t first = (units_ - (chunks_ - 1) * chunk_ - 1) * taps;
+    for (Piece piece : make_pieces(taps, 1)) phase.last.push_back({first + piece.first, piece.count, depth});
+  }
+  phase.panel = group_panel_floats_;
+  phase.block_floats = weight_block_floats(p.weight, taps, lanes_);
+  group_panel_floats_ += dest_blocks_ * phase.block_floats;
+  phase.tiles = make_tiles(phase, band_);
+  phase.last_tiles = make_tiles(phase, outputs_ - (bands_ - 1) * band_);
+  phases_.push_back(std::move(phase));
+}
+
+// Entries of `units` units cut into pieces that fit L1, at unit boundaries when several units fit.
+std::vector<ConvStream::Piece> ConvStream::make_pieces(int64_t taps, int64_t units) const {
+  const int64_t most = std::max<int64_t>(1, kPanelFloats / (lanes_ * kBlock * kernels_->blocks));
+  const int64_t total = taps * units;
+  const int64_t size = taps == 0 ? 1 : taps <= most ? most / taps * taps : even(taps, most);
+  std::vector<Piece> pieces;
+  for (int64_t first = 0; first < total; first += size)
+    pieces.push_back({first, std::min(size, total - first), lanes_});
+  return pieces;
+}
+
+// Every pixel of the first `rows` rows of a band, in tiles of nearly equal height. When rows follow each other without
+// a gap, in the operand and in the destination, tiles run across them.
+std::vector<ConvStream::Tile> ConvStream::make_tiles(const Phase& phase, int64_t rows) const {
+  const int64_t pitch = direct_ ? problem_.columns.source : band_pack_.pitch();
+  const AxisPhase &row = phase.row, &column = phase.column;
+  const int64_t columns = column.outputs;
+  const bool flat = pitch == columns && problem_.dest_w == columns && row.step == 1 && column.step == 1;
+  const int64_t lines = flat ? 1 : rows, length = flat ? rows * columns : columns;
+  const int64_t parts = ceil_divide(length, kernels_->rows);
+  std::vector<Tile> tiles;
+  for (int64_t line = 0; line < lines; ++line) {
+    for (int64_t part = 0; part < parts; ++part) {
+      const int64_t first = length * part / parts, end = length * (part + 1) / parts;
+      const int64_t target = (row.first + line * row.step) * problem_.dest_w + column.first + first * column.step;
+      tiles.push_back({(line * pitch + first) * lanes_, target * kBlock, static_cast<int>(end - first)});
+    }
+  }
+  return tiles;
+}
+
+ConvStream::Task ConvStream::task(int64_t index) const {
+  Task t;
+  t.block = index % splits_ * split_blocks_, index /= splits_;
+  t.blocks = std::min(split_blocks_, dest_blocks_ - t.block);
+  t.last_band = index % bands_ == bands_ - 1;
+  t.row = index % bands_ * band_, index /= bands_;
+  t.rows = std::min(band_, outputs_ - t.row);
+  t.image = index % image_groups_ * group_images_, index /= image_groups_;
+  t.images = std::min(group_images_, problem_.images - t.image);
+  t.group = index;
+  return t;
+}
+
+void ConvStream::run_phase(const Task& task, const Phase& phase, int64_t chunk, const float* base, int64_t image_stride,
+                           const float* panels, const float* bias, float* dest) const {
+  const StreamProblem& p = problem_;
+  const bool last_chunk = chunk == chunks_ - 1;
+  const std::vector<Piece>& pieces = last_chunk ? phase.last : phase.full;
+  // A band of the longest phase may hold a row more than this one has.
+  const int64_t rows = std::min(task.rows, phase.row.outputs - task.row);
+  if (rows <= 0) return;
+  const bool whole = rows == band_, listed = whole || (task.last_band && rows == outputs_ - (bands_ - 1) * band_);
+  const std::vector<Tile> short_tiles = listed ? std::vector<Tile>() : make_tiles(phase, rows);
+  const std::vector<Tile>& tiles = whole ? phase.tiles : listed ? phase.last_tiles : short_tiles;
+
+  const int64_t plane = p.dest_h * p.dest_w * kBlock, image_floats = p.groups * dest_blocks_ * plane;
+  const int64_t first_row = task.row * phase.row.step * p.dest_w * kBlock;
+  static const Piece nothing{0, 0, 0};
+  BrgemmCall call{};
+  call.b_step = kBlock;
+  call.b_block = phase.block_floats;
+  call.c_row = phase.column.step * kBlock;
+  call.c_block = plane;
+  for (int64_t block = task.block; block < task.block + task.blocks; block += kernels_->blocks) {
+    const int nb = static_cast<int>(std::min<int64_t>(kernels_->blocks, task.block + task.blocks - block));
+    const float* panel = panels + phase.panel + block * phase.block_floats +
+                         chunk * chunk_ * static_cast<int64_t>(phase.taps.size()) * lanes_ * kBlock;
+    float* target = dest + (task.image * p.groups + task.group) * dest_blocks_ * plane + block * plane + first_row;
+    const size_t count = std::max<size_t>(1, pieces.size());
+    for (size_t i = 0; i < count; ++i) {
+      const Piece& piece = pieces.empty() ? nothing : pieces[i];
+      const bool last = last_chunk && i + 1 == count;
+      call.b = panel;
+      call.entries = phase.entries.data() + piece.first;
+      call.count = piece.count;
+      call.depth = piece.depth;
+      call.accumulate = chunk > 0 || i > 0;
+      call.bias = last && bias ? bias + (task.group * dest_blocks_ + block) * kBlock : nullptr;
+      call.relu = last && p.relu;
+      for (int64_t image = 0; image < task.images; ++image) {
+        const float* a = base + image * image_stride;
+        float* c = target + image * image_floats;
+        for (const Tile& tile : tiles) {
+          call.a = a + tile.a;
+          call.c = c + tile.c;
+          kernels_->at(rows_kind_, tile.m, nb)(call);
+        }
+      }
+    }
+  }
+}
+
+void ConvStream::run_task(const Task& task, const float* source, const float* panels, const float* bias, float* dest,
+                          float* scratch) const {
+  const int64_t image_floats = problem_.groups * units_ * source_unit_floats_;
+  const float* images = source + task.image * image_floats + task.group * units_ * source_unit_floats_;
+  for (int64_t chunk = 0; chunk < chunks_; ++chunk) {
+    const int64_t units = std::min(chunk_, units_ - chunk * chunk_);
+    if (direct_) {
+      const float* base = images + task.row * problem_.columns.source * lanes_;
+      for (const Phase& phase : phases_) run_phase(task, phase, chunk, base, image_floats, panels, bias, dest);
+      continue;
+    }
+    for (int64_t image = 0; image < task.images; ++image) {
+      for (int64_t unit = 0; unit < units; ++unit) {
+        band_pack_.pack(images + image * image_floats + (chunk * chunk_ + unit) * source_unit_floats_, task.row,
+                        task.rows, scratch + (image * chunk_ + unit) * unit_floats_);
+      }
+    }
+    for (const Phase& phase : phases_)
+      run_phase(task, phase, chunk, scratch, chunk_ * unit_floats_, panels, bias, dest);
+  }
+}
+
+size_t ConvStream::workspace_bytes() const {
+  const int64_t floats =
+      problem_.groups * group_panel_floats_ + problem_.groups * dest_blocks_ * kBlock + threads_ * scratch_floats_;
+  return static_cast<size_t>(floats) * sizeof(float);
+}
+
+Status ConvStream::run(const RunContext& context, const float* source, const float* weight, const float* bias,
+                       float* dest, std::byte* workspace) const {
+  const StreamProblem& p = problem_;
+  float* panels = reinterpret_cast<float*>(workspace);
+  float* padded_bias = panels + p.groups * group_panel_floats_;
+  float* scratch = padded_bias + p.groups * dest_blocks_ * kBlock;
+  if (bias) {
+    for (int64_t i = 0; i < p.groups * dest_blocks_ * kBlock; ++i) {
+      const int64_t lane = i % (dest_blocks_ * kBlock);
+      padded_bias[i] = lane < p.weight.lanes ? bias[i / (dest_blocks_ * kBlock) * p.weight.lanes + lane] : 0;
+    }
+  }
+  context.pool.parallel_for(p.groups * dest_blocks_, [&](int64_t index, int) {
+    const int64_t group = index / dest_blocks_, block = index % dest_blocks_;
+    for (const Phase& phase : phases_) {
+      pack_weight(weight + group * p.weight.group_stride, p.weight, phase.taps, lanes_, block, block + 1,
+                  panels + group * group_panel_floats_ + phase.panel);
+    }
+  });
+  context.pool.parallel_for(tasks(), [&](int64_t index, int thread) {
+    if (context.cancelled.load(std::memory_order_relaxed)) return;
+    const Task t = task(index);
+    run_task(t, source, panels + t.group * group_panel_floats_, bias ? padded_bias : nullptr, dest,
+             scratch + thread * scratch_floats_);
+  });
+  return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
+}
+
+std::string ConvStream::describe() const {
+  return std::string(kernels_->name) + (problem_.planar ? ", planar" : "") + (direct_ ? ", in place" : ", packed") +
+         ", rows " + std::to_string(band_) + ", images " + std::to_string(group_images_) + ", channels " +
+         std::to_string(chunk_ * lanes_) + ", tasks " + std::to_string(tasks());
+}
+
+}  // namespace fovea
