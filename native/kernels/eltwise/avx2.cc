@@ -1,0 +1,6 @@
+#include "kernels/eltwise/eltwise.inl.h"
+#include "simd/vec_avx2.h"
+
+namespace fovea {
+extern constexpr EltwiseKernels eltwise_avx2 = eltwise::instance<simd::avx2::F32>("avx2");
+}  // namespace fovea

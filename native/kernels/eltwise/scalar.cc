@@ -1,0 +1,6 @@
+#include "kernels/eltwise/eltwise.inl.h"
+#include "simd/vec_scalar.h"
+
+namespace fovea {
+extern constexpr EltwiseKernels eltwise_scalar = eltwise::instance<simd::scalar::F32>("baseline");
+}  // namespace fovea

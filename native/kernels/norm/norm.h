@@ -1,0 +1,50 @@
+// Batch normalisation over "pixels" of up to 16 channels: pixel i is the `lanes` floats at x + i * stride. The blocked
+// layout is stride 16, lanes 16; a plain [N, C] matrix is stride C, 16 columns at a time; a run of one channel in a plain
+// [N, C, ...] is stride 16 with sixteen copies of that channel's numbers. Only the first `lanes` lanes are touched.
+#pragma once
+#include <stdint.h>
+
+namespace fovea {
+
+// Statistics so far of 16 lanes: `m2` is the sum of squared distances from the mean.
+struct NormMoments {
+  double count[16], mean[16], m2[16];
+};
+
+// y = (x - mean) * scale + shift. `shift` also carries what rounding `mean` to float32 lost.
+struct NormAffine {
+  float mean[16], scale[16], shift[16];
+};
+
+// Sums of g and of g * (x - mean), g being dy where the output was positive.
+struct NormSums {
+  double g[16], gx[16];
+};
+
+// dx = (g - offset - (x - mean) * slope) * scale
+struct NormGradient {
+  float mean[16], scale[16], offset[16], slope[16];
+};
+
+struct NormKernels {
+  const char* isa;
+  // Adds pixels to `moments`, exactly rounded to about float32 whatever the mean: each run of 128 pixels is centred on its
+  // own mean, the runs are merged in double precision by Chan, Golub and LeVeque (1979), "Updating formulae and a pairwise
+  // algorithm for computing sample variances".
+  void (*moments)(const float* x, int64_t pixels, int64_t stride, int lanes, NormMoments* moments);
+  // residual may be null; y may be x or residual.
+  void (*normalize)(const float* x, const float* residual, float* y, int64_t pixels, int64_t stride, int lanes,
+                    const NormAffine& affine, bool relu);
+  // y null: no ReLU. g null: the masked gradient is not kept; it may be dy.
+  void (*gradient_sums)(const float* dy, const float* x, const float* y, float* g, int64_t pixels, int64_t stride,
+                        int lanes, const float* mean, NormSums* sums);
+  // x null: statistics that do not depend on x, dx = g * scale.
+  void (*gradient_apply)(const float* dy, const float* x, const float* y, float* dx, int64_t pixels, int64_t stride,
+                         int lanes, const NormGradient& gradient);
+};
+
+const NormKernels& norm_kernels();
+
+extern const NormKernels norm_scalar, norm_avx2, norm_avx512;
+
+}  // namespace fovea

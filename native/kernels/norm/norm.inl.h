@@ -1,0 +1,168 @@
+// The one template behind norm.h.
+#pragma once
+#include "kernels/norm/norm.h"
+#include "simd/block16.h"
+
+namespace fovea {
+namespace norm {
+
+using simd::Block;
+
+// Pixels that are centred together: 8 KiB when blocked, so that the second look at them comes from the first-level cache.
+constexpr int kRun = 128;
+
+template <class V, bool kFull>
+FOVEA_INLINE Block<V> load(const float* p, int lanes) {
+  return kFull ? Block<V>::load(p) : Block<V>::load_partial(p, lanes);
+}
+template <class V, bool kFull>
+FOVEA_INLINE void store(Block<V> v, float* p, int lanes) {
+  kFull ? v.store(p) : v.store_partial(p, lanes);
+}
+
+template <class V>
+void merge_run(const Block<V>& center, const Block<V>& sum, const Block<V>& square, double n, int lanes,
+               NormMoments* all) {
+  float c[16], s[16], q[16];
+  center.store(c), sum.store(s), square.store(q);
+  for (int i = 0; i < lanes; ++i) {
+    const double mean = double(c[i]) + double(s[i]) / n, m2 = double(q[i]) - double(s[i]) * double(s[i]) / n;
+    const double total = all->count[i] + n, delta = mean - all->mean[i];
+    all->mean[i] += delta * (n / total);
+    all->m2[i] += m2 + delta * delta * (all->count[i] * n / total);
+    all->count[i] = total;
+  }
+}
+
+template <class V, bool kFull>
+FOVEA_INLINE void moments_run(const float* x, int n, int64_t stride, int lanes, NormMoments* all) {
+  Block<V> sum[4], square[4];
+  UNROLL for (int j = 0; j < 4; ++j) sum[j] = square[j] = Block<V>::zero();
+  int i = 0;
+  for (; i + 4 <= n; i += 4) {
+    UNROLL for (int j = 0; j < 4; ++j) sum[j] = sum[j] + load<V, kFull>(x + (i + j) * stride, lanes);
+  }
+  for (; i < n; ++i) sum[0] = sum[0] + load<V, kFull>(x + i * stride, lanes);
+  const Block<V> center = ((sum[0] + sum[1]) + (sum[2] + sum[3])) * Block<V>::splat(1.0f / float(n));
+  UNROLL for (int j = 0; j < 4; ++j) sum[j] = Block<V>::zero();
+  for (i = 0; i + 4 <= n; i += 4) {
+    UNROLL for (int j = 0; j < 4; ++j) {
+      const Block<V> d = load<V, kFull>(x + (i + j) * stride, lanes) - center;
+      sum[j] = sum[j] + d, square[j] = fma(d, d, square[j]);
+    }
+  }
+  for (; i < n; ++i) {
+    const Block<V> d = load<V, kFull>(x + i * stride, lanes) - center;
+    sum[0] = sum[0] + d, square[0] = fma(d, d, square[0]);
+  }
+  merge_run<V>(center, (sum[0] + sum[1]) + (sum[2] + sum[3]), (square[0] + square[1]) + (square[2] + square[3]),
+               double(n), lanes, all);
+}
+
+template <class V>
+void moments(const float* x, int64_t pixels, int64_t stride, int lanes, NormMoments* all) {
+  for (int64_t i = 0; i < pixels; i += kRun) {
+    const int n = pixels - i < kRun ? int(pixels - i) : kRun;
+    if (lanes == 16) {
+      moments_run<V, true>(x + i * stride, n, stride, 16, all);
+    } else {
+      moments_run<V, false>(x + i * stride, n, stride, lanes, all);
+    }
+  }
+}
+
+template <class V, bool kFull, bool kResidual, bool kRelu>
+void normalize_as(const float* x, const float* residual, float* y, int64_t pixels, int64_t stride, int lanes,
+                  const NormAffine& affine) {
+  const Block<V> mean = Block<V>::load(affine.mean), scale = Block<V>::load(affine.scale);
+  const Block<V> shift = Block<V>::load(affine.shift);
+  for (int64_t i = 0; i < pixels; ++i) {
+    Block<V> v = fma(load<V, kFull>(x + i * stride, lanes) - mean, scale, shift);
+    if (kResidual) v = v + load<V, kFull>(residual + i * stride, lanes);
+    if (kRelu) v = max(Block<V>::zero(), v);
+    store<V, kFull>(v, y + i * stride, lanes);
+  }
+}
+
+template <class V>
+void normalize(const float* x, const float* residual, float* y, int64_t pixels, int64_t stride, int lanes,
+               const NormAffine& affine, bool relu) {
+  using Kernel = void (*)(const float*, const float*, float*, int64_t, int64_t, int, const NormAffine&);
+  static constexpr Kernel kernels[8] = {
+      normalize_as<V, false, false, false>, normalize_as<V, false, false, true>, normalize_as<V, false, true, false>,
+      normalize_as<V, false, true, true>,   normalize_as<V, true, false, false>, normalize_as<V, true, false, true>,
+      normalize_as<V, true, true, false>,   normalize_as<V, true, true, true>};
+  kernels[(lanes == 16) * 4 + (residual != nullptr) * 2 + relu](x, residual, y, pixels, stride, lanes, affine);
+}
+
+template <class V, bool kFull, bool kMask>
+FOVEA_INLINE Block<V> masked(const float* dy, const float* y, int lanes) {
+  const Block<V> d = load<V, kFull>(dy, lanes);
+  return kMask ? select(greater(load<V, kFull>(y, lanes), Block<V>::zero()), d, Block<V>::zero()) : d;
+}
+
+template <class V, bool kFull, bool kMask>
+void sums_as(const float* dy, const float* x, const float* y, float* g, int64_t pixels, int64_t stride, int lanes,
+             const float* mean, NormSums* sums) {
+  const Block<V> center = Block<V>::load(mean);
+  for (int64_t run = 0; run < pixels; run += kRun) {  // float32 inside a run, double from run to run
+    const int64_t end = run + kRun < pixels ? run + kRun : pixels;
+    Block<V> sum[2], product[2];
+    UNROLL for (int j = 0; j < 2; ++j) sum[j] = product[j] = Block<V>::zero();
+    for (int64_t i = run; i < end; i += 2) {
+      UNROLL for (int j = 0; j < 2; ++j) {
+        if (i + j >= end) break;
+        const int64_t o = (i + j) * stride;
+        const Block<V> d = masked<V, kFull, kMask>(dy + o, kMask ? y + o : nullptr, lanes);
+        if (g) store<V, kFull>(d, g + o, lanes);
+        sum[j] = sum[j] + d;
+        product[j] = fma(d, load<V, kFull>(x + o, lanes) - center, product[j]);
+      }
+    }
+    float s[16], p[16];
+    (sum[0] + sum[1]).store(s), (product[0] + product[1]).store(p);
+    for (int i = 0; i < 16; ++i) sums->g[i] += double(s[i]), sums->gx[i] += double(p[i]);
+  }
+}
+
+template <class V>
+void gradient_sums(const float* dy, const float* x, const float* y, float* g, int64_t pixels, int64_t stride, int lanes,
+                   const float* mean, NormSums* sums) {
+  using Kernel = void (*)(const float*, const float*, const float*, float*, int64_t, int64_t, int, const float*, NormSums*);
+  static constexpr Kernel kernels[4] = {sums_as<V, false, false>, sums_as<V, false, true>, sums_as<V, true, false>,
+                                        sums_as<V, true, true>};
+  kernels[(lanes == 16) * 2 + (y != nullptr)](dy, x, y, g, pixels, stride, lanes, mean, sums);
+}
+
+template <class V, bool kFull, bool kMask, bool kThroughStatistics>
+void apply_as(const float* dy, const float* x, const float* y, float* dx, int64_t pixels, int64_t stride, int lanes,
+              const NormGradient& gradient) {
+  const Block<V> mean = Block<V>::load(gradient.mean), scale = Block<V>::load(gradient.scale);
+  const Block<V> offset = Block<V>::load(gradient.offset), slope = Block<V>::load(gradient.slope);
+  for (int64_t i = 0; i < pixels; ++i) {
+    const int64_t o = i * stride;
+    Block<V> d = masked<V, kFull, kMask>(dy + o, kMask ? y + o : nullptr, lanes);
+    if (kThroughStatistics) d = d - offset - (load<V, kFull>(x + o, lanes) - mean) * slope;
+    store<V, kFull>(d * scale, dx + o, lanes);
+  }
+}
+
+template <class V>
+void gradient_apply(const float* dy, const float* x, const float* y, float* dx, int64_t pixels, int64_t stride,
+                    int lanes, const NormGradient& gradient) {
+  using Kernel = void (*)(const float*, const float*, const float*, float*, int64_t, int64_t, int, const NormGradient&);
+  static constexpr Kernel kernels[8] = {apply_as<V, false, false, false>, apply_as<V, false, false, true>,
+                                        apply_as<V, false, true, false>,  apply_as<V, false, true, true>,
+                                        apply_as<V, true, false, false>,  apply_as<V, true, false, true>,
+                                        apply_as<V, true, true, false>,   apply_as<V, true, true, true>};
+  const int kind = (lanes == 16) * 4 + (y != nullptr) * 2 + (x != nullptr);
+  kernels[kind](dy, x, y, dx, pixels, stride, lanes, gradient);
+}
+
+template <class V>
+constexpr NormKernels instance(const char* isa) {
+  return {isa, moments<V>, normalize<V>, gradient_sums<V>, gradient_apply<V>};
+}
+
+}  // namespace norm
+}  // namespace fovea

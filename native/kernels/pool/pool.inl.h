@@ -1,0 +1,208 @@
+// The one template behind pool.h.
+#pragma once
+#include <math.h>
+
+#include "kernels/pool/pool.h"
+#include "simd/block16.h"
+
+namespace fovea {
+namespace pool {
+
+using simd::Block;
+
+FOVEA_INLINE int64_t at(int row, int col, int width) { return (int64_t(row) * width + col) * 16; }
+
+template <class V>
+FOVEA_INLINE void store_index(Block<V> index, uint8_t* p) { index.store_u8(p); }
+template <class V>
+FOVEA_INLINE void store_index(Block<V> index, int32_t* p) { index.store_i32(p); }
+template <class V>
+FOVEA_INLINE Block<V> load_index(const uint8_t* p) { return Block<V>::load_u8(p); }
+template <class V>
+FOVEA_INLINE Block<V> load_index(const int32_t* p) { return Block<V>::load_i32(p); }
+
+// A window of R x S taps that lies inside the image; x points at its first tap. Indices are kept as floats: below 2^24
+// they are exact, and no kernel needs vectors of integers.
+template <class V, int R, int S, class Index>
+FOVEA_INLINE void max_inside(const float* x, int64_t row_step, int64_t col_step, float* y, Index* index) {
+  Block<V> best = Block<V>::load(x), where = Block<V>::zero();
+  UNROLL for (int r = 0; r < R; ++r) {
+    UNROLL for (int s = 0; s < S; ++s) {
+      if (r == 0 && s == 0) continue;
+      const Block<V> v = Block<V>::load(x + r * row_step + s * col_step);
+      const auto wins = beats(v, best);
+      best = select(wins, v, best);
+      if (index) where = select(wins, Block<V>::splat(float(r * S + s)), where);
+    }
+  }
+  best.store(y);
+  if (index) store_index<V>(where, index);
+}
+
+// Any window: taps outside the image are skipped.
+template <class V, class Index>
+void max_window(const MaxPoolGeometry& g, int p, int q, const float* x, float* y, Index* index) {
+  const int64_t h0 = int64_t(p) * g.sh - g.top, w0 = int64_t(q) * g.sw - g.left;
+  Block<V> best = Block<V>::splat(-INFINITY), where = Block<V>::zero();
+  bool first = true;
+  for (int r = 0; r < g.R; ++r) {
+    const int64_t h = h0 + int64_t(r) * g.dh;
+    if (h < 0 || h >= g.H) continue;
+    for (int s = 0; s < g.S; ++s) {
+      const int64_t w = w0 + int64_t(s) * g.dw;
+      if (w < 0 || w >= g.W) continue;
+      const Block<V> v = Block<V>::load(x + at(int(h), int(w), g.W)), tap = Block<V>::splat(float(r * g.S + s));
+      const auto wins = beats(v, best);
+      best = first ? v : select(wins, v, best);
+      where = first ? tap : select(wins, tap, where);
+      first = false;
+    }
+  }
+  best.store(y);
+  if (index) store_index<V>(where, index);
+}
+
+// Outputs [first, last) of one axis whose windows need no padding.
+struct Inside {
+  int first, last;
+};
+template <class V>
+FOVEA_INLINE Inside inside(int in, int out, int taps, int stride, int pad, int dilation) {
+  const int64_t last_start = int64_t(in) - 1 - int64_t(taps - 1) * dilation + pad;  // p * stride <= last_start
+  int64_t first = (int64_t(pad) + stride - 1) / stride, last = last_start < 0 ? 0 : last_start / stride + 1;
+  if (last > out) last = out;
+  if (first > last) first = last;
+  return {int(first), int(last)};
+}
+
+template <class V, int R, int S, class Index>
+FOVEA_INLINE void max_plane_fixed(const MaxPoolGeometry& g, const float* x, float* y, Index* index) {
+  const Inside rows = inside<V>(g.H, g.P, g.R, g.sh, g.top, g.dh), cols = inside<V>(g.W, g.Q, g.S, g.sw, g.left, g.dw);
+  const int64_t row_step = int64_t(g.W) * g.dh * 16, col_step = int64_t(g.dw) * 16;
+  for (int p = 0; p < g.P; ++p) {
+    const bool row_inside = p >= rows.first && p < rows.last;
+    for (int q = 0; q < g.Q; ++q) {
+      float* const out = y + at(p, q, g.Q);
+      Index* const place = index ? index + at(p, q, g.Q) : nullptr;
+      if (R > 0 && row_inside && q >= cols.first && q < cols.last) {
+        max_inside<V, R, S>(x + at(p * g.sh - g.top, q * g.sw - g.left, g.W), row_step, col_step, out, place);
+      } else {
+        max_window<V>(g, p, q, x, out, place);
+      }
+    }
+  }
+}
+
+template <class V, class Index>
+void max_plane(const MaxPoolGeometry& g, const float* x, float* y, Index* index) {
+  if (g.R == 2 && g.S == 2) return max_plane_fixed<V, 2, 2>(g, x, y, index);
+  if (g.R == 3 && g.S == 3) return max_plane_fixed<V, 3, 3>(g, x, y, index);
+  max_plane_fixed<V, 0, 0>(g, x, y, index);
+}
+
+// 2 x 2 windows side by side: every input is in exactly one window, or in none on an odd edge.
+template <class V, class Index>
+void max_backward_2x2(const MaxPoolGeometry& g, const float* dy, const Index* index, float* dx) {
+  const Block<V> zero = Block<V>::zero();
+  for (int h = 0; h < g.H; ++h) {
+    const int p = h / 2, r = h % 2;
+    float* const row = dx + at(h, 0, g.W);
+    int w = 0;
+    if (p < g.P) {
+      const Block<V> left = Block<V>::splat(float(2 * r)), right = Block<V>::splat(float(2 * r + 1));
+      for (int q = 0; q < g.Q && 2 * q + 1 < g.W; ++q, w += 2) {
+        const Block<V> place = load_index<V>(index + at(p, q, g.Q)), d = Block<V>::load(dy + at(p, q, g.Q));
+        select(equal(place, left), d, zero).store(row + int64_t(w) * 16);
+        select(equal(place, right), d, zero).store(row + int64_t(w + 1) * 16);
+      }
+    }
+    for (; w < g.W; ++w) {
+      Block<V> d = zero;
+      if (p < g.P && w / 2 < g.Q) {
+        const int64_t o = at(p, w / 2, g.Q);
+        d = select(equal(load_index<V>(index + o), Block<V>::splat(float(2 * r + w % 2))), Block<V>::load(dy + o), zero);
+      }
+      d.store(row + int64_t(w) * 16);
+    }
+  }
+}
+
+template <class V, class Index>
+void max_backward_plane(const MaxPoolGeometry& g, const AxisTaps& rows, const AxisTaps& cols, const float* dy,
+                        const Index* index, float* dx) {
+  const bool tiles = g.R == 2 && g.S == 2 && g.sh == 2 && g.sw == 2 && g.dh == 1 && g.dw == 1;
+  if (tiles && g.top == 0 && g.left == 0) return max_backward_2x2<V>(g, dy, index, dx);
+  for (int h = 0; h < g.H; ++h) {
+    for (int w = 0; w < g.W; ++w, dx += 16) {
+      Block<V> sum = Block<V>::zero();
+      for (int i = rows.start[h]; i < rows.start[h + 1]; ++i) {
+        for (int j = cols.start[w]; j < cols.start[w + 1]; ++j) {
+          const int64_t o = at(rows.other[i], cols.other[j], g.Q);
+          const Block<V> tap = Block<V>::splat(float(rows.tap[i] * g.S + cols.tap[j]));
+          sum = sum + select(equal(load_index<V>(index + o), tap), Block<V>::load(dy + o), Block<V>::zero());
+        }
+      }
+      sum.store(dx);
+    }
+  }
+}
+
+// Rows are summed first: the error grows with width plus height, not with their product.
+template <class V>
+void average_plane(const AxisRanges& rows, const AxisRanges& cols, int W, int P, int Q, const float* x, float* y) {
+  for (int p = 0; p < P; ++p) {
+    for (int q = 0; q < Q; ++q, y += 16) {
+      Block<V> sum = Block<V>::zero();
+      for (int h = rows.begin[p]; h < rows.end[p]; ++h) {
+        const float* const row = x + at(h, 0, W);
+        Block<V> even = Block<V>::zero(), odd = Block<V>::zero();
+        int w = cols.begin[q];
+        for (; w + 2 <= cols.end[q]; w += 2) {
+          even = even + Block<V>::load(row + int64_t(w) * 16);
+          odd = odd + Block<V>::load(row + int64_t(w + 1) * 16);
+        }
+        if (w < cols.end[q]) even = even + Block<V>::load(row + int64_t(w) * 16);
+        sum = sum + (even + odd);
+      }
+      (sum / Block<V>::splat(rows.divisor[p] * cols.divisor[q])).store(y);
+    }
+  }
+}
+
+template <class V>
+void average_backward_plane(const AxisRanges& rows, const AxisRanges& cols, int H, int W, int Q, const float* dy,
+                            float* dx) {
+  for (int h = 0; h < H; ++h) {
+    for (int w = 0; w < W; ++w, dx += 16) {
+      // Windows with the same divisor are summed before the division, which costs as much as a cache line from memory.
+      Block<V> total = Block<V>::zero(), sum = Block<V>::zero();
+      float divisor = 0;
+      for (int p = rows.begin[h]; p < rows.end[h]; ++p) {
+        for (int q = cols.begin[w]; q < cols.end[w]; ++q) {
+          const float d = rows.divisor[p] * cols.divisor[q];
+          if (d != divisor) {
+            if (divisor != 0) total = total + sum / Block<V>::splat(divisor);
+            divisor = d, sum = Block<V>::zero();
+          }
+          sum = sum + Block<V>::load(dy + at(p, q, Q));
+        }
+      }
+      if (divisor != 0) total = total + sum / Block<V>::splat(divisor);
+      total.store(dx);
+    }
+  }
+}
+
+template <class V>
+constexpr PoolKernels instance(const char* isa) {
+  return {isa,
+          max_plane<V, uint8_t>,
+          max_plane<V, int32_t>,
+          max_backward_plane<V, uint8_t>,
+          max_backward_plane<V, int32_t>,
+          average_plane<V>,
+          average_backward_plane<V>};
+}
+
+}  // namespace pool
+}  // namespace fovea

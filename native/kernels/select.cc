@@ -1,0 +1,27 @@
+// Picks each family's instance for this CPU, under the cap.
+#include "cpu/features.h"
+#include "kernels/eltwise/eltwise.h"
+#include "kernels/layout/layout.h"
+#include "kernels/norm/norm.h"
+#include "kernels/optim/optim.h"
+#include "kernels/pool/pool.h"
+#include "kernels/reduce/reduce.h"
+#include "kernels/softmax/softmax.h"
+
+namespace fovea {
+
+#ifdef FOVEA_X86
+#define KERNEL_FAMILY(Type, name)                              \
+  const Type##Kernels& name##_kernels() {                      \
+    const Isa isa = cpu_features().isa;                        \
+    if (isa >= Isa::kAvx512) return name##_avx512;             \
+    return isa >= Isa::kAvx2 ? name##_avx2 : name##_scalar;    \
+  }
+#else
+#define KERNEL_FAMILY(Type, name) \
+  const Type##Kernels& name##_kernels() { return name##_scalar; }
+#endif
+#include "kernels/families.inc"
+#undef KERNEL_FAMILY
+
+}  // namespace fovea
