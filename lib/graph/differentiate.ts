@@ -5,6 +5,7 @@ import { recordWith, Traced, type Value } from '../ops/operator.js';
 import { reshape } from '../ops/reshape.js';
 import { formatShape, Tensor } from '../tensor.js';
 import { type Graph, type GraphNode, withoutDeadNodes } from './graph.js';
+import { maskBeforeUnpooling } from './mask.js';
 import { extend, GraphBuilder } from './trace.js';
 
 /** A result of the function, and the gradient of the loss with respect to it. */
@@ -61,7 +62,7 @@ export function differentiate(
     const found = gradients([{ value: loss, gradient: Tensor.ones([], loss.dtype) }], targets);
     return [...outputs, ...found.map((gradient, i) => gradient ?? zerosLike(targets[i] as Value))];
   });
-  return withoutDeadNodes(extended);
+  return maskBeforeUnpooling(withoutDeadNodes(extended));
 }
 
 /** Zeros of the shape and type of a value. */

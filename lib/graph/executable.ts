@@ -1,9 +1,10 @@
 import type { Backend, CompiledProgram, ProgramSpec, Spec } from '../backend/backend.js';
 import { lower } from '../backend/lower.js';
-import { activeBackend, namedBackend } from '../backend/select.js';
+import { activeBackend, backend, namedBackend } from '../backend/select.js';
 import { FoveaError } from '../errors.js';
 import { allocate, type DType, dtypeOf, formatShape, isDetached, sizeOf, type TypedArray } from '../tensor.js';
 import { explainProgram } from './explain.js';
+import { foldBatchNorm } from './fold.js';
 import { type Graph, type GraphNode, withoutDeadNodes } from './graph.js';
 import { programOf } from './program.js';
 
@@ -26,20 +27,21 @@ export interface StepProfile {
 }
 
 /**
- * Turns a graph into a program of one backend: operators that nothing needs are dropped, layouts and places decided.
+ * Turns a graph into a program of one backend: operators that nothing needs are dropped, batch normalisation by running
+ * statistics is folded into convolutions, layouts and places are decided.
  * @throws FoveaError ERR_BACKEND naming the operator that the backend cannot run on these element types
  */
 export function compileGraph(graph: Graph, options: CompileOptions = {}): Executable {
-  const alive = withoutDeadNodes(graph);
-  const backend = options.backend ? namedBackend(options.backend) : defaultBackend(alive);
-  const unsupported = alive.nodes.find((node) => !supports(backend, alive, node));
+  const alive = foldBatchNorm(withoutDeadNodes(graph));
+  const chosen = options.backend ? namedBackend(options.backend) : defaultBackend(alive);
+  const unsupported = alive.nodes.find((node) => !supports(chosen, alive, node));
   if (unsupported) {
     const dtypes = [...new Set(dtypesOf(alive, unsupported))].join(', ');
-    const detail = `the ${backend.name} backend cannot run it on ${dtypes} (in ${graph.name})`;
+    const detail = `the ${chosen.name} backend cannot run it on ${dtypes} (in ${graph.name})`;
     throw new FoveaError('ERR_BACKEND', unsupported.operator.name, detail);
   }
-  const spec = lower(programOf(alive), backend.layouts, options.threads ?? 0);
-  return new Executable(alive, backend, spec, backend.compile(spec));
+  const spec = lower(programOf(alive), chosen.layouts, options.threads ?? 0);
+  return new Executable(alive, chosen, spec, chosen.compile(spec));
 }
 
 // float64 is the reference backend's, whatever backend is active; optimizers alone keep float64 numbers elsewhere.
@@ -49,8 +51,8 @@ function defaultBackend(graph: Graph): Backend {
   return left ? namedBackend('reference') : active;
 }
 
-function supports(backend: Backend, graph: Graph, node: GraphNode): boolean {
-  return backend.supports(node.operator.name, dtypesOf(graph, node));
+function supports(by: Backend, graph: Graph, node: GraphNode): boolean {
+  return by.supports(node.operator.name, dtypesOf(graph, node));
 }
 
 function dtypesOf(graph: Graph, { inputs, outputs }: GraphNode): DType[] {
@@ -111,7 +113,7 @@ export class Executable {
 
   /** What runs, where values lie, what it costs, and what looks like a mistake: text for people. */
   explain(): string {
-    return explainProgram(this.graph, this.backend.name, this.spec, this.program.describe());
+    return explainProgram(this.graph, this.runner(), this.spec, this.program.describe());
   }
 
   /** What each step of the last run took. */
@@ -132,6 +134,15 @@ export class Executable {
     this.disposed = true;
     this.results = undefined;
     this.program.dispose();
+  }
+
+  // `native backend (avx512), 2 threads`
+  private runner(): string {
+    const info = backend();
+    const known = info.name === this.backend.name; // else it is not the active backend, and says no more than its name
+    const threads = this.spec.threads || (known ? info.threads : 0);
+    const isa = known && info.name === 'native' ? ` (${info.isa})` : '';
+    return `${this.backend.name} backend${isa}${threads > 0 ? `, ${threads} ${threads === 1 ? 'thread' : 'threads'}` : ''}`;
   }
 
   private externals(inputs: readonly TypedArray[], results: readonly TypedArray[]): TypedArray[] {

@@ -6,16 +6,15 @@ import { formatSpec, type Graph } from './graph.js';
 /** A program as text: a header, a line per step, and warnings about what looks like a mistake. */
 export function explainProgram(
   graph: Graph,
-  backend: string,
+  runner: string,
   spec: ProgramSpec,
   descriptions: readonly string[],
 ): string {
   const rows = spec.steps.map((step, i) => stepRow(graph, spec, step, i, descriptions[i] ?? ''));
   const flops = rows.reduce((sum, row) => sum + row.flops, 0);
   const bytes = rows.reduce((sum, row) => sum + row.bytes, 0);
-  const threads = spec.threads > 0 ? `${spec.threads} threads` : 'default threads';
   const header =
-    `${graph.name}: ${backend} backend, ${threads}, ${spec.steps.length} steps, ${(flops / 1e9).toFixed(3)} GFLOP, ` +
+    `${graph.name}: ${runner}, ${spec.steps.length} steps, ${(flops / 1e9).toFixed(3)} GFLOP, ` +
     `${mebibytes(bytes)} MiB touched, arena ${mebibytes(spec.arenaBytes)} MiB`;
   const titles = ['#', 'operator', 'output', 'layout', 'MiB', 'GFLOP', 'algorithm'];
   const table = formatTable([titles, ...rows.map((row) => row.cells)], [true, false, false, false, true, true, false]);

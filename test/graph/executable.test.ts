@@ -130,9 +130,9 @@ test('explains itself', () => {
     'lecture',
   );
   assert.equal(
-    compileGraph(graph, { backend: 'reference' }).explain(),
+    compileGraph(graph, { backend: 'reference', threads: 2 }).explain(),
     [
-      'lecture: reference backend, default threads, 3 steps, 0.000 GFLOP, 0.00 MiB touched, arena 0.00 MiB',
+      'lecture: reference backend, 2 threads, 3 steps, 0.000 GFLOP, 0.00 MiB touched, arena 0.00 MiB',
       '#  operator  output               layout   MiB  GFLOP  algorithm',
       '0  relu      float32[1, 1, 5, 5]  plain   0.00  0.000  reference',
       '1  conv2d    float32[1, 1, 1, 1]  plain   0.00  0.000  reference',

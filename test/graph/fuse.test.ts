@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'vitest';
-import { differentiate } from '../../lib/graph/differentiate.js';
+import { differentiate, gradients } from '../../lib/graph/differentiate.js';
 import { compileGraph } from '../../lib/graph/executable.js';
+import { foldBatchNorm } from '../../lib/graph/fold.js';
 import { fuse } from '../../lib/graph/fuse.js';
 import type { Graph } from '../../lib/graph/graph.js';
-import { trace } from '../../lib/graph/trace.js';
+import { extend, trace } from '../../lib/graph/trace.js';
 import { add } from '../../lib/ops/add.js';
 import { batchNorm } from '../../lib/ops/batch-norm.js';
 import { conv2d } from '../../lib/ops/conv2d.js';
+import { maxPool2d } from '../../lib/ops/max-pool2d.js';
 import { mul } from '../../lib/ops/mul.js';
 import type { Value } from '../../lib/ops/operator.js';
 import { relu } from '../../lib/ops/relu.js';
@@ -132,3 +134,54 @@ test('a residual without ReLU passes its gradient on, and is not copied', () => 
   assert.equal(fused.nodes.find((node) => node.operator.name === 'batchNormTrainBackward')?.outputs[3], -1);
   close(evaluate(fused), evaluate(differentiate(graph, { wrt })));
 });
+
+test('normalisation by running statistics is folded into the convolution, and follows its parameters', () => {
+  const state = { runningMean: randn([3], 6), runningVar: Tensor.full([3], 2, 'float64') };
+  const infer = (z: Value) => batchNorm(z, gamma, beta, { ...state, training: false });
+  for (const bias of [null, b]) {
+    const graph = fuse(trace((z) => relu(infer(conv2d(z, w, bias, { padding: 1 }))), [image]));
+    assert.deepEqual(names(graph), ['conv2d', 'batchNormInfer+relu']);
+    assert.deepEqual(names(foldBatchNorm(graph)).at(-1), 'conv2d+relu');
+    const program = compileGraph(graph);
+    assert.equal(program.profile().at(-1)?.operator, 'conv2d');
+    for (const variance of [2, 3]) {
+      state.runningVar.data.fill(variance);
+      const expected = relu(infer(conv2d(new Tensor(image.shape, x), w, bias, { padding: 1 })) as Tensor);
+      close(program.runSync([x]), [expected.data]);
+    }
+  }
+  const small = trace((z) => infer(conv2d(z, w)), [{ shape: [1, 3, 3, 3], dtype: 'float64' }]);
+  assert.equal(foldBatchNorm(small).nodes.length, 2); // nine times more weights than pixels
+});
+
+for (const [name, kernelSize, stride] of [
+  ['2×2', 2, 2],
+  ['overlapping 3×3', 3, 2],
+  ['overlapping 3×3 stride 1', 3, 1],
+] as const) {
+  test(`masks of ReLU are applied to the pooled gradient: ${name}`, () => {
+    const pool = (z: Value) => maxPool2d(z, { kernelSize, stride, padding: kernelSize === 3 ? 1 : 0 });
+    for (const body of [(z: Value) => relu(conv(z)), (z: Value) => relu(training(conv(z)))]) {
+      const factor = randn([...trace((z) => pool(z), [image]).values[1]!.shape], 9);
+      const graph = trace((z) => sum(mul(pool(body(z)), factor)), [image]);
+      const wrt = [graph.inputs[0] as number, w, b];
+      const gradient = differentiate(fuse(graph), { wrt });
+      const order = names(gradient).filter((other) => /Backward/.test(other));
+      assert.deepEqual(order.slice(0, 2), ['reluBackward', 'maxPool2dBackward']);
+      assert.ok(!order.includes('batchNormTrainBackward+relu'));
+      close(evaluate(gradient), evaluate(unmoved(graph, wrt)));
+    }
+  });
+}
+
+/** Gradients without any rewriting. */
+function unmoved(graph: Graph, wrt: (number | Tensor)[]): Graph {
+  return extend(graph, ([input], [loss]) => {
+    const seed = { value: loss as Value, gradient: Tensor.ones([], 'float64') };
+    const found = gradients(
+      [seed],
+      wrt.map((target) => (target instanceof Tensor ? target : (input as Value))),
+    );
+    return [loss as Value, ...found.map((gradient) => gradient as Value)];
+  });
+}
