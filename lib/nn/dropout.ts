@@ -5,7 +5,8 @@ import { Module } from './module.js';
 
 /** Zeroes elements with probability p while training and scales the others by 1 / (1 − p) (Srivastava et al. 2014). */
 export class Dropout extends Module {
-  private readonly seed: number;
+  private seed: number;
+  private readonly fixed: boolean;
   private calls = 0;
 
   /**
@@ -18,6 +19,12 @@ export class Dropout extends Module {
   ) {
     super();
     this.seed = options.seed ?? layerRandom().bits();
+    this.fixed = options.seed !== undefined;
+  }
+
+  /** Takes a seed from whoever trains the model, unless it was given one of its own. */
+  reseed(seed: number): void {
+    if (!this.fixed) this.seed = seed;
   }
 
   forward(x: Value): Value {

@@ -5,6 +5,6 @@ import { Module } from './module.js';
 /** [N, …] → [N, product of the rest] */
 export class Flatten extends Module {
   forward(x: Value): Value {
-    return flatten(x);
+    return flatten(x, { startDim: 1 });
   }
 }

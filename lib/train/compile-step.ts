@@ -19,7 +19,7 @@ export interface CompileStepOptions extends JobOptions {
   readonly inputType?: 'float32' | 'uint8';
   /** Applied natively to the input. Default for bytes: divided by 255. */
   readonly normalization?: Normalization;
-  /** Feeds the random operators. Default 0. */
+  /** What dropout layers without a seed of their own draw from. Default 0. */
   readonly seed?: number;
 }
 
@@ -63,7 +63,7 @@ export function compileStep(model: Module, options: CompileStepOptions): Compile
     x: normalized(x as Value, normalization),
     labels: labels as Value,
   });
-  const trainer = new Trainer(model, loss, optimizer, options, optimizer.init(model.parameters()));
+  const trainer = new Trainer(model, loss, optimizer, options, optimizer.init(model.parameters()), seed);
   const program = trainer.compile({ specs, read });
   return {
     step: async (x, y) => trainer.step(program, [operand('x', x, specs[0]), operand('y', integers(y), specs[1])]),

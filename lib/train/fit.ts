@@ -25,7 +25,7 @@ export interface FitOptions extends JobOptions {
   readonly validation?: DataSource;
   /** Loss and accuracy are always measured; the names are checked. */
   readonly metrics?: readonly 'accuracy'[];
-  /** Fixes the order of the samples. Default 0. */
+  /** Fixes the order of the samples and what dropout layers without a seed of their own drop. Default 0. */
   readonly seed?: number;
   /** Stops the training: the run rejects with ERR_ABORTED. */
   readonly signal?: AbortSignal;
@@ -167,7 +167,7 @@ class Training {
       Object.assign(this.progress, loaded.progress);
       this.history = [...(loaded.progress.history as EpochEvent[])];
     }
-    this.trainer = new Trainer(this.model, this.loss, optimizer, this.options, state);
+    this.trainer = new Trainer(this.model, this.loss, optimizer, this.options, state, this.progress.seed);
     return this.trainer;
   }
 

@@ -6,11 +6,14 @@ import { fuse } from '../graph/fuse.js';
 import type { Graph } from '../graph/graph.js';
 import { extend, trace } from '../graph/trace.js';
 import { BatchNorm1d, BatchNorm2d } from '../nn/batch-norm.js';
+import { Dropout } from '../nn/dropout.js';
 import type { Module } from '../nn/module.js';
+
 import { countCorrect } from '../ops/internal/count-correct.js';
 import { apply, type Value } from '../ops/operator.js';
 import { updateInplace } from '../ops/update.js';
 import type { Optimizer, OptimizerState } from '../optim/optimizer.js';
+import { Random } from '../random.js';
 import { formatShape, Tensor, type TypedArray } from '../tensor.js';
 import type { JobOptions } from './options.js';
 
@@ -46,15 +49,26 @@ export class Trainer {
     readonly optimizer: Optimizer,
     private readonly options: JobOptions,
     readonly state: OptimizerState,
+    seed: number,
   ) {
     const named = model.namedParameters();
     if (named.length === 0) throw new FoveaError('ERR_GRAPH', 'fit', 'the model has no parameters to train');
     this.paths = named.map(([path]) => path);
     this.parameters = named.map(([, parameter]) => parameter);
+    this.reseed(seed);
     this.hyper = new Float64Array(optimizer.hyperLength(named.length));
     this.norms = [...model.namedModules()].flatMap(([, module]) =>
       module instanceof BatchNorm1d || module instanceof BatchNorm2d ? [module] : [],
     );
+  }
+
+  /** Dropout layers draw from the seed of the training, so that it alone, and not how the model was made, decides. */
+  private reseed(seed: number): void {
+    const dropouts = [...this.model.namedModules()].flatMap(([, module]) =>
+      module instanceof Dropout ? [module] : [],
+    );
+    const random = new Random(seed, 1);
+    for (const dropout of dropouts) dropout.reseed(random.bits());
   }
 
   /** The compiled step for batches of one kind: made at the first call. */
