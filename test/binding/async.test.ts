@@ -1,0 +1,156 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import { describe, expect, test } from 'vitest';
+import { findAddon, packageRoot } from '../../lib/backend/addon-path.ts';
+import { findNative } from '../../lib/backend/native.ts';
+import { chain, relu } from './helpers.ts';
+
+const native = findNative().backend;
+const search = findAddon();
+const addonPath = 'path' in search ? search.path : '';
+const elements = 1 << 20;
+const arrays = () => [new Float32Array(elements).fill(-1), new Float32Array(elements)] as const;
+
+/** Runs a script that finds the addon as `addon` and `chain` as in helpers.ts. */
+function node(script: string, args: readonly string[] = []) {
+  const source = `const addon = require(${JSON.stringify(addonPath)}); const chain = ${chain.toString()}; ${script}`;
+  return spawnSync(process.execPath, [...args, '-e', source], { encoding: 'utf8', timeout: 60_000 });
+}
+
+describe.runIf(native)('runs off the event loop', () => {
+  test('one after the other, in order, each once', async () => {
+    const programs = [1, 2, 3].map((threads) => native?.compile(chain(elements, 10, threads)));
+    const order: number[] = [];
+    await Promise.all(programs.map((program, i) => program?.run(arrays()).then(() => order.push(i))));
+    expect(order).toEqual([0, 1, 2]);
+    for (const program of programs) program?.dispose();
+  });
+
+  test('a program that runs refuses a second run; another one runs now', async () => {
+    const program = native?.compile(chain(elements, 100));
+    const other = native?.compile(relu(6));
+    const running = program?.run(arrays());
+    await expect(program?.run(arrays())).rejects.toMatchObject({ code: 'ERR_BUSY' });
+    expect(() => program?.runSync(arrays())).toThrow(/is running/);
+    const y = new Float32Array(6);
+    const start = performance.now();
+    other?.runSync([new Float32Array(6).fill(1), y]);
+    expect(performance.now() - start).toBeLessThan(50);
+    expect([...y]).toEqual([1, 1, 1, 1, 1, 1]);
+    await running;
+    program?.runSync(arrays());
+  });
+
+  test('cancel stops well under 200 ms, and the program can be used again', async () => {
+    const program = native?.compile(chain(elements, 5000));
+    const running = program?.run(arrays());
+    await sleep(20);
+    const start = performance.now();
+    program?.cancel();
+    await expect(running).rejects.toMatchObject({ code: 'ERR_ABORTED', name: 'FoveaError' });
+    expect(performance.now() - start).toBeLessThan(200);
+    program?.cancel(); // idle: nothing to stop
+    const short = native?.compile(chain(elements, 4));
+    short?.cancel();
+    await short?.run(arrays());
+    const queued = [native?.compile(chain(elements, 200)), native?.compile(chain(elements, 200))];
+    const runs = queued.map((item) => item?.run(arrays()));
+    queued[1]?.cancel();
+    await expect(runs[1]).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+    await runs[0];
+  });
+
+  test('the event loop stays free', async () => {
+    const program = native?.compile(chain(elements, 300));
+    const before = performance.eventLoopUtilization();
+    await program?.run(arrays());
+    expect(performance.eventLoopUtilization(before).utilization).toBeLessThan(0.2);
+  });
+
+  test('the process ends when nothing runs, and not before the run that it waits for', () => {
+    const idle = node(
+      'const p = addon.createProgram(chain(64, 1)); p.run([new Float32Array(64), new Float32Array(64)]).then(() => console.log("done"))',
+    );
+    expect([idle.stdout, idle.stderr, idle.status]).toEqual(['done\n', '', 0]);
+  });
+
+  test('process.exit in the middle of a run ends the process', () => {
+    for (const wait of [0, 1, 5, 20]) {
+      const result = node(
+        `const p = addon.createProgram(chain(1 << 20, 5000)); p.run([new Float32Array(1 << 20), new Float32Array(1 << 20)]).catch(() => {});
+         setTimeout(() => process.exit(7), ${wait})`,
+      );
+      expect([result.stderr, result.status, result.signal]).toEqual(['', 7, null]);
+    }
+  });
+
+  test('an exception that nobody catches ends the process in the middle of a run', () => {
+    const result = node(
+      `const p = addon.createProgram(chain(1 << 20, 5000)); p.run([new Float32Array(1 << 20), new Float32Array(1 << 20)]);
+       setTimeout(() => { throw new Error('on purpose') }, 10)`,
+    );
+    expect(result.stderr).toContain('on purpose');
+    expect([result.status, result.signal]).toEqual([1, null]);
+  });
+
+  test('8 worker threads are terminated in the middle of a step', async () => {
+    const script = `
+      const addon = require(${JSON.stringify(addonPath)});
+      const chain = ${chain.toString()};
+      const program = addon.createProgram(chain(${elements}, 3000, 2));
+      const run = () => program.run([new Float32Array(${elements}), new Float32Array(${elements})]);
+      run();
+      const second = addon.createProgram(chain(64, 1));
+      second.run([new Float32Array(64), new Float32Array(64)]);
+      require('node:worker_threads').parentPort.postMessage('running');
+      if (process.argv.includes('busy')) for (;;) addon.createProgram(chain(64, 50)).runSync([new Float32Array(64), new Float32Array(64)]);
+    `;
+    for (const argv of [[], ['busy']]) {
+      for (let round = 0; round < 2; round++) {
+        const workers = Array.from({ length: 8 }, () => new Worker(script, { eval: true, argv }));
+        await Promise.all(
+          workers.map(
+            (worker) => new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject)),
+          ),
+        );
+        await sleep(round * 7);
+        await Promise.all(workers.map((worker) => worker.terminate()));
+      }
+    }
+  });
+
+  test('workers alone load the addon, end by themselves or are terminated while it loads', () => {
+    const result = spawnSync(
+      process.execPath,
+      [join(packageRoot(), 'test', 'binding', 'workers-only.mjs'), addonPath],
+      { encoding: 'utf8', timeout: 60_000 },
+    );
+    expect([result.stdout, result.stderr, result.status]).toEqual(['done\n', '', 0]);
+  });
+});
+
+describe.runIf(native)('FOVEA_CPU', () => {
+  const run = (cpu: string, script: string) => {
+    const source = `const addon = require(${JSON.stringify(addonPath)}); const chain = ${chain.toString()}; ${script}`;
+    return spawnSync(process.execPath, ['-e', source], { encoding: 'utf8', env: { ...process.env, FOVEA_CPU: cpu } });
+  };
+
+  test.each(['baseline', 'avx2', 'avx512', 'amx'])('%s is a cap', (cpu) => {
+    const levels = ['baseline', 'avx2', 'avx512', 'amx'];
+    const { isa, detected, problem } = JSON.parse(run(cpu, 'console.log(JSON.stringify(addon.info()))').stdout);
+    expect(levels.indexOf(isa)).toBe(Math.min(levels.indexOf(cpu), levels.indexOf(detected)));
+    expect(problem).toBeUndefined();
+  });
+
+  test('an unknown level is named and nothing runs', () => {
+    const result = run(
+      'sse9',
+      'try { addon.createProgram(chain(64, 1)) } catch (e) { console.log(e.code, e.message) }',
+    );
+    expect(result.stdout).toMatch(/^ERR_BACKEND .*sse9.*baseline, avx2, avx512 or amx/);
+    expect(result.status).toBe(0);
+  });
+});
