@@ -1,90 +1,90 @@
 import type { Attributes } from '../backend.js';
 import { convTaps } from './taps.js';
-import { accumulator, activate, flag, Grid, grid, need, number, type Operation, pair, store, text } from './view.js';
+import { activate, flag, grid, need, number, type Operation, result, store, text } from './view.js';
 
-/** The kernel row and column that are multiplied at (r, s): rotated by 180° when `flipKernel`. */
-function kernelAt(
+// All three operators walk over the same products x·w of the convolution, each with another of x, w and y as the sum.
+
+/**
+ * Calls `visit` for each kernel element (k, c, r, s), with the channel of x that it multiplies (c counts within the group)
+ * and the row and column of the kernel that it stands at: rotated by 180° when `flipKernel`.
+ */
+function kernelElements(
+  [K, Cg, R, S]: readonly [number, number, number, number],
   attributes: Attributes,
-  R: number,
-  S: number,
-): [row: (r: number) => number, column: (s: number) => number] {
+  visit: (k: number, c: number, r: number, s: number, channel: number, row: number, column: number) => void,
+): void {
+  const Kg = K / number(attributes, 'groups');
   const flip = flag(attributes, 'flipKernel');
-  return [(r) => (flip ? R - 1 - r : r), (s) => (flip ? S - 1 - s : s)];
+  for (let k = 0; k < K; k++) {
+    for (let c = 0; c < Cg; c++) {
+      for (let r = 0; r < R; r++) {
+        for (let s = 0; s < S; s++) {
+          visit(k, c, r, s, Math.floor(k / Kg) * Cg + c, flip ? R - 1 - r : r, flip ? S - 1 - s : s);
+        }
+      }
+    }
+  }
 }
 
 /**
- * y[n,k,p,q] = act(b[k] + Σ_{c in group of k} Σ_r Σ_s x[n,c, p·sh + r·dh − top, q·sw + s·dw − left] · w[k, c, r, s])
- * Source: torch.nn.Conv2d (cross-correlation); with `flipKernel` the convolution of mathematics.
+ * y[n,k,p,q] = act(b[k] + Σ_{c in group of k} Σ_r Σ_s x[n,c, p·sh + r·dh − top, q·sw + s·dw − left] · w[k,c,r,s])
+ * Source: torch.nn.Conv2d (cross-correlation); with `flipKernel` w[k,c,R−1−r,S−1−s], the convolution of mathematics.
  */
 export const conv2d: Operation = (inputs, outputs, attributes) => {
   const x = grid(need(inputs, 0));
   const weight = grid(need(inputs, 1));
   const bias = inputs[2];
-  const y = grid(need(outputs, 0));
+  const output = need(outputs, 0);
+  const y = result(output);
   const activation = text(attributes, 'activation');
   const [N, , H, W] = x.shape;
-  const [K, Cg, R, S] = weight.shape;
-  const [, , P, Q] = y.shape;
-  const Kg = K / number(attributes, 'groups');
+  const [, K, P, Q] = y.shape;
   const [rows, columns] = convTaps(attributes, H, W);
-  const [kr, ks] = kernelAt(attributes, R, S);
-  for (let n = 0; n < N; n++) {
-    for (let k = 0; k < K; k++) {
-      const c0 = Math.floor(k / Kg) * Cg;
+  kernelElements(weight.shape, attributes, (k, c, r, s, channel, row, column) => {
+    const factor = weight.get(k, c, row, column);
+    for (let n = 0; n < N; n++) {
       for (let p = 0; p < P; p++) {
+        const h = rows.at(p, r);
+        if (h < 0) continue;
         for (let q = 0; q < Q; q++) {
-          let sum = bias ? (bias.data[k] as number) : 0;
-          for (let r = 0; r < R; r++) {
-            const h = rows.at(p, r);
-            if (h < 0) continue;
-            for (let s = 0; s < S; s++) {
-              const w = columns.at(q, s);
-              if (w < 0) continue;
-              for (let c = 0; c < Cg; c++) sum += x.get(n, c0 + c, h, w) * weight.get(k, c, kr(r), ks(s));
-            }
-          }
-          y.set(n, k, p, q, activate(sum, activation));
+          const w = columns.at(q, s);
+          if (w >= 0) y.add(n, k, p, q, x.get(n, channel, h, w) * factor);
         }
       }
     }
-  }
+  });
+  store(
+    output,
+    y.data.map((sum, i) => activate(sum + (bias ? (bias.data[Math.floor(i / (P * Q)) % K] as number) : 0), activation)),
+  );
 };
 
 /**
- * Every product x·w of the forward sum gives dy[n,k,p,q] · w[k,c,r,s] to the dx that it read:
+ * Each product x·w of y[n,k,p,q] gives dy[n,k,p,q]·w to the x that it read:
  * dx[n,c,h,w] = Σ over all (k,p,q,r,s) that read (h,w) of dy[n,k,p,q] · w[k,c,r,s].
  */
 export const conv2dGradInput: Operation = (inputs, outputs, attributes) => {
   const dy = grid(need(inputs, 0));
   const weight = grid(need(inputs, 1));
   const output = need(outputs, 0);
-  const sums = accumulator(output);
-  const dx = new Grid(output.shape, sums);
+  const dx = result(output);
   const [N, , H, W] = dx.shape;
-  const [K, Cg, R, S] = weight.shape;
   const [, , P, Q] = dy.shape;
-  const Kg = K / number(attributes, 'groups');
   const [rows, columns] = convTaps(attributes, H, W);
-  const [kr, ks] = kernelAt(attributes, R, S);
-  for (let n = 0; n < N; n++) {
-    for (let k = 0; k < K; k++) {
-      const c0 = Math.floor(k / Kg) * Cg;
+  kernelElements(weight.shape, attributes, (k, c, r, s, channel, row, column) => {
+    const factor = weight.get(k, c, row, column);
+    for (let n = 0; n < N; n++) {
       for (let p = 0; p < P; p++) {
+        const h = rows.at(p, r);
+        if (h < 0) continue;
         for (let q = 0; q < Q; q++) {
-          for (let r = 0; r < R; r++) {
-            const h = rows.at(p, r);
-            if (h < 0) continue;
-            for (let s = 0; s < S; s++) {
-              const w = columns.at(q, s);
-              if (w < 0) continue;
-              for (let c = 0; c < Cg; c++) dx.add(n, c0 + c, h, w, dy.get(n, k, p, q) * weight.get(k, c, kr(r), ks(s)));
-            }
-          }
+          const w = columns.at(q, s);
+          if (w >= 0) dx.add(n, channel, h, w, dy.get(n, k, p, q) * factor);
         }
       }
     }
-  }
-  store(output, sums);
+  });
+  store(output, dx.data);
 };
 
 /**
@@ -93,37 +93,29 @@ export const conv2dGradInput: Operation = (inputs, outputs, attributes) => {
 export const conv2dGradWeight: Operation = (inputs, outputs, attributes) => {
   const x = grid(need(inputs, 0));
   const dy = grid(need(inputs, 1));
-  const dw = grid(need(outputs, 0));
-  const db = outputs[1];
+  const output = need(outputs, 0);
+  const dw = result(output);
   const [N, , H, W] = x.shape;
   const [, K, P, Q] = dy.shape;
-  const [R, S] = pair(attributes, 'kernelSize');
-  const groups = number(attributes, 'groups');
-  const Cg = x.shape[1] / groups;
-  const Kg = K / groups;
   const [rows, columns] = convTaps(attributes, H, W);
-  const [kr, ks] = kernelAt(attributes, R, S);
-  for (let k = 0; k < K; k++) {
-    const c0 = Math.floor(k / Kg) * Cg;
-    for (let c = 0; c < Cg; c++) {
-      for (let r = 0; r < R; r++) {
-        for (let s = 0; s < S; s++) {
-          let sum = 0;
-          for (let n = 0; n < N; n++) {
-            for (let p = 0; p < P; p++) {
-              const h = rows.at(p, r);
-              if (h < 0) continue;
-              for (let q = 0; q < Q; q++) {
-                const w = columns.at(q, s);
-                if (w >= 0) sum += dy.get(n, k, p, q) * x.get(n, c0 + c, h, w);
-              }
-            }
-          }
-          dw.set(k, c, kr(r), ks(s), sum);
+  kernelElements(dw.shape, attributes, (k, c, r, s, channel, row, column) => {
+    let sum = 0;
+    for (let n = 0; n < N; n++) {
+      for (let p = 0; p < P; p++) {
+        const h = rows.at(p, r);
+        if (h < 0) continue;
+        for (let q = 0; q < Q; q++) {
+          const w = columns.at(q, s);
+          if (w >= 0) sum += dy.get(n, k, p, q) * x.get(n, channel, h, w);
         }
       }
     }
-    if (!db) continue;
+    dw.set(k, c, row, column, sum);
+  });
+  store(output, dw.data);
+  const db = outputs[1];
+  if (!db) return;
+  for (let k = 0; k < K; k++) {
     let sum = 0;
     for (let n = 0; n < N; n++) for (let p = 0; p < P; p++) for (let q = 0; q < Q; q++) sum += dy.get(n, k, p, q);
     db.data[k] = sum;

@@ -1,6 +1,6 @@
 import type { Attributes } from '../backend.js';
 import { windowTaps } from './taps.js';
-import { accumulator, Grid, grid, need, type Operation, pair, sides, store } from './view.js';
+import { accumulator, Grid, grid, need, type Operation, pair, result, sides, store } from './view.js';
 
 /** P = ⌊(H + top + bottom − (dh·(R − 1) + 1)) / sh⌋ + 1, and Q likewise. */
 function outputExtent(attributes: Attributes, H: number, W: number): [P: number, Q: number] {
@@ -23,7 +23,8 @@ export const im2col: Operation = (inputs, outputs, attributes) => {
   const [N, C, H, W] = x.shape;
   const [R, S] = pair(attributes, 'kernelSize');
   const [P, Q] = outputExtent(attributes, H, W);
-  const columns = new Grid([N, C, R * S, P * Q], need(outputs, 0).data);
+  const output = need(outputs, 0);
+  const columns = new Grid([N, C, R * S, P * Q], accumulator(output));
   const [rowTaps, columnTaps] = windowTaps(attributes, H, W);
   for (let n = 0; n < N; n++) {
     for (let c = 0; c < C; c++) {
@@ -40,6 +41,7 @@ export const im2col: Operation = (inputs, outputs, attributes) => {
       }
     }
   }
+  store(output, columns.data);
 };
 
 /**
@@ -48,12 +50,11 @@ export const im2col: Operation = (inputs, outputs, attributes) => {
  */
 export const col2im: Operation = (inputs, outputs, attributes) => {
   const output = need(outputs, 0);
-  const sums = accumulator(output);
-  const x = new Grid(output.shape, sums);
+  const x = result(output);
   const [N, C, H, W] = x.shape;
   const [R, S] = pair(attributes, 'kernelSize');
   const [P, Q] = outputExtent(attributes, H, W);
-  const columns = new Grid([N, C, R * S, P * Q], need(inputs, 0).data);
+  const columns = new Grid([N, C, R * S, P * Q], new Float64Array(need(inputs, 0).data));
   const [rowTaps, columnTaps] = windowTaps(attributes, H, W);
   for (let n = 0; n < N; n++) {
     for (let c = 0; c < C; c++) {
@@ -70,5 +71,5 @@ export const col2im: Operation = (inputs, outputs, attributes) => {
       }
     }
   }
-  store(output, sums);
+  store(output, x.data);
 };

@@ -1,6 +1,6 @@
 import type { Attributes } from '../backend.js';
 import { windowTaps } from './taps.js';
-import { accumulator, flag, Grid, grid, need, type Operation, pair, sides, store } from './view.js';
+import { flag, grid, need, type Operation, pair, result, sides, store } from './view.js';
 
 /**
  * y[n,c,p,q] = max over the window of x[n,c, p·sh + r·dh − top, q·sw + s·dw − left], padding is −∞;
@@ -8,8 +8,8 @@ import { accumulator, flag, Grid, grid, need, type Operation, pair, sides, store
  */
 export const maxPool2d: Operation = (inputs, outputs, attributes) => {
   const x = grid(need(inputs, 0));
-  const y = grid(need(outputs, 0));
-  const indices = grid(need(outputs, 1));
+  const y = result(need(outputs, 0));
+  const indices = result(need(outputs, 1));
   const [N, C, H, W] = x.shape;
   const [, , P, Q] = y.shape;
   const [R, S] = pair(attributes, 'kernelSize');
@@ -38,6 +38,8 @@ export const maxPool2d: Operation = (inputs, outputs, attributes) => {
       }
     }
   }
+  store(need(outputs, 0), y.data);
+  store(need(outputs, 1), indices.data);
 };
 
 /** dx[n,c,h,w] = Σ of dy[n,c,p,q] over the windows whose maximum stood at (h,w) */
@@ -45,8 +47,7 @@ export const maxPool2dBackward: Operation = (inputs, outputs, attributes) => {
   const dy = grid(need(inputs, 0));
   const indices = grid(need(inputs, 1));
   const output = need(outputs, 0);
-  const sums = accumulator(output);
-  const dx = new Grid(output.shape, sums);
+  const dx = result(output);
   const [N, C, H, W] = dx.shape;
   const [, , P, Q] = dy.shape;
   const [, S] = pair(attributes, 'kernelSize');
@@ -63,7 +64,7 @@ export const maxPool2dBackward: Operation = (inputs, outputs, attributes) => {
       }
     }
   }
-  store(output, sums);
+  store(output, dx.data);
 };
 
 /** One axis of one averaging window: the pixels start … end − 1 and how many the divisor counts. */
@@ -124,7 +125,8 @@ const adaptiveSpans: Spans = (_attributes, H, W, P, Q) => [(p) => adaptiveSpan(p
 function average(spans: Spans): Operation {
   return (inputs, outputs, attributes) => {
     const x = grid(need(inputs, 0));
-    const y = grid(need(outputs, 0));
+    const output = need(outputs, 0);
+    const y = result(output);
     const [N, C, H, W] = x.shape;
     const [, , P, Q] = y.shape;
     const [row, column] = spans(attributes, H, W, P, Q);
@@ -141,6 +143,7 @@ function average(spans: Spans): Operation {
         }
       }
     }
+    store(output, y.data);
   };
 }
 
@@ -149,8 +152,7 @@ function averageBackward(spans: Spans): Operation {
   return (inputs, outputs, attributes) => {
     const dy = grid(need(inputs, 0));
     const output = need(outputs, 0);
-    const sums = accumulator(output);
-    const dx = new Grid(output.shape, sums);
+    const dx = result(output);
     const [N, C, H, W] = dx.shape;
     const [, , P, Q] = dy.shape;
     const [row, column] = spans(attributes, H, W, P, Q);
@@ -166,7 +168,7 @@ function averageBackward(spans: Spans): Operation {
         }
       }
     }
-    store(output, sums);
+    store(output, dx.data);
   };
 }
 

@@ -25,7 +25,7 @@ export function need(views: readonly (View | null)[], i: number): View {
   return view;
 }
 
-/** A rank-4 view, read and written by its four indices. */
+/** Four axes of double precision numbers, read and written by their indices. */
 export class Grid {
   readonly shape: readonly [number, number, number, number];
   private readonly b: number;
@@ -34,7 +34,7 @@ export class Grid {
 
   constructor(
     shape: readonly number[],
-    private readonly data: TypedArray,
+    readonly data: Float64Array,
   ) {
     const [a, b, c, d] = shape;
     if (shape.length !== 4 || a === undefined || b === undefined || c === undefined || d === undefined) {
@@ -45,26 +45,37 @@ export class Grid {
     this.c = c;
     this.d = d;
   }
+  private offset(i: number, j: number, k: number, l: number): number {
+    return ((i * this.b + j) * this.c + k) * this.d + l;
+  }
   get(i: number, j: number, k: number, l: number): number {
-    return this.data[((i * this.b + j) * this.c + k) * this.d + l] as number;
+    return this.data[this.offset(i, j, k, l)] as number;
   }
   set(i: number, j: number, k: number, l: number, value: number): void {
-    this.data[((i * this.b + j) * this.c + k) * this.d + l] = value;
+    this.data[this.offset(i, j, k, l)] = value;
   }
   add(i: number, j: number, k: number, l: number, value: number): void {
-    this.set(i, j, k, l, this.get(i, j, k, l) + value);
+    const offset = this.offset(i, j, k, l);
+    this.data[offset] = (this.data[offset] as number) + value;
   }
 }
 
+/** An operand of rank 4 in double precision: a copy. */
 export function grid(view: View): Grid {
-  return new Grid(view.shape, view.data);
+  return new Grid(view.shape, new Float64Array(view.data));
 }
 
-/** A sum per element in double precision, whatever the view holds; `store` rounds it once. */
+/** Zeros in the shape of a result: it is computed in double precision, and `store` rounds it once. */
+export function result(view: View): Grid {
+  return new Grid(view.shape, accumulator(view));
+}
+
+/** A double precision sum for each element of a result. */
 export function accumulator(view: View): Float64Array {
   return new Float64Array(view.data.length);
 }
 
+/** Rounds to what the view holds. */
 export function store(view: View, sums: Float64Array): void {
   view.data.set(sums);
 }
