@@ -156,7 +156,8 @@ class Setup {
       if (which === 'B') return 'blocked';
       return which === 'X' || alike ? this.options.layout : 'plain';
     };
-    if (call.operator === 'reorder' && call.inputs[0]?.shape.length === 4) {
+    // A reorder is there to change the layout.
+    if (call.operator === 'reorder' && this.backend.layouts.size > 0) {
       const other = this.options.layout === 'plain' ? 'blocked' : 'plain';
       return { inputs: [this.options.layout], outputs: [other] };
     }

@@ -26,11 +26,10 @@ test('names of cases are unique within an operator', () => {
 for (const operator of operators) {
   test(`${operator.name} on the reference backend, float32 between guard bands against float64`, () => {
     for (const row of cases[operator.name] ?? []) {
-      for (const numbers of ['integers', 'reals'] as const) {
-        const result = runGuarded(referenceBackend, callOf(operator, row, numbers), { threads: 1, layout: 'plain' });
-        expect(result.damage, row.name).toEqual([]);
-        expect(firstDifference(result.outputs, expectedOf(operator, row, numbers)), row.name).toBeUndefined();
-      }
+      if (row.oracleOnly) continue;
+      const result = runGuarded(referenceBackend, callOf(operator, row, 'reals'), { threads: 1, layout: 'plain' });
+      expect(result.damage, row.name).toEqual([]);
+      expect(firstDifference(result.outputs, expectedOf(operator, row, 'reals')), row.name).toBeUndefined();
     }
   });
 }

@@ -98,12 +98,12 @@ function grid(count: number): Conv[] {
 
 /** Large enough for several tiles, blocks and threads; too slow for finite differences. */
 const larger: readonly Conv[] = [
-  { x: [4, 64, 16, 16], k: 64, kernel: [3, 3], padding: [1, 1, 1, 1], bias: true, relu: true },
+  { x: [2, 64, 16, 16], k: 48, kernel: [3, 3], padding: [1, 1, 1, 1], bias: true, relu: true },
   { x: [2, 40, 28, 28], k: 24, kernel: [3, 3], stride: [2, 2], padding: [1, 1, 1, 1] },
   { x: [2, 96, 7, 7], k: 200, kernel: [1, 1], bias: true },
 ];
 
-const all: readonly Conv[] = [...edges, ...grid(60), ...larger];
+const all: readonly Conv[] = [...edges, ...grid(48), ...larger];
 
 function attributesOf(conv: Conv): Attributes {
   return {
@@ -143,6 +143,7 @@ function casesOf(make: (conv: Conv) => Pick<Case, 'attributes' | 'inputs'>): Cas
     name: nameOf(conv),
     agreement: sums,
     oracleOnly: larger.includes(conv),
+    integersOnly: larger.includes(conv),
     ...make(conv),
   }));
 }
