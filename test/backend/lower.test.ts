@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'vitest';
 import { alignment, placeIntervals } from '../../lib/backend/arena.js';
-import type { OperandLayouts, ProgramSpec, ProgramStep, ProgramValue } from '../../lib/backend/backend.js';
+import type { Backend, OperandLayouts, ProgramSpec, ProgramStep, ProgramValue } from '../../lib/backend/backend.js';
 import { bytesOf } from '../../lib/backend/layout.js';
 import { lower, type Program } from '../../lib/backend/lower.js';
+import { findNative } from '../../lib/backend/native.js';
 import { referenceBackend } from '../../lib/backend/reference/index.js';
 import { Random } from '../../lib/random.js';
 import { sizeOf } from '../../lib/tensor.js';
@@ -215,7 +216,10 @@ for (let seed = 0; seed < 40; seed++) {
     const spec = lower(source, letters, 0);
     checkLifetimes(spec);
     for (const value of spec.values) if (value.external !== undefined) assert.equal(value.layout, 'plain');
-    assert.deepEqual(run(lower(source, new Map(), 0)), run(separately(source)));
+    const expected = run(referenceBackend, separately(source));
+    assert.deepEqual(run(referenceBackend, lower(source, new Map(), 0)), expected);
+    const { backend: native } = findNative();
+    if (native) assert.deepEqual(run(native, lower(source, native.layouts, 2)), expected);
   });
 }
 
@@ -256,13 +260,15 @@ function separately(source: Program): ProgramSpec {
   return { values, steps: source.steps, externals: source.externals, arenaBytes, threads: 0 };
 }
 
-function run(spec: ProgramSpec): Float32Array[] {
+function run(backend: Backend, spec: ProgramSpec): Float32Array[] {
   const random = new Random(1);
   const externals = Array.from({ length: spec.externals }, (_, number) => {
     const value = spec.values.find((candidate) => candidate.external === number) as ProgramValue;
     return Float32Array.from({ length: sizeOf(value.shape) }, () => random.integer(9) - 4);
   });
-  referenceBackend.compile(spec).runSync(externals);
+  const program = backend.compile(spec);
+  program.runSync(externals);
+  program.dispose();
   return externals;
 }
 
