@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { backend } from '../lib/index.js';
+import { eventLoopDelay } from './event-loop.js';
 import { header, type Machine } from './helpers/machine.js';
 import { format, percent, Table } from './helpers/table.js';
 import { geometricMean, measure } from './helpers/timing.js';
@@ -40,6 +41,7 @@ const machine = header(threads);
 const results: object[] = [];
 await benchLayers(convolutions.filter(({ name }) => name.includes(options.filter)));
 await benchModels(models.filter(({ name }) => name.includes(options.filter)));
+if ('event-loop'.includes(options.filter)) await benchEventLoop();
 if (options.json) {
   writeFileSync(options.json, `${JSON.stringify({ machine, results }, null, 2)}\n`);
   console.log(`\nwritten: ${options.json}`);
@@ -138,4 +140,10 @@ async function benchModels(shapes: readonly ModelShape[]): Promise<void> {
       ratio: perSecond / referencePerSecond,
     });
   }
+}
+
+async function benchEventLoop(): Promise<void> {
+  const { p99, worst, steps } = await eventLoopDelay(threads);
+  console.log(`\nevent loop during ${steps} ResNet-18 steps: delay p99 ${format(p99)} ms, worst ${format(worst)} ms`);
+  results.push({ kind: 'event loop', p99, worst, steps });
 }
