@@ -43,7 +43,7 @@ function stepRow(graph: Graph, spec: ProgramSpec, step: ProgramStep, index: numb
     output?.layout ?? '-',
     mebibytes(bytes),
     flops > 0 ? (flops / 1e9).toFixed(3) : '-',
-    description,
+    description.replace(`${step.operator}: `, ''), // native descriptions begin with the operator's name
   ];
   return { cells, flops, bytes };
 }
