@@ -18,8 +18,7 @@ export function foldBatchNorm(graph: Graph): Graph {
   for (const node of graph.nodes) {
     if (node.operator.name !== 'batchNormInfer' || (node.inputs[5] ?? -1) >= 0) continue;
     const conv = rewrite.onlyProducer(node.inputs[0] as number);
-    if (!conv || conv.operator.name !== 'conv2d' || conv.attributes.activation !== 'none' || !rewrite.canMove(conv))
-      continue;
+    if (conv?.operator.name !== 'conv2d' || conv.attributes.activation !== 'none' || !rewrite.canMove(conv)) continue;
     const weight = graph.values[conv.inputs[1] as number] as Spec;
     if (sizeOf(weight.shape) >= sizeOf((graph.values[conv.outputs[0] as number] as Spec).shape)) continue;
     rewrite.replace(conv);

@@ -84,7 +84,7 @@ function splitAtGradient(graph: Graph): { forward: Graph; backward: Graph; saved
   const backward = withoutDeadNodes({ ...whole, nodes: whole.nodes.slice(before), assigns: [] });
   const computed = new Set(graph.nodes.flatMap((node) => node.outputs));
   const read = new Set([...backward.nodes.flatMap((node) => node.inputs), ...backward.outputs]);
-  const saved = [...read].filter((id) => computed.has(id));
+  const saved = [...read].filter((id) => id >= 0 && computed.has(id)); // −1: absent operands
   return {
     forward: { ...graph, outputs: [...graph.outputs, ...saved] },
     backward: { ...backward, inputs: [...whole.inputs, ...saved] },
