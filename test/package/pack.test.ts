@@ -11,9 +11,12 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 
 // What a user gets: the packed tarball, installed in an empty folder. Only the published files are there.
+
+// npm and a compiler are at work here, on a machine that may be busy.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 600_000 });
 
 const root = join(import.meta.dirname, '../..');
 const folder = mkdtempSync(join(tmpdir(), 'fovea-pack-'));
@@ -137,7 +140,7 @@ describe.skipIf(!canCompile)('installed with a compiler', () => {
   let output = '';
   beforeAll(() => {
     ({ app, output } = install('compiled', []));
-  }, 400_000);
+  });
 
   test.each(forms)('$form computes on the native backend', ({ file, code }) => {
     expect(output).toContain('fovea: the native backend is ready');
