@@ -36,7 +36,7 @@ export function expectClose(actual: Value, expected: NestedNumbers | Tensor, tol
   const wanted = expected instanceof Tensor ? expected : tensor(expected, undefined, 'float64');
   expect(actual.shape).toEqual(wanted.shape);
   const data = (actual as Tensor).data;
-  const scale = wanted.data.reduce((most: number, v: number) => Math.max(most, Math.abs(v)), 1);
+  const scale = Array.from(wanted.data).reduce((most: number, v: number) => Math.max(most, Math.abs(v)), 1);
   wanted.data.forEach((v: number, i: number) => {
     const got = data[i] as number;
     if (!(Object.is(got, v) || got === v || Math.abs(got - v) <= tolerance * scale))
@@ -53,7 +53,7 @@ export function integers(shape: readonly number[], seed = 1, dtype: DType = 'flo
 
 /** Σ a·b: the scalar product of the adjoint identity. */
 export function dot(a: Value, b: Value): number {
-  const [x, y] = [(a as Tensor).data, (b as Tensor).data];
+  const [x, y] = [a, b].map((value) => Array.from((value as Tensor).data)) as [number[], number[]];
   return x.reduce((sum: number, v: number, i: number) => sum + v * (y[i] as number), 0);
 }
 

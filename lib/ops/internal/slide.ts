@@ -1,9 +1,10 @@
 import { FoveaError } from '../../errors.js';
+import { convGeometry } from '../../geometry/conv.js';
 import { checkOptions, choice } from '../../geometry/options.js';
-import { checkElements, checkNotEmpty } from '../../geometry/window.js';
+import { checkNotEmpty } from '../../geometry/window.js';
 import { formatShape } from '../../tensor.js';
-import { conv2d } from '../conv2d.js';
-import type { Value } from '../operator.js';
+import { conv2dOperator } from '../conv2d.js';
+import { apply1, type Value } from '../operator.js';
 import { reshape } from '../reshape.js';
 import { operand, sameFloats } from './check.js';
 
@@ -45,7 +46,8 @@ export function slide(operator: string, f: unknown, g: unknown, options: SlideOp
     throw new FoveaError('ERR_SHAPE', operator, `'valid' needs one to lie within the other along every axis (${both})`);
   }
   const sides = [padding(mode, h, r), padding(mode, w, s)] as const;
-  checkElements(operator, 'the result', [h + r - 1, w + s - 1]);
-  const y = conv2d(reshape(left, [1, 1, h, w]), reshape(right, [1, 1, r, s]), null, { padding: sides, flipKernel });
+  const [x, kernel] = [reshape(left, [1, 1, h, w]), reshape(right, [1, 1, r, s])];
+  const { attributes } = convGeometry(operator, x.shape, kernel.shape, undefined, { padding: sides, flipKernel });
+  const y = apply1(conv2dOperator, [x, kernel, null], { ...attributes, activation: 'none' });
   return reshape(y, y.shape.slice(4 - rank));
 }
