@@ -88,7 +88,7 @@ describe('output sizes', () => {
     expectError(strict, 'ERR_OPTION', /stride 3 leaves 2 of 5 rows unread: \(5 \+ 2·0 − 3\) \/ 3 is not whole/);
     // What is said to be unread has no gradient.
     const { gradInput } = ops.conv2dBackward(integers([1, 1, 1, 1], 3), x, w, { stride: 3 });
-    const touched = gradInput.data.reduce(
+    const touched = Array.from(gradInput.data).reduce(
       (sum: number, v: number, i: number) => sum + (i % 5 > 2 || i > 14 ? Math.abs(v) : 0),
       0,
     );
