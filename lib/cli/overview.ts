@@ -1,0 +1,50 @@
+import { packageVersion } from '../backend/addon-path.js';
+import { type BackendInfo, backend } from '../backend/select.js';
+import type { InMemorySplit } from '../data/array-dataset.js';
+import type { Module } from '../nn/module.js';
+import type { Settings } from './options.js';
+import { count, type Output } from './terminal.js';
+
+/** Says what computes: backend, CPU features, kernels. */
+export function showBackend(output: Output, threads: number | undefined): BackendInfo {
+  const info = backend();
+  const used = info.name === 'native' ? (threads ?? info.threads) : 1;
+  output.line(`Fovea ${packageVersion()}`);
+  output.line(`backend   ${info.name}, ${info.isa}, ${used} ${used === 1 ? 'thread' : 'threads'}`);
+  output.line(`CPU       ${info.cpu}`);
+  const kernels = Object.entries(info.kernels).map(([family, kernel]) => `${family} ${kernel}`);
+  wrapped(kernels, 90).forEach((line, i) => {
+    output.line(`${i === 0 ? 'kernels' : ''}`.padEnd(10) + line);
+  });
+  if (info.reason) output.line(`          native is not in use: ${info.reason}`);
+  return info;
+}
+
+/** Joins with commas into lines of at most so many characters. */
+function wrapped(pieces: readonly string[], width: number): string[] {
+  const lines: string[] = [];
+  for (const piece of pieces) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + piece.length + 2 <= width) lines[lines.length - 1] = `${last}, ${piece}`;
+    else lines.push(piece);
+  }
+  return lines.map((line, i) => (i < lines.length - 1 ? `${line},` : line));
+}
+
+export function showData(output: Output, name: string, set: InMemorySplit): void {
+  const { imageShape, classes = [] } = set;
+  const shape = imageShape.join('×');
+  output.line(
+    `data      ${name}: ${count(set.length)} training and ${count(set.test.length)} test images of ${shape}, ${classes.length} classes`,
+  );
+  const names = classes.join(', ');
+  if (names.length <= 110) output.line(`classes   ${names}`);
+}
+
+export function showModel(output: Output, settings: Settings, model: Module, imageShape: readonly number[]): void {
+  output.line();
+  output.line(`model     ${settings.model}, for batches of ${settings.batchSize}`);
+  const table = model.summary([settings.batchSize, ...imageShape]).toString();
+  for (const line of table.split('\n')) output.line(`  ${line}`);
+  output.line();
+}

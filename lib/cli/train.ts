@@ -1,0 +1,132 @@
+import { performance } from 'node:perf_hooks';
+import type { InMemorySplit } from '../data/array-dataset.js';
+import { FoveaError } from '../errors.js';
+import type { Module } from '../nn/module.js';
+import { type FitRun, fit } from '../train/fit.js';
+import { type CommandLine, defaults, type Settings } from './options.js';
+import { showBackend, showData, showModel } from './overview.js';
+import { progressDisplay } from './progress.js';
+import { writeResults } from './results.js';
+import { readSettings, writeSettings } from './settings-file.js';
+import { makeModel, makeOptimizer, openData } from './setup.js';
+import { compareSpeed } from './speed.js';
+import { duration, type Output } from './terminal.js';
+
+/** What the reference backend can do in the time of a coffee. */
+const referenceSizes = { trainSize: 500, testSize: 200, epochs: 3 };
+
+/**
+ * The main job: trains, shows, writes checkpoint and pictures.
+ * @returns 'done', or 'stopped' when the signal came; then a checkpoint is there to go on from
+ * @throws FoveaError
+ */
+export async function train(
+  commandLine: CommandLine,
+  output: Output,
+  signal: AbortSignal,
+): Promise<'done' | 'stopped'> {
+  const { out, threads, resume } = commandLine;
+  const info = showBackend(output, threads);
+  const saved = resume === undefined ? defaults : readSettings(resume);
+  const settings: Settings = { ...saved, ...commandLine.settings };
+  const smaller = info.name === 'reference' && settings.data === 'glyphs' && resume === undefined;
+  const chosen = smaller ? { ...settings, ...referenceSizes, ...commandLine.settings } : settings;
+  if (smaller)
+    output.line(
+      '          so this trains on fewer images for fewer epochs; --train-size, --test-size and --epochs ask for more',
+    );
+  const set = openData(chosen);
+  showData(output, chosen.data, set);
+  const model = makeModel(chosen, set);
+  showModel(output, chosen, model, set.imageShape);
+  return await trainAndShow({ settings: chosen, set, model, out, threads, resume, output, signal });
+}
+
+interface Job {
+  readonly settings: Settings;
+  readonly set: InMemorySplit;
+  readonly model: Module;
+  readonly out: string;
+  readonly threads: number | undefined;
+  readonly resume: string | undefined;
+  readonly output: Output;
+  readonly signal: AbortSignal;
+}
+
+async function trainAndShow(job: Job): Promise<'done' | 'stopped'> {
+  const { settings, set, model, out, threads, output, signal } = job;
+  const start = performance.now();
+  if ((await runFit(job)) === 'stopped') return 'stopped';
+  output.line();
+  output.line(`trained in ${duration((performance.now() - start) / 1000)}`);
+  await writeResults(output, { model, test: set.test, out, threads, signal });
+  output.line(`${'checkpoint'.padEnd(20)} ${out}/checkpoint.safetensors`);
+  await showSpeed(job, () => makeModel(settings, set));
+  return 'done';
+}
+
+async function runFit({
+  settings,
+  set,
+  model,
+  out,
+  threads,
+  resume,
+  output,
+  signal,
+}: Job): Promise<'done' | 'stopped'> {
+  await writeSettings(out, settings);
+  const { epochs, batchSize, precision, seed } = settings;
+  const run = fit(model, set.train, {
+    optimizer: makeOptimizer(settings, set.length),
+    epochs,
+    batchSize,
+    precision,
+    seed,
+    validation: set.test,
+    signal,
+    checkpoint: { dir: out },
+    ...(threads === undefined ? {} : { threads }),
+    ...(resume === undefined ? {} : { resume }),
+  });
+  const display = progressDisplay(output, epochs, batchSize);
+  try {
+    for await (const event of run) {
+      if (event.type === 'step') display.step(event);
+      else if (event.type === 'epoch') display.epoch(event);
+    }
+    return 'done';
+  } catch (error) {
+    if (!(error instanceof FoveaError && error.code === 'ERR_ABORTED')) throw error;
+    display.stop();
+    await saveStopped(run, out, output);
+    return 'stopped';
+  } finally {
+    display.stop();
+  }
+}
+
+async function saveStopped(run: FitRun, out: string, output: Output): Promise<void> {
+  try {
+    const path = await run.saveCheckpoint(out);
+    output.line(`stopped; the checkpoint is ${path}`);
+    output.line(`go on with: --resume${out === 'fovea-run' ? '' : ` --out ${out}`}`);
+  } catch (error) {
+    if (!(error instanceof FoveaError && error.code === 'ERR_DATA')) throw error;
+    output.line('stopped before the first step; there is nothing to go on from');
+  }
+}
+
+async function showSpeed({ settings, set, threads, output, signal }: Job, make: () => Module): Promise<void> {
+  const comparison = await compareSpeed({ makeModel: make, set, batchSize: settings.batchSize, threads, signal });
+  if (!comparison) return;
+  const { native, reference, batchSize, difference } = comparison;
+  const times = `${(reference / native).toFixed(0)} times`;
+  output.line();
+  output.line(
+    `the native backend was ${times} faster than the reference on the same training step of ${batchSize} images:`,
+  );
+  output.line(
+    `  ${native.toFixed(1)} ms against ${reference.toFixed(0)} ms; after it, no parameter differed by more than ${difference.toExponential(0)} of the largest`,
+  );
+}
