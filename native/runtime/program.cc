@@ -92,6 +92,9 @@ Status Program::make(const ProgramSpec& spec, std::unique_ptr<Program>* program)
     FOVEA_RETURN_IF_ERROR(made->check_values(spec));
     made->steps_.resize(spec.steps.size());
     for (size_t i = 0; i < spec.steps.size(); ++i) FOVEA_RETURN_IF_ERROR(made->make_step(spec, i));
+    const auto update =
+        std::find_if(spec.steps.begin(), spec.steps.end(), [&](const StepSpec& step) { return updates(spec, step); });
+    made->first_update_ = size_t(update - spec.steps.begin());
     FOVEA_RETURN_IF_ERROR(made->take_memory(spec));
     made->bind(spec);
     *program = std::move(made);
@@ -165,6 +168,16 @@ Status Program::make_step(const ProgramSpec& spec, size_t index) {
   return {};
 }
 
+// Writes a value of the caller's that was read before: parameters, optimizer states, running statistics.
+bool Program::updates(const ProgramSpec& spec, const StepSpec& step) {
+  return std::any_of(step.outputs.begin(), step.outputs.end(), [&](int64_t value) {
+    if (value < 0 || spec.values[size_t(value)].external < 0) return false;
+    return std::any_of(spec.steps.data(), &step + 1, [&](const StepSpec& earlier) {
+      return std::find(earlier.inputs.begin(), earlier.inputs.end(), value) != earlier.inputs.end();
+    });
+  });
+}
+
 Status Program::take_memory(const ProgramSpec& spec) {
   uint64_t workspace = 0;
   for (const Step& step : steps_) workspace = std::max<uint64_t>(workspace, step.operation->workspace_bytes());
@@ -213,11 +226,13 @@ Status Program::run(void* const* data, uint64_t counter, ThreadPool& pool, const
   }
   for (size_t s = 0; s < steps_.size(); ++s) nanoseconds_[s].store(0, std::memory_order_relaxed);
   Clock::time_point before = Clock::now();
+  const std::atomic<bool> never{false};
   for (size_t s = 0; s < steps_.size(); ++s) {
-    if (cancelled.load(std::memory_order_relaxed))
+    const std::atomic<bool>& stop = s < first_update_ ? cancelled : never;
+    if (stop.load(std::memory_order_relaxed))
       return invalid(Code::kAborted, "cancelled before step " + std::to_string(s) + " (" + names_[s] + ")");
     const Step& step = steps_[s];
-    const RunContext context{step.inputs.data(), step.outputs.data(), workspace_, pool, cancelled, counter};
+    const RunContext context{step.inputs.data(), step.outputs.data(), workspace_, pool, stop, counter};
     try {
       FOVEA_RETURN_IF_ERROR(step.operation->run(context));
     } catch (const std::bad_alloc&) {
