@@ -20,4 +20,9 @@ onBackends(() => {
 
 test('refuses a shape that does not broadcast to that of x', () => {
   expectError(() => ops.sumTo(integers([2, 3]), [2]), 'ERR_SHAPE', /\[2\] does not broadcast to \[2, 3\]/);
+  expectError(
+    () => ops.sumTo(integers([2, 3]), JSON.parse('"all"')),
+    'ERR_OPTION',
+    /shape must be a list of numbers, got 'all'/,
+  );
 });
