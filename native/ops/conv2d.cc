@@ -31,7 +31,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Op
   around.dest_channels = g.k;
   around.dest_h = g.p;
   around.dest_w = g.q;
-  around.has_bias = spec.inputs[2].present;
+  around.has_bias = operand_at(spec.inputs, 2).present;
   return ConvStages::make(problem, around, spec.threads, operation);
 }
 
@@ -42,8 +42,8 @@ const ConvAlgorithm kAlgorithms[] = {
 }  // namespace
 
 Status make_conv2d(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
-  FOVEA_RETURN_IF_ERROR(check_counts(spec, 3, 1));
-  const Operand &x = spec.inputs[0], &weight = spec.inputs[1], &bias = spec.inputs[2], &y = spec.outputs[0];
+  FOVEA_RETURN_IF_ERROR(check_counts(spec, 2, 3, 1, 1));
+  const Operand &x = spec.inputs[0], &weight = spec.inputs[1], &bias = operand_at(spec.inputs, 2), &y = spec.outputs[0];
   FOVEA_RETURN_IF_ERROR(check_operand(spec, x, 4, "x"));
   FOVEA_RETURN_IF_ERROR(check_operand(spec, weight, 4, "weight"));
   FOVEA_RETURN_IF_ERROR(check_operand(spec, y, 4, "y"));

@@ -47,7 +47,7 @@ const ConvAlgorithm kAlgorithms[] = {
 }  // namespace
 
 Status make_conv2dGradInput(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
-  FOVEA_RETURN_IF_ERROR(check_counts(spec, 2, 1));
+  FOVEA_RETURN_IF_ERROR(check_counts(spec, 2, 2, 1, 1));
   const Operand &dy = spec.inputs[0], &weight = spec.inputs[1], &dx = spec.outputs[0];
   FOVEA_RETURN_IF_ERROR(check_operand(spec, dy, 4, "dy"));
   FOVEA_RETURN_IF_ERROR(check_operand(spec, weight, 4, "weight"));

@@ -119,11 +119,17 @@ Status check_layout(const OpSpec& spec, const Operand& operand, Layout layout, c
                std::string(name) + (layout == Layout::kPlain ? " must be plain" : " must be blocked"));
 }
 
-Status check_counts(const OpSpec& spec, size_t inputs, size_t outputs) {
-  if (spec.inputs.size() == inputs && spec.outputs.size() == outputs) return {};
+Status check_counts(const OpSpec& spec, size_t least_inputs, size_t inputs, size_t least_outputs, size_t outputs) {
+  const size_t in = spec.inputs.size(), out = spec.outputs.size();
+  if (in >= least_inputs && in <= inputs && out >= least_outputs && out <= outputs) return {};
   return error(spec, Code::kBackend,
                "expected " + std::to_string(inputs) + " inputs and " + std::to_string(outputs) + " outputs, received " +
-                   std::to_string(spec.inputs.size()) + " and " + std::to_string(spec.outputs.size()));
+                   std::to_string(in) + " and " + std::to_string(out));
+}
+
+const Operand& operand_at(const std::vector<Operand>& operands, size_t index) {
+  static const Operand absent;
+  return index < operands.size() ? operands[index] : absent;
 }
 
 }  // namespace fovea

@@ -42,7 +42,9 @@ Status check_operand(const OpSpec& spec, const Operand& operand, size_t rank, co
 Status check_shape(const OpSpec& spec, const Operand& operand, const std::vector<int64_t>& shape, const char* name);
 // Its layout is that one.
 Status check_layout(const OpSpec& spec, const Operand& operand, Layout layout, const char* name);
-// The spec has exactly so many operands.
-Status check_counts(const OpSpec& spec, size_t inputs, size_t outputs);
+// The spec has so many operands; the optional last ones may be left out.
+Status check_counts(const OpSpec& spec, size_t least_inputs, size_t inputs, size_t least_outputs, size_t outputs);
+// The operand at `index`, absent when it was left out.
+const Operand& operand_at(const std::vector<Operand>& operands, size_t index);
 
 }  // namespace fovea

@@ -1,0 +1,115 @@
+// conv2dGradWeight (x [N,C,H,W] plain or blocked, dy [N,K,P,Q] blocked) -> dw [K,C/G,R,S], db? [K]
+//   dw[k,c,r,s] = Σ_{n,p,q} dy[n,k,p,q] · x[n, c, p·sh + r·dh - top, q·sw + s·dw - left],   db[k] = Σ_{n,p,q}
+//   dy[n,k,p,q]
+#include "ops/conv_grad_stream.h"
+#include "ops/conv_stages.h"
+#include "ops/operations.h"
+#include "runtime/thread_pool.h"
+
+namespace fovea {
+namespace {
+
+bool anything(const OpSpec&, const ConvGeometry&) { return true; }
+
+// The stream, after channels of groups that do not fill whole blocks have been moved into blocks of their own.
+class GradStages : public Operation {
+ public:
+  static Status make(const GradProblem& problem, const ConvGeometry& g, int threads,
+                     std::unique_ptr<Operation>* operation) {
+    auto stages = std::make_unique<GradStages>();
+    FOVEA_RETURN_IF_ERROR(ConvGradStream::plan(problem, threads, &stages->stream_));
+    GradStages& s = *stages;
+    s.images_ = g.n;
+    s.x_ = {!problem.planar && !g.groups_align() && g.c_group() % kBlock != 0, g.c, g.groups, g.h * g.w};
+    s.dy_ = {!g.groups_align() && g.k_group() % kBlock != 0, g.k, g.groups, g.p * g.q};
+    *operation = std::move(stages);
+    return {};
+  }
+
+  size_t workspace_bytes() const override {
+    return (x_.floats(images_) + dy_.floats(images_)) * sizeof(float) + stream_.workspace_bytes();
+  }
+
+  Status run(const RunContext& context) const override {
+    float* x = reinterpret_cast<float*>(context.workspace);
+    float* dy = x + x_.floats(images_);
+    x_.run(context, images_, context.in<float>(0), x);
+    dy_.run(context, images_, context.in<float>(1), dy);
+    return stream_.run(context, x_.needed ? x : context.in<float>(0), dy_.needed ? dy : context.in<float>(1),
+                       context.out<float>(0), stream_.has_bias() ? context.out<float>(1) : nullptr,
+                       reinterpret_cast<std::byte*>(dy + dy_.floats(images_)));
+  }
+
+  std::string describe() const override {
+    return "brgemm: " + stream_.describe() + (x_.needed || dy_.needed ? ", groups moved" : "");
+  }
+
+ private:
+  struct Spread {
+    bool needed = false;
+    int64_t channels = 0, groups = 1, pixels = 0;
+
+    int64_t target() const { return groups * blocks(channels / groups) * kBlock * pixels; }
+    size_t floats(int64_t images) const { return needed ? static_cast<size_t>(images * target()) : 0; }
+    void run(const RunContext& context, int64_t images, const float* from, float* to) const {
+      if (!needed) return;
+      const std::vector<int64_t> moves = spread_groups(channels, groups);
+      const int64_t source = blocks(channels) * kBlock * pixels;
+      context.pool.parallel_for(
+          images, [&](int64_t n, int) { move_channels(from + n * source, moves, pixels, to + n * target()); });
+    }
+  };
+  ConvGradStream stream_;
+  Spread x_, dy_;
+  int64_t images_ = 0;
+};
+
+Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  GradProblem problem;
+  problem.images = g.n;
+  problem.groups = g.groups;
+  problem.planar = spec.inputs[0].layout == Layout::kPlain;
+  problem.weight = {g.k_group(), g.c_group(), g.c_group() * g.taps(), g.taps(), g.k_group() * g.c_group() * g.taps()};
+  problem.rows = forward_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, g.mode, false);
+  problem.columns = forward_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, g.mode, g.q < 8);
+  for (int64_t r = 0; r < g.r; ++r) {
+    for (int64_t s = 0; s < g.s; ++s) problem.tap_offsets.push_back(g.weight_tap(r, s));
+  }
+  problem.taps_w = g.s;
+  problem.bias = operand_at(spec.outputs, 1).present;
+  problem.flops = g.flops();
+  return GradStages::make(problem, g, spec.threads, operation);
+}
+
+const ConvAlgorithm kAlgorithms[] = {
+    {"brgemm", anything, make_stream},
+};
+
+}  // namespace
+
+Status make_conv2dGradWeight(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
+  FOVEA_RETURN_IF_ERROR(check_counts(spec, 2, 2, 1, 2));
+  const Operand &x = spec.inputs[0], &dy = spec.inputs[1], &dw = spec.outputs[0], &db = operand_at(spec.outputs, 1);
+  FOVEA_RETURN_IF_ERROR(check_operand(spec, x, 4, "x"));
+  FOVEA_RETURN_IF_ERROR(check_operand(spec, dy, 4, "dy"));
+  FOVEA_RETURN_IF_ERROR(check_operand(spec, dw, 4, "dw"));
+  FOVEA_RETURN_IF_ERROR(check_layout(spec, dy, Layout::kBlocked, "dy"));
+  FOVEA_RETURN_IF_ERROR(check_layout(spec, dw, Layout::kPlain, "dw"));
+  ConvGeometry g;
+  g.n = x.shape[0], g.c = x.shape[1], g.h = x.shape[2], g.w = x.shape[3];
+  g.k = dy.shape[1], g.p = dy.shape[2], g.q = dy.shape[3];
+  g.r = dw.shape[2], g.s = dw.shape[3];
+  FOVEA_RETURN_IF_ERROR(read_conv_attributes(spec, &g));
+  FOVEA_RETURN_IF_ERROR(check_conv(spec, g));
+  FOVEA_RETURN_IF_ERROR(check_shape(spec, dy, {g.n, g.k, g.p, g.q}, "dy"));
+  const auto kernel = spec.attributes.integers("kernelSize", 2);
+  FOVEA_RETURN_IF_ERROR(spec.attributes.status("conv2dGradWeight"));
+  FOVEA_RETURN_IF_ERROR(check_shape(spec, dw, {g.k, g.c_group(), kernel[0], kernel[1]}, "dw"));
+  if (db.present) {
+    FOVEA_RETURN_IF_ERROR(check_operand(spec, db, 1, "db"));
+    FOVEA_RETURN_IF_ERROR(check_shape(spec, db, {g.k}, "db"));
+  }
+  return make_first(kAlgorithms, sizeof(kAlgorithms) / sizeof(kAlgorithms[0]), spec, g, operation);
+}
+
+}  // namespace fovea

@@ -1,0 +1,259 @@
+#include "ops/conv_grad_stream.h"
+
+#include <algorithm>
+
+#include "runtime/thread_pool.h"
+
+namespace fovea {
+
+namespace {
+
+constexpr int64_t kChunkPixels = 128;      // 16 channels of x (8 KiB and halo) and 32 of dy (16 KiB) stay in L1
+constexpr int64_t kSumBytes = 256 * 1024;  // of one task: a quarter of L2, read and written once a chunk
+constexpr int64_t kTasks = 16;
+constexpr double kLeastFlops = 4e6;
+constexpr float kOnes[1] = {1};
+
+int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t even(int64_t whole, int64_t size) { return ceil_divide(whole, ceil_divide(whole, size)); }
+
+}  // namespace
+
+Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStream* stream) {
+  ConvGradStream& s = *stream;
+  s.problem_ = problem;
+  s.kernels_ = &brgemm_kernels();
+  s.threads_ = threads;
+  s.lanes_ = problem.planar ? 1 : kBlock;
+  s.kind_ = problem.planar ? BrgemmRows::kList : BrgemmRows::kColumns;
+  s.units_ = ceil_divide(problem.weight.depth, s.lanes_);
+  s.blocks_ = blocks(problem.weight.lanes);
+  s.taps_ = static_cast<int64_t>(problem.tap_offsets.size());
+  s.unit_rows_ = s.taps_ * s.lanes_;
+  s.source_unit_floats_ = problem.rows.source * problem.columns.source * s.lanes_;
+  s.direct_ = problem.rows.direct() && problem.columns.direct();
+  const double row = static_cast<double>(problem.columns.classes.size()) *
+                     static_cast<double>(problem.rows.classes.size()) * static_cast<double>(1 + problem.rows.extra()) *
+                     static_cast<double>(problem.columns.outputs() + problem.columns.extra()) * 64.0;
+  const double sums =
+      static_cast<double>(s.units_) * static_cast<double>(s.unit_rows_) * static_cast<double>(s.blocks_) * 64.0;
+  constexpr double kMost = 1ll << 40;
+  if (row > kMost || sums * static_cast<double>(problem.groups) > kMost) {
+    return {Code::kMemory, "convolution workspace would exceed 1 TiB"};
+  }
+  s.choose_blocking();
+  s.pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_);
+  s.unit_floats_ = s.direct_ ? s.source_unit_floats_ : s.pack_.floats();
+  s.pitch_ = s.direct_ ? problem.columns.source : s.pack_.pitch();
+  s.flat_ = s.pitch_ == problem.columns.outputs();
+  s.packed_floats_ = s.direct_ ? 0 : ceil_divide(s.chunk_images_ * s.unit_task_ * s.unit_floats_, 16) * 16;
+  s.make_rows();
+  return {};
+}
+
+void ConvGradStream::choose_blocking() {
+  const int64_t columns = problem_.columns.outputs(), rows = problem_.rows.outputs(), step = kernels_->blocks;
+  band_ = even(rows, std::min(rows, std::max<int64_t>(1, kChunkPixels / columns)));
+  bands_ = ceil_divide(rows, band_);
+  chunk_images_ = bands_ == 1 ? std::min(problem_.images, std::max<int64_t>(1, kChunkPixels / (rows * columns))) : 1;
+  chunk_images_ = even(problem_.images, chunk_images_);
+  chunks_ = ceil_divide(problem_.images, chunk_images_) * bands_;
+
+  // As many sums as fit: every chunk of x and dy that was fetched then serves many products.
+  unit_task_ = units_;
+  block_task_ = ceil_divide(blocks_, step) * step;
+  const auto sum_bytes = [&] { return unit_task_ * unit_rows_ * block_task_ * kBlock * 4; };
+  while (sum_bytes() > kSumBytes && (unit_task_ > 1 || block_task_ > step)) {
+    if (block_task_ > step && block_task_ * kBlock >= unit_task_ * lanes_)
+      block_task_ = ceil_divide(block_task_ / step, 2) * step;
+    else if (unit_task_ > 1)
+      unit_task_ = ceil_divide(unit_task_, 2);
+    else
+      block_task_ = step;
+  }
+  unit_task_ = even(units_, unit_task_);
+  unit_splits_ = ceil_divide(units_, unit_task_);
+  block_splits_ = ceil_divide(blocks_, block_task_);
+  const int64_t wanted = std::max<int64_t>(1, std::min(kTasks, static_cast<int64_t>(problem_.flops / kLeastFlops)));
+  parts_ = std::clamp<int64_t>(ceil_divide(wanted, splits()), 1, chunks_);
+}
+
+void ConvGradStream::make_rows() {
+  const GradProblem& p = problem_;
+  std::vector<int64_t> offsets;
+  for (size_t tap = 0; tap < p.tap_offsets.size(); ++tap) {
+    const AxisTap& r = p.rows.phases[0].taps[tap / static_cast<size_t>(p.taps_w)];
+    const AxisTap& c = p.columns.phases[0].taps[tap % static_cast<size_t>(p.taps_w)];
+    offsets.push_back(
+        direct_
+            ? ((p.rows.classes[0].first + r.offset) * p.columns.source + p.columns.classes[0].first + c.offset) * lanes_
+            : pack_.offset(r, c));
+  }
+  const int64_t most = kernels_->rows;
+  const auto cut = [&](int64_t total, int64_t i) { return total * i / ceil_divide(total, most); };
+  if (p.planar) {
+    for (int64_t i = 0; i < ceil_divide(taps_, most); ++i) {
+      Rows rows{0, cut(taps_, i), static_cast<int>(cut(taps_, i + 1) - cut(taps_, i)), {}};
+      for (int64_t tap = cut(taps_, i); tap < cut(taps_, i + 1); ++tap)
+        rows.offsets.push_back(offsets[static_cast<size_t>(tap)]);
+      rows_.push_back(std::move(rows));
+    }
+    last_rows_ = rows_;
+    return;
+  }
+  const auto fill = [&](int64_t channels, std::vector<Rows>* list) {
+    for (int64_t tap = 0; tap < taps_; ++tap) {
+      for (int64_t i = 0; i < ceil_divide(channels, most); ++i) {
+        const int64_t first = cut(channels, i);
+        list->push_back({offsets[static_cast<size_t>(tap)] + first,
+                         tap * kBlock + first,
+                         static_cast<int>(cut(channels, i + 1) - first),
+                         {}});
+      }
+    }
+  };
+  fill(std::min<int64_t>(kBlock, p.weight.depth), &rows_);
+  fill(p.weight.depth - (units_ - 1) * kBlock, &last_rows_);
+}
+
+ConvGradStream::Task ConvGradStream::task(int64_t index) const {
+  Task t;
+  t.unit = index % unit_splits_ * unit_task_, index /= unit_splits_;
+  t.units = std::min(unit_task_, units_ - t.unit);
+  t.block = index % block_splits_ * block_task_, index /= block_splits_;
+  t.blocks = std::min(block_task_, blocks_ - t.block);
+  t.group = index % problem_.groups, index /= problem_.groups;
+  t.part = index;
+  t.first_chunk = chunks_ * t.part / parts_;
+  t.last_chunk = chunks_ * (t.part + 1) / parts_;
+  t.bias = problem_.bias && t.unit == 0;
+  return t;
+}
+
+// The runs of pixels of a chunk: in the operand (or in the one, for the bias) and in dy.
+std::vector<BrgemmEntry> ConvGradStream::segments(int64_t images, int64_t rows, bool ones) const {
+  const int64_t columns = problem_.columns.outputs(), plane = problem_.rows.outputs() * columns * kBlock;
+  const int64_t image_a = direct_ ? problem_.groups * units_ * unit_floats_ : unit_task_ * unit_floats_;
+  std::vector<BrgemmEntry> entries;
+  for (int64_t image = 0; image < images; ++image) {
+    for (int64_t row = 0; row < (flat_ ? 1 : rows); ++row) {
+      entries.push_back({ones ? 0 : image * image_a + row * pitch_ * lanes_,
+                         image * problem_.groups * blocks_ * plane + row * columns * kBlock});
+    }
+  }
+  return entries;
+}
+
+void ConvGradStream::add_chunk(const Task& task, int64_t chunk, const float* x, const float* dy, float* packed,
+                               float* sums) const {
+  const int64_t columns = problem_.columns.outputs(), plane = problem_.rows.outputs() * columns * kBlock;
+  const int64_t first_image = chunk / bands_ * chunk_images_,
+                images = std::min(chunk_images_, problem_.images - first_image);
+  const int64_t first_row = chunk % bands_ * band_, rows = std::min(band_, problem_.rows.outputs() - first_row);
+  const int64_t image_floats = problem_.groups * units_ * source_unit_floats_;
+  const float* source = x + first_image * image_floats + (task.group * units_ + task.unit) * source_unit_floats_;
+  const float* base = direct_ ? source + first_row * pitch_ * lanes_ : packed;
+  if (!direct_) {
+    for (int64_t image = 0; image < images; ++image) {
+      for (int64_t unit = 0; unit < task.units; ++unit) {
+        pack_.pack(source + image * image_floats + unit * source_unit_floats_, first_row, rows,
+                   packed + (image * unit_task_ + unit) * unit_floats_);
+      }
+    }
+  }
+  const std::vector<BrgemmEntry> entries = segments(images, rows, false);
+  BrgemmCall call{};
+  call.entries = entries.data();
+  call.count = static_cast<ptrdiff_t>(entries.size());
+  call.depth = flat_ ? rows * columns : columns;
+  call.a_step = lanes_;
+  call.b_step = kBlock;
+  call.b_block = plane;
+  call.c_row = kBlock;
+  call.c_block = (unit_task_ * unit_rows_ + 1) * kBlock;
+  call.accumulate = chunk != task.first_chunk;
+  const float* target =
+      dy + ((first_image * problem_.groups + task.group) * blocks_ + task.block) * plane + first_row * columns * kBlock;
+  for (int64_t block = 0; block < task.blocks; block += kernels_->blocks) {
+    const int nb = static_cast<int>(std::min<int64_t>(kernels_->blocks, task.blocks - block));
+    call.b = target + block * plane;
+    for (int64_t unit = 0; unit < task.units; ++unit) {
+      const bool last = task.unit + unit == units_ - 1;
+      for (const Rows& tile : last ? last_rows_ : rows_) {
+        call.a = base + unit * unit_floats_ + tile.a;
+        call.a_rows = tile.offsets.data();
+        call.c = sums + block * call.c_block + (unit * unit_rows_ + tile.target) * kBlock;
+        kernels_->at(kind_, tile.m, nb)(call);
+      }
+    }
+  }
+  if (!task.bias) return;
+  const std::vector<BrgemmEntry> ones = segments(images, rows, true);
+  call.entries = ones.data();
+  call.a = kOnes;
+  call.a_step = 0;
+  for (int64_t block = 0; block < task.blocks; ++block) {
+    call.b = target + block * plane;
+    call.c = sums + block * call.c_block + unit_task_ * unit_rows_ * kBlock;
+    kernels_->at(BrgemmRows::kColumns, 1, 1)(call);
+  }
+}
+
+void ConvGradStream::run_task(const Task& task, const float* x, const float* dy, float* packed, float* sums) const {
+  for (int64_t chunk = task.first_chunk; chunk < task.last_chunk; ++chunk) add_chunk(task, chunk, x, dy, packed, sums);
+}
+
+void ConvGradStream::write(const Task& task, const float* sums, float* dw, float* db) const {
+  const WeightView& view = problem_.weight;
+  const int64_t block_floats = (unit_task_ * unit_rows_ + 1) * kBlock;
+  const int64_t first = task.unit * lanes_, depths = std::min(task.units * lanes_, view.depth - first);
+  for (int64_t lane = task.block * kBlock; lane < std::min(view.lanes, (task.block + task.blocks) * kBlock); ++lane) {
+    const float* from = sums + (lane / kBlock - task.block) * block_floats + lane % kBlock;
+    float* to = dw + task.group * view.group_stride + lane * view.lane_stride + first * view.depth_stride;
+    for (int64_t depth = 0; depth < depths; ++depth) {
+      const float* row = from + (depth / lanes_ * unit_rows_ + depth % lanes_) * kBlock;
+      for (int64_t tap = 0; tap < taps_; ++tap) {
+        to[depth * view.depth_stride + problem_.tap_offsets[static_cast<size_t>(tap)]] = row[tap * lanes_ * kBlock];
+      }
+    }
+    if (task.bias) db[task.group * view.lanes + lane] = from[unit_task_ * unit_rows_ * kBlock];
+  }
+}
+
+size_t ConvGradStream::workspace_bytes() const {
+  const int64_t sums = parts_ > 1 ? splits() * parts_ : threads_;
+  return static_cast<size_t>(sums * sum_floats() + threads_ * packed_floats_) * sizeof(float);
+}
+
+Status ConvGradStream::run(const RunContext& context, const float* x, const float* dy, float* dw, float* db,
+                           std::byte* workspace) const {
+  float* sums = reinterpret_cast<float*>(workspace);
+  float* packed = sums + (parts_ > 1 ? splits() * parts_ : threads_) * sum_floats();
+  context.pool.parallel_for(splits() * parts_, [&](int64_t index, int thread) {
+    if (context.cancelled.load(std::memory_order_relaxed)) return;
+    const Task t = task(index);
+    float* own = sums + (parts_ > 1 ? index : thread) * sum_floats();
+    run_task(t, x, dy, packed + thread * packed_floats_, own);
+    if (parts_ == 1) write(t, own, dw, db);
+  });
+  if (context.cancelled.load(std::memory_order_relaxed)) return {Code::kAborted, "cancelled"};
+  if (parts_ == 1) return {};
+  context.pool.parallel_for(splits(), [&](int64_t index, int) {
+    float* total = sums + index * sum_floats();
+    for (int64_t part = 1; part < parts_; ++part) {
+      const float* more = sums + (part * splits() + index) * sum_floats();
+      for (int64_t i = 0; i < sum_floats(); ++i) total[i] += more[i];
+    }
+    write(task(index), total, dw, db);
+  });
+  return {};
+}
+
+std::string ConvGradStream::describe() const {
+  return std::string(kernels_->name) + (problem_.planar ? ", planar" : "") + (direct_ ? ", in place" : ", packed") +
+         ", rows " + std::to_string(band_) + ", images " + std::to_string(chunk_images_) + ", channels " +
+         std::to_string(unit_task_ * lanes_) + ", filters " + std::to_string(block_task_ * kBlock) + ", parts " +
+         std::to_string(parts_) + ", tasks " + std::to_string(splits() * parts_);
+}
+
+}  // namespace fovea

@@ -1,0 +1,71 @@
+// The weight gradient: dw[k, c, tap] = Σ_pixels x[c, pixel moved by tap] · dy[k, pixel], as products of short streams
+// of pixels. Tasks are blocks of channels × blocks of filters × parts of the batch, cut by the shape; the sums of the
+// parts are added in order.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/brgemm/brgemm.h"
+#include "ops/conv_axis.h"
+#include "ops/conv_pack.h"
+
+namespace fovea {
+
+struct GradProblem {
+  int64_t images = 1, groups = 1;
+  bool planar = false;               // x is [image][channel][h][w]; else blocked. dy is blocked.
+  WeightView weight;                 // of dw; depth: channels of x in one group, lanes: channels of dy
+  Axis rows, columns;                // of the forward convolution
+  std::vector<int64_t> tap_offsets;  // into dw, of the tap (row, column)
+  int64_t taps_w = 1;
+  bool bias = false;
+  double flops = 0;
+};
+
+class ConvGradStream {
+ public:
+  static Status plan(const GradProblem& problem, int threads, ConvGradStream* stream);
+  size_t workspace_bytes() const;
+  Status run(const RunContext& context, const float* x, const float* dy, float* dw, float* db,
+             std::byte* workspace) const;
+  std::string describe() const;
+  bool has_bias() const { return problem_.bias; }
+
+ private:
+  struct Rows {      // rows of dw that one tile computes for one unit of x
+    int64_t a;       // floats from the packed unit
+    int64_t target;  // first row of the unit's sums
+    int m;
+    std::vector<ptrdiff_t> offsets;  // planar: where each row starts
+  };
+  struct Task {
+    int64_t group, unit, units, block, blocks, part, first_chunk, last_chunk;
+    bool bias;  // the tasks of the first channels also sum dy
+  };
+
+  void choose_blocking();
+  void make_rows();
+  Task task(int64_t index) const;
+  std::vector<BrgemmEntry> segments(int64_t images, int64_t rows, bool ones) const;
+  void add_chunk(const Task& task, int64_t chunk, const float* x, const float* dy, float* packed, float* sums) const;
+  void run_task(const Task& task, const float* x, const float* dy, float* packed, float* sums) const;
+  void write(const Task& task, const float* sums, float* dw, float* db) const;
+  int64_t splits() const { return problem_.groups * unit_splits_ * block_splits_; }
+  int64_t sum_floats() const { return block_task_ * (unit_task_ * unit_rows_ + 1) * kBlock; }
+
+  GradProblem problem_;
+  const BrgemmKernels* kernels_ = nullptr;
+  BrgemmRows kind_ = BrgemmRows::kColumns;
+  bool direct_ = false, flat_ = false;
+  int threads_ = 1;
+  int64_t lanes_ = 16, units_ = 0, blocks_ = 0, taps_ = 0;  // units of x and blocks of dy in one group
+  int64_t unit_rows_ = 0;                                   // rows of dw in one unit: taps × lanes
+  int64_t unit_task_ = 1, unit_splits_ = 1, block_task_ = 1, block_splits_ = 1, parts_ = 1;
+  int64_t band_ = 1, bands_ = 1, chunk_images_ = 1, chunks_ = 1;
+  int64_t source_unit_floats_ = 0, unit_floats_ = 0, packed_floats_ = 0, pitch_ = 0;
+  PackedBand pack_;
+  std::vector<Rows> rows_, last_rows_;  // of a whole unit, of the last one
+};
+
+}  // namespace fovea
