@@ -2,8 +2,10 @@ import type { Spec } from '../backend/backend.js';
 import { type Conv2dOptions, type ConvAttributes, convGeometry, convOutputShape } from '../geometry/conv.js';
 import { sizeOf, type Tensor } from '../tensor.js';
 import { operand, optional, rankOf, sameFloats, shapeOf, spec } from './internal/check.js';
+import { spreadLike } from './internal/shapes.js';
 import { apply, apply1, type Maybe, type Operator, touchedBytes, type Value } from './operator.js';
 import { beforeActivation } from './relu.js';
+import { reshape } from './reshape.js';
 
 export type { Conv2dOptions } from '../geometry/conv.js';
 
@@ -73,7 +75,8 @@ export const conv2dGradWeightOperator: Operator = {
     const [x, dy] = inputs as [Value, Value];
     const { kernelSize: _, withBias: __, ...conv } = attributes;
     const [gw, gb] = gradOutputs;
-    if (!gw) return [null, null]; // db alone is a plain sum; nobody differentiates it
+    // db alone is the sum of dy over batch and pixels.
+    if (!gw) return [null, wanted[1] && gb ? spreadLike(dy, reshape(gb, [gb.size, 1, 1])) : null];
     return [
       wanted[0] ? gradInput(dy, gw, conv as ConvAttributes, x.shape) : null,
       wanted[1] ? apply1(conv2dOperator, [x, gw, gb], { ...conv, activation: 'none' }) : null,

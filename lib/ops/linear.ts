@@ -3,7 +3,7 @@ import { checkElements, checkNotEmpty } from '../geometry/window.js';
 import { formatShape, sizeOf, type Tensor } from '../tensor.js';
 import type { WeightedGradients } from './conv2d.js';
 import { operand, optional, rankOf, sameFloats, shapeOf, spec } from './internal/check.js';
-import { withShape } from './internal/shapes.js';
+import { spreadLike, withShape } from './internal/shapes.js';
 import { matmulOperator } from './matmul.js';
 import { apply, apply1, type Maybe, type Operator, touchedBytes, type Value } from './operator.js';
 import { beforeActivation } from './relu.js';
@@ -41,7 +41,7 @@ export const linearGradWeightOperator: Operator = {
   gradient({ inputs, gradOutputs, wanted }) {
     const [x, dy] = inputs as [Value, Value];
     const [gw, gb] = gradOutputs;
-    if (!gw) return [null, null];
+    if (!gw) return [null, wanted[1] && gb ? spreadLike(dy, gb) : null]; // db alone is the sum of dy over the rows
     return [
       wanted[0] ? gradInput(dy, gw) : null,
       wanted[1] ? apply1(linearOperator, [x, gw, gb], { activation: 'none' }) : null,

@@ -1,4 +1,5 @@
 import { Tensor } from '../../tensor.js';
+import { add } from '../add.js';
 import type { Value } from '../operator.js';
 import { reshape } from '../reshape.js';
 
@@ -11,4 +12,9 @@ export function withShape(x: Value, shape: readonly number[]): Value {
 /** A constant like `x`: of its dtype, every element `value`. */
 export function constantLike(x: Value, value: number, shape: readonly number[] = []): Tensor {
   return Tensor.full(shape, value, x.dtype);
+}
+
+/** `value`, shaped to broadcast, repeated to the shape of `like`. */
+export function spreadLike(like: Value, value: Value): Value {
+  return add(value, constantLike(like, 0, like.shape));
 }
