@@ -131,7 +131,8 @@ function compute(
     return new Tensor(spec.shape, allocate(spec.dtype, sizeOf(spec.shape), operator.name));
   });
   // Nothing to compute: an empty batch, say. Sums over nothing are the zeros that the output holds already.
-  if (outputs.every((tensor) => !tensor || tensor.size === 0)) return outputs;
+  const nothing = inplace.length === 0 && inputs.some((tensor) => tensor?.size === 0);
+  if (nothing || outputs.every((tensor) => !tensor || tensor.size === 0)) return outputs;
   const program = singleStep(operator.name, specs, outputSpecs, attributes, inplace);
   const backend = backendFor(
     operator.name,

@@ -238,8 +238,12 @@ onBackends(() => {
     expect(ops.conv2d(x, w)).toEqual(ops.conv2d(x, w, tensor([0])));
   });
 
-  test('an empty batch gives an empty output', () => {
-    expect(ops.conv2d(Tensor.zeros([0, 1, 3, 3]), integers([2, 1, 2, 2])).shape).toEqual([0, 2, 2, 2]);
+  test('an empty batch gives an empty output and gradients of 0', () => {
+    const [x, w] = [Tensor.zeros([0, 1, 3, 3]), integers([2, 1, 2, 2])];
+    const y = ops.conv2d(x, w);
+    expect(y.shape).toEqual([0, 2, 2, 2]);
+    const { gradInput, gradWeight, gradBias } = ops.conv2dBackward(y, x, w);
+    expect([gradInput, gradWeight, gradBias]).toEqual([x, Tensor.zeros([2, 1, 2, 2]), Tensor.zeros([2])]);
   });
 
   test('float64 keeps its precision', () => {

@@ -20,6 +20,11 @@ onBackends(() => {
     expect(ops.sum(x, { dims: [] }).toArray()).toEqual(x.toArray());
   });
 
+  test('a sum over nothing is 0', () => {
+    expect(ops.sum(Tensor.zeros([2, 0]), { dims: 1 }).toArray()).toEqual([0, 0]);
+    expect(ops.sum(Tensor.zeros([0, 3])).item()).toBe(0);
+  });
+
   test('the gradient reaches every element', () => {
     const { pullback } = vjp((v) => ops.sum(v, { dims: 1 }), [x]);
     expect(pullback(tensor([10, 20]))[0]?.toArray()).toEqual([
