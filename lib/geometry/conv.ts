@@ -100,9 +100,9 @@ export function convGeometry(
   checkFits(operator, axes);
   const outputShape = [x[0] as number, weight[0] as number, ...axes.map(outputSize)];
   checkElements(operator, 'the output', outputShape);
-  const [warning] = unreadWarnings(axes);
-  if (flag(operator, 'strictStride', options.strictStride ?? false) && warning)
-    throw new FoveaError('ERR_OPTION', operator, warning);
+  const warnings = unreadWarnings(axes);
+  if (flag(operator, 'strictStride', options.strictStride ?? false) && warnings.length > 0)
+    throw new FoveaError('ERR_OPTION', operator, warnings.join('; '));
   const lead = rank === 1 ? [1] : []; // the height of a 1-D convolution
   const attributes: ConvAttributes = {
     stride: [...lead, ...axes.map((axis) => axis.stride)],

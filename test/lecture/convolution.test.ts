@@ -85,7 +85,7 @@ describe('output sizes', () => {
       'stride 3 leaves 2 of 5 columns unread: (5 + 2·0 − 3) / 3 is not whole',
     ]);
     const strict = () => ops.conv2d(x, w, null, { stride: 3, strictStride: true });
-    expectError(strict, 'ERR_OPTION', /stride 3 leaves 2 of 5 rows unread: \(5 \+ 2·0 − 3\) \/ 3 is not whole/);
+    expectError(strict, 'ERR_OPTION', /stride 3 leaves 2 of 5 columns unread: \(5 \+ 2·0 − 3\) \/ 3 is not whole$/);
     // What is said to be unread has no gradient.
     const { gradInput } = ops.conv2dBackward(integers([1, 1, 1, 1], 3), x, w, { stride: 3 });
     const touched = Array.from(gradInput.data).reduce(
