@@ -84,7 +84,7 @@ export class ReferenceProgram implements CompiledProgram {
     if (this.running)
       throw new FoveaError('ERR_BUSY', 'program', 'the program is running; wait for it or compile another');
     if (externals.length !== spec.externals) {
-      throw new FoveaError('ERR_SHAPE', 'program', `expected ${spec.externals} arrays, received ${externals.length}`);
+      throw new FoveaError('ERR_DATA', 'program', `expected ${spec.externals} arrays, received ${externals.length}`);
     }
     const views = spec.values.map((value) => ({
       shape: value.shape,
@@ -110,13 +110,13 @@ function checkValue(value: ProgramValue, spec: ProgramSpec): void {
     throw new FoveaError('ERR_BACKEND', 'program', `the reference backend has no layout ${value.layout}`);
   if (value.external !== undefined) {
     if (value.external >= 0 && value.external < spec.externals) return;
-    throw new FoveaError('ERR_SHAPE', 'program', `external ${value.external} of ${spec.externals}`);
+    throw new FoveaError('ERR_DATA', 'program', `external ${value.external} of ${spec.externals}`);
   }
   const offset = value.offset ?? -1;
   const end = offset + sizeOf(value.shape) * elementBytes[value.dtype];
   if (offset < 0 || offset % elementBytes[value.dtype] !== 0 || end > spec.arenaBytes) {
     throw new FoveaError(
-      'ERR_SHAPE',
+      'ERR_DATA',
       'program',
       `${value.dtype} ${formatShape(value.shape)} at ${offset} leaves the arena of ${spec.arenaBytes} bytes`,
     );
@@ -127,7 +127,7 @@ function operatorOf(step: ProgramStep, values: number): Operation {
   const operation = Object.hasOwn(operations, step.operator) ? operations[step.operator] : undefined;
   if (!operation) throw new FoveaError('ERR_BACKEND', step.operator, 'the reference backend has no such operator');
   const wrong = [...step.inputs, ...step.outputs].find((v) => !Number.isInteger(v) || v < -1 || v >= values);
-  if (wrong !== undefined) throw new FoveaError('ERR_SHAPE', step.operator, `operand ${wrong} of ${values} values`);
+  if (wrong !== undefined) throw new FoveaError('ERR_DATA', step.operator, `operand ${wrong} of ${values} values`);
   return operation;
 }
 
@@ -141,7 +141,7 @@ function dataOf(value: ProgramValue, arena: ArrayBuffer, externals: readonly Typ
   if (array.length !== size) {
     if (isDetached(array)) throw new FoveaError('ERR_DATA', 'program', `array ${value.external} is detached`);
     throw new FoveaError(
-      'ERR_SHAPE',
+      'ERR_DATA',
       'program',
       `array ${value.external} must have ${size} elements for ${formatShape(value.shape)}, got ${array.length}`,
     );
