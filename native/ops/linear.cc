@@ -1,0 +1,121 @@
+// linear (x [..., in], weight [out, in], bias? [out]) -> y [..., out] = act(x·weightᵀ + bias)
+// linearGradWeight (x [..., in], dy [..., out]) -> dw [out, in] = dyᵀ·x, db? [out] = Σ rows of dy
+#include "ops/check.h"
+#include "ops/gemm.h"
+#include "ops/operations.h"
+#include "ops/parallel.h"
+
+namespace fovea {
+namespace {
+
+class Linear : public Operation {
+ public:
+  static Status make(const GemmProblem& problem, int threads, std::unique_ptr<Operation>* operation) {
+    auto linear = std::make_unique<Linear>();
+    linear->has_bias_ = problem.bias;
+    FOVEA_RETURN_IF_ERROR(Gemm::plan(problem, threads, &linear->gemm_));
+    *operation = std::move(linear);
+    return {};
+  }
+  size_t workspace_bytes() const override { return gemm_.workspace_bytes(); }
+  Status run(const RunContext& context) const override {
+    return gemm_.run(context, context.in<float>(0), context.in<float>(1), has_bias_ ? context.in<float>(2) : nullptr,
+                     context.out<float>(0), context.workspace);
+  }
+  std::string describe() const override { return gemm_.describe(); }
+
+ private:
+  Gemm gemm_;
+  bool has_bias_ = false;
+};
+
+class LinearGradWeight : public Operation {
+ public:
+  static Status make(const GemmProblem& problem, bool bias, int threads, std::unique_ptr<Operation>* operation) {
+    auto gradient = std::make_unique<LinearGradWeight>();
+    gradient->rows_ = problem.k;
+    gradient->out_ = problem.m;
+    gradient->has_bias_ = bias;
+    FOVEA_RETURN_IF_ERROR(Gemm::plan(problem, threads, &gradient->gemm_));
+    *operation = std::move(gradient);
+    return {};
+  }
+  size_t workspace_bytes() const override { return gemm_.workspace_bytes(); }
+  Status run(const RunContext& context) const override {
+    const float* dy = context.in<float>(1);
+    FOVEA_RETURN_IF_ERROR(
+        gemm_.run(context, dy, context.in<float>(0), nullptr, context.out<float>(0), context.workspace));
+    if (!has_bias_) return {};
+    float* db = context.out<float>(1);
+    constexpr int64_t kColumns = 64;  // sums of one task, in double
+    return for_ranges(context, out_, kColumns, [&](int64_t first, int64_t last) {
+      double sums[kColumns] = {};
+      for (int64_t row = 0; row < rows_; ++row) {
+        for (int64_t i = first; i < last; ++i) sums[i - first] += dy[row * out_ + i];
+      }
+      for (int64_t i = first; i < last; ++i) db[i] = static_cast<float>(sums[i - first]);
+    });
+  }
+  std::string describe() const override { return gemm_.describe(); }
+
+ private:
+  Gemm gemm_;
+  int64_t rows_ = 0, out_ = 0;
+  bool has_bias_ = false;
+};
+
+// All axes but the last.
+int64_t row_count(const Operand& operand) { return count(operand.shape) / operand.shape.back(); }
+
+std::vector<int64_t> with_last(const Operand& operand, int64_t last) {
+  std::vector<int64_t> shape = operand.shape;
+  shape.back() = last;
+  return shape;
+}
+
+}  // namespace
+
+Status make_linear(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
+  SpecCheck check(spec, 3, 1);
+  const Operand &x = check.in(0), &weight = check.in(1), &bias = check.in(2), &y = check.out(0);
+  check.plain(x, "x");
+  check.plain(weight, "weight");
+  check.plain(y, "y");
+  check.require(!x.shape.empty() && weight.shape.size() == 2, Code::kShape, "x must have an axis and weight two");
+  if (!check.ok()) return check.status();
+  GemmProblem problem;
+  problem.m = row_count(x), problem.n = weight.shape[0], problem.k = weight.shape[1];
+  check.require(x.shape.back() == problem.k, Code::kShape,
+                "x " + shape_text(x.shape) + " must end in the columns of weight " + shape_text(weight.shape));
+  check.shape(y, "y", with_last(x, problem.n));
+  check.vector(bias, "bias", problem.n);
+  const std::string activation = spec.attributes.text("activation");
+  check.require(activation == "none" || activation == "relu", Code::kOption, "unknown activation '" + activation + "'");
+  FOVEA_RETURN_IF_ERROR(check.status());
+  problem.a_row = problem.k, problem.a_column = 1;
+  problem.b_row = 1, problem.b_column = problem.k;
+  problem.bias = bias.present;
+  problem.relu = activation == "relu";
+  return Linear::make(problem, spec.threads, operation);
+}
+
+Status make_linearGradWeight(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
+  SpecCheck check(spec, 2, 2);
+  const Operand &x = check.in(0), &dy = check.in(1), &dw = check.out(0), &db = check.out(1);
+  check.plain(x, "x");
+  check.plain(dy, "dy");
+  check.plain(dw, "dw");
+  check.require(!x.shape.empty() && !dy.shape.empty(), Code::kShape, "x and dy must have an axis");
+  if (!check.ok()) return check.status();
+  GemmProblem problem;
+  problem.m = dy.shape.back(), problem.n = x.shape.back(), problem.k = row_count(x);
+  check.shape(dy, "dy", with_last(x, problem.m));
+  check.shape(dw, "dw", {problem.m, problem.n});
+  check.vector(db, "db", problem.m);
+  FOVEA_RETURN_IF_ERROR(check.status());
+  problem.a_row = 1, problem.a_column = problem.m;
+  problem.b_row = problem.n, problem.b_column = 1;
+  return LinearGradWeight::make(problem, db.present, spec.threads, operation);
+}
+
+}  // namespace fovea
