@@ -13,7 +13,7 @@ using GetBackingStore = std::shared_ptr<void> (*)(napi_value self);
 
 GetBackingStore find_get_backing_store(Napi::Env env) {
 #if defined(__linux__) || defined(__APPLE__)
-  constexpr uint32_t kFirstKnown = 18, kLastKnown = 24;
+  constexpr uint32_t kFirstKnown = 20, kLastKnown = 24;
   const napi_node_version* version = nullptr;
   if (napi_get_node_version(env, &version) != napi_ok) return nullptr;
   if (version->major < kFirstKnown || version->major > kLastKnown) return nullptr;

@@ -56,41 +56,53 @@ void check_array(Napi::Env env, const Program::External& wanted, size_t i, Array
   refuse(env, "ERR_DATA", i, "has " + std::to_string(length) + " elements, expected a " + expected);
 }
 
-// All handles are taken before any address is looked at, because taking them may run getters.
-Arrays read_arrays(Napi::Env env, const Napi::Value& value, const Program& program) {
-  const auto& wanted = program.externals();
+// The items of the list. Taking them may run getters, so no address is looked at before all are here.
+std::vector<napi_value> read_list(Napi::Env env, const Napi::Value& value, size_t count) {
   if (!value.IsArray()) throw make_error(env, "ERR_DATA", "program: expected an array of typed arrays");
   const Napi::Array list = value.As<Napi::Array>();
-  if (list.Length() != wanted.size()) {
-    throw make_error(
-        env, "ERR_DATA",
-        "program: expected " + std::to_string(wanted.size()) + " arrays, got " + std::to_string(list.Length()));
+  if (list.Length() != count) {
+    throw make_error(env, "ERR_DATA",
+                     "program: expected " + std::to_string(count) + " arrays, got " + std::to_string(list.Length()));
   }
+  std::vector<napi_value> items(count);
+  for (size_t i = 0; i < count; ++i) items[i] = list.Get(uint32_t(i));
+  return items;
+}
+
+// Runs no JavaScript: what was checked stays so until JavaScript runs again.
+Arrays check_arrays(Napi::Env env, std::vector<napi_value> items, const Program& program) {
+  const auto& wanted = program.externals();
   Arrays arrays;
-  arrays.values.resize(wanted.size());
+  arrays.values = std::move(items);
   arrays.buffers.resize(wanted.size());
   arrays.data.resize(wanted.size());
-  for (size_t i = 0; i < wanted.size(); ++i) arrays.values[i] = list.Get(uint32_t(i));
   for (size_t i = 0; i < wanted.size(); ++i) {
     if (wanted[i].present) check_array(env, wanted[i], i, &arrays);
   }
   return arrays;
 }
 
+// A list that nobody else can change, to keep the arrays from being collected.
+Napi::Array copy_list(Napi::Env env, const std::vector<napi_value>& items) {
+  const Napi::Array copy = Napi::Array::New(env, items.size());
+  for (size_t i = 0; i < items.size(); ++i) copy.Set(uint32_t(i), items[i]);
+  return copy;
+}
+
 // Memory that can shrink under a run is refused; memory that can be transferred away is held.
 void hold_buffers(Napi::Env env, const Arrays& arrays, Job* job) {
   const Instance& instance = *env.GetInstanceData<Instance>();
   for (size_t i = 0; i < arrays.buffers.size(); ++i) {
+    const napi_value buffer = arrays.buffers[i];
     bool transferable = false;  // a SharedArrayBuffer is not: it neither detaches nor shrinks
-    if (!arrays.buffers[i] || napi_is_arraybuffer(env, arrays.buffers[i], &transferable) != napi_ok || !transferable)
-      continue;
+    if (!buffer || napi_is_arraybuffer(env, buffer, &transferable) != napi_ok || !transferable) continue;
     if (!instance.resizable.IsEmpty()) {
-      const Napi::Value resizable = instance.resizable.Call(arrays.buffers[i], std::vector<napi_value>{});
+      const Napi::Value resizable = instance.resizable.Call(buffer, std::vector<napi_value>{});
       if (resizable.IsBoolean() && resizable.As<Napi::Boolean>().Value()) {
         refuse(env, "ERR_DATA", i, "lies in a resizable ArrayBuffer, which may shrink during the run");
       }
     }
-    std::shared_ptr<void> store = hold_backing_store(env, arrays.buffers[i]);
+    std::shared_ptr<void> store = hold_backing_store(env, buffer);
     if (store) job->stores.push_back(std::move(store));
   }
 }
@@ -150,8 +162,9 @@ Napi::Value ProgramObject::run_sync(const Napi::CallbackInfo& info) {
     ready_idle(env);
     const std::shared_ptr<Compiled> compiled = compiled_;  // a getter in the list may dispose of us
     const uint64_t counter = read_counter(info[1]);
-    const Arrays arrays = read_arrays(env, info[0], *compiled->program);
+    std::vector<napi_value> items = read_list(env, info[0], compiled->program->externals().size());
     ready_idle(env);  // or start a run
+    const Arrays arrays = check_arrays(env, std::move(items), *compiled->program);
     const Status status = env.GetInstanceData<Instance>()->runner.run_now(*compiled, arrays.data.data(), counter);
     if (!status.ok()) throw make_error(env, status);
     return env.Undefined();
@@ -165,22 +178,21 @@ Napi::Value ProgramObject::run(const Napi::CallbackInfo& info) {
     std::unique_ptr<Job> job(new Job);
     job->compiled = compiled_;
     job->counter = read_counter(info[1]);
-    Arrays arrays = read_arrays(env, info[0], *job->compiled->program);
-    ready_idle(env);
+    std::vector<napi_value> items = read_list(env, info[0], job->compiled->program->externals().size());
+    const Napi::Array held = copy_list(env, items);
+    ready_idle(env);  // a getter may have disposed of us or started a run
+    Arrays arrays = check_arrays(env, std::move(items), *job->compiled->program);
     hold_buffers(env, arrays, job.get());
-    job->data = std::move(arrays.data);
-    const Napi::Array held = Napi::Array::New(env, arrays.values.size());
-    for (size_t i = 0; i < arrays.values.size(); ++i) held.Set(uint32_t(i), arrays.values[i]);
     napi_value promise;
     if (napi_create_reference(env, held, 1, &job->arrays) != napi_ok ||
         napi_create_promise(env, &job->deferred, &promise) != napi_ok) {
       throw make_error(env, "ERR_MEMORY", "program: out of memory");
     }
-    Job* raw = job.get();
+    job->data = std::move(arrays.data);
     const Status status = env.GetInstanceData<Instance>()->runner.submit(env, &job);
     if (!status.ok()) {
-      napi_delete_reference(env, raw->arrays);
-      napi_reject_deferred(env, raw->deferred, make_error(env, status).Value());
+      napi_delete_reference(env, job->arrays);
+      napi_reject_deferred(env, job->deferred, make_error(env, status).Value());
     }
     return Napi::Value(env, promise);
   });

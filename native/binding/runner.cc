@@ -3,19 +3,18 @@
 #include <system_error>
 
 namespace fovea {
-namespace {
-
-// The first array whose buffer was detached while the run had it: what was written went with the buffer.
-int64_t find_detached(Napi::Env env, napi_value arrays, size_t count) {
-  for (size_t i = 0; i < count; ++i) {
+namespace {  // The first array whose buffer was detached while the run had it, so that what was written went with the
+             // buffer, or -1.
+int64_t find_detached(Napi::Env env, napi_value arrays, const Program& program) {
+  for (size_t i = 0; i < program.externals().size(); ++i) {
+    if (!program.externals()[i].present) continue;
     napi_value array, buffer;
-    bool is_array = false, detached = false;
-    if (napi_get_element(env, arrays, uint32_t(i), &array) != napi_ok) return -1;
-    if (napi_is_typedarray(env, array, &is_array) != napi_ok || !is_array) continue;
+    bool is = false;
     size_t length = 0;
-    if (napi_get_typedarray_info(env, array, nullptr, &length, nullptr, &buffer, nullptr) != napi_ok || length > 0)
-      continue;
-    if (napi_is_detached_arraybuffer(env, buffer, &detached) == napi_ok && detached) return int64_t(i);
+    if (napi_get_element(env, arrays, uint32_t(i), &array) != napi_ok) return -1;
+    if (napi_is_typedarray(env, array, &is) != napi_ok || !is) continue;
+    if (napi_get_typedarray_info(env, array, nullptr, &length, nullptr, &buffer, nullptr) != napi_ok) continue;
+    if (length == 0) return int64_t(i);  // no value is empty
   }
   return -1;
 }
@@ -103,12 +102,10 @@ void Runner::settle(Napi::Env env, Napi::Function, Runner* runner, Job* job) {
   if (runner->in_flight_.empty()) runner->channel_.Unref(env);
   napi_value arrays = nullptr;
   napi_get_reference_value(env, job->arrays, &arrays);
-  if (job->status.ok() && arrays) {
-    const int64_t detached = find_detached(env, arrays, job->data.size());
-    if (detached >= 0) {
-      job->status = {Code::kData,
-                     "program: the buffer of array " + std::to_string(detached) + " was detached during the run"};
-    }
+  const int64_t detached = arrays ? find_detached(env, arrays, *job->compiled->program) : -1;
+  if (job->status.ok() && detached >= 0) {
+    job->status = {Code::kData,
+                   "program: the buffer of array " + std::to_string(detached) + " was detached during the run"};
   }
   napi_delete_reference(env, job->arrays);
   if (job->status.ok()) {

@@ -138,7 +138,7 @@ describe.runIf(addon)('the addon', () => {
     expect([...foreign]).toEqual([0, 1, 0, 2, 0, 3]);
   });
 
-  test('survives getters that change the world while the list is read', () => {
+  test('survives getters that change the world while the list is read', async () => {
     const program = addon.createProgram(relu(6));
     const x = new Float32Array(6);
     const trap = (body: () => Float32Array): unknown[] => {
@@ -169,6 +169,22 @@ describe.runIf(addon)('the addon', () => {
     });
     throwing.length = 2;
     expect(codeOf(() => program.runSync(throwing))).toBe('RangeError');
+    let inner: Promise<void> | undefined;
+    let nested = false;
+    Object.defineProperty(Array.prototype, 1, {
+      configurable: true,
+      set(this: Loose, value) {
+        if (!nested) {
+          nested = true;
+          inner = program.run([y, y]);
+        }
+        Object.defineProperty(this, 1, { value, writable: true, configurable: true, enumerable: true });
+      },
+    });
+    const code = codeOf(() => program.run([y, y]));
+    Reflect.deleteProperty(Array.prototype, 1);
+    expect([code, nested]).toEqual(['ERR_BUSY', true]);
+    await inner;
     const disposing: unknown[] = [y];
     Object.defineProperty(disposing, 1, { get: () => program.dispose() ?? y });
     expect(codeOf(() => program.runSync(disposing))).toBe('ERR_DISPOSED');
