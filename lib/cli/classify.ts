@@ -11,12 +11,7 @@ export interface Classified {
 }
 
 /** The model's answer for each image of a set. */
-export async function classify(
-  model: Module,
-  set: InMemoryDataset,
-  threads?: number,
-  signal?: AbortSignal,
-): Promise<Classified> {
+export async function classify(model: Module, set: InMemoryDataset, threads?: number): Promise<Classified> {
   const batch = Math.min(256, set.length);
   const size = sizeOf(set.imageShape);
   const forward = compileForward(model, {
@@ -28,7 +23,6 @@ export async function classify(
   const x = new Float32Array(batch * size); // the last batch is filled up with what the one before left
   try {
     for (let start = 0; start < set.length; start += batch) {
-      signal?.throwIfAborted();
       const count = Math.min(batch, set.length - start);
       x.set(set.images.subarray(start * size, (start + count) * size));
       if (set.normalization) {

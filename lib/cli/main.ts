@@ -9,7 +9,7 @@ import { train } from './train.js';
 const exitCodes = { done: 0, failed: 1, stopped: 130 } as const;
 
 /**
- * Ctrl-C once stops in good order; again, a moment later, at once. npm hands a Ctrl-C on to the program that the
+ * Ctrl-C stops in good order; pressed again, a moment later, at once. npm hands a Ctrl-C on to the program that the
  * terminal has told already, so two in quick succession count as one.
  */
 function stopOnSignals(): AbortSignal {
@@ -31,13 +31,7 @@ async function main(args: readonly string[]): Promise<number> {
     standardOutput.line(commandLine.help ? helpText : packageVersion());
     return exitCodes.done;
   }
-  const signal = stopOnSignals();
-  try {
-    return exitCodes[await train(commandLine, standardOutput, signal)];
-  } catch (error) {
-    if (error instanceof FoveaError && error.code === 'ERR_ABORTED') return exitCodes.stopped; // after the training: it is saved
-    throw error;
-  }
+  return exitCodes[await train(commandLine, standardOutput, stopOnSignals())];
 }
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -46,6 +40,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 main(process.argv.slice(2)).then(
   (code) => {
+    if (code === exitCodes.stopped) process.exit(code); // without waiting for what still computes
     process.exitCode = code;
   },
   (error: unknown) => {

@@ -1,4 +1,5 @@
 import { packageVersion } from '../backend/addon-path.js';
+import { findNative } from '../backend/native.js';
 import { type BackendInfo, backend } from '../backend/select.js';
 import type { InMemorySplit } from '../data/array-dataset.js';
 import type { Module } from '../nn/module.js';
@@ -12,12 +13,33 @@ export function showBackend(output: Output, threads: number | undefined): Backen
   output.line(`Fovea ${packageVersion()}`);
   output.line(`backend   ${info.name}, ${info.isa}, ${used} ${used === 1 ? 'thread' : 'threads'}`);
   output.line(`CPU       ${info.cpu}`);
+  const features = cpuFeatures(info.isa);
+  if (features) output.line(`          ${features}`);
   const kernels = Object.entries(info.kernels).map(([family, kernel]) => `${family} ${kernel}`);
   wrapped(kernels, 90).forEach((line, i) => {
     output.line(`${i === 0 ? 'kernels' : ''}`.padEnd(10) + line);
   });
   if (info.reason) output.line(`          native is not in use: ${info.reason}`);
   return info;
+}
+
+/** What the kernels of a level use, and the level that the CPU has when it was capped. */
+function cpuFeatures(isa: string): string | undefined {
+  const features: Readonly<Record<string, string>> = {
+    baseline: process.arch === 'x64' ? 'SSE2' : 'NEON',
+    avx2: 'AVX2, FMA',
+    avx512: 'AVX-512 F BW DQ VL, AVX2, FMA',
+    amx: 'AMX BF16, AVX-512 F BW DQ VL BF16, AVX2, FMA',
+  };
+  const used = features[isa];
+  const native = findNative().backend?.info;
+  if (!used || !native) return undefined;
+  const { l1d, l2, l3 } = native.caches;
+  const kib = (bytes: number) =>
+    bytes >= 2 ** 20 ? `${Math.round(bytes / 2 ** 20)} MiB` : `${Math.round(bytes / 1024)} KiB`;
+  const capped =
+    process.env.FOVEA_CPU && native.detected !== isa ? ` (capped by FOVEA_CPU; it has ${native.detected})` : '';
+  return `${used}${capped}; caches ${kib(l1d)}, ${kib(l2)}, ${kib(l3)}`;
 }
 
 /** Joins with commas into lines of at most so many characters. */

@@ -15,19 +15,15 @@ export interface ResultOptions {
   readonly test: InMemoryDataset;
   readonly out: string;
   readonly threads: number | undefined;
-  readonly signal: AbortSignal;
 }
 
 /**
- * Classifies the test set with the trained model, and writes the confusion matrix, the filters of the first convolution and the mistakes
- * as PNG files.
+ * Classifies the test set with the trained model, and writes the confusion matrix, the filters of the first convolution
+ * and the mistakes as PNG files.
  * @throws FoveaError ERR_IO
  */
-export async function writeResults(
-  output: Output,
-  { model, test, out, threads, signal }: ResultOptions,
-): Promise<void> {
-  const { predictions, confidences } = await classify(model, test, threads, signal);
+export async function writeResults(output: Output, { model, test, out, threads }: ResultOptions): Promise<void> {
+  const { predictions, confidences } = await classify(model, test, threads);
   const mistakes: Mistake[] = [];
   test.labels.forEach((truth, index) => {
     const predicted = predictions[index] ?? 0;

@@ -4,7 +4,7 @@ import { glyphs } from '../data/glyphs.js';
 import { FoveaError } from '../errors.js';
 import { isFile, isFolder } from '../formats/file.js';
 import { manualSeed } from '../nn/init.js';
-import * as models from '../nn/models.js';
+import { lenet, resnet18, resnet20, vgg11 } from '../nn/models.js';
 import type { Module } from '../nn/module.js';
 import * as schedules from '../optim/schedules.js';
 import { SGD } from '../optim/sgd.js';
@@ -30,8 +30,8 @@ export function makeModel({ model, seed }: Settings, set: InMemorySplit): Module
   const [channels = 1, height = 1] = set.imageShape;
   const classes = set.classes?.length ?? set.labels.reduce((most, label) => Math.max(most, label + 1), 2);
   manualSeed(seed);
-  if (model === 'lenet') return models.lenet({ channels, classes, imageSize: height });
-  return models[model]({ channels, classes });
+  const makers = { lenet, resnet18, resnet20, vgg11 };
+  return makers[model]({ channels, classes, imageSize: height });
 }
 
 /** SGD with momentum, the rate falling to zero along a cosine over the whole training. */
