@@ -2,6 +2,7 @@ import type { Operator } from '../../lib/ops/operator.js';
 import { Tensor } from '../../lib/tensor.js';
 import { Make, type Numbers, seedOf } from '../helpers/make.js';
 import { type Call, runReference } from '../helpers/reference.js';
+import { largest } from './cases/case.js';
 import type { Case } from './cases/index.js';
 
 /** A case with its operands filled in. */
@@ -37,48 +38,39 @@ export function expectedOf(operator: Operator, row: Case, numbers: 'integers' | 
     agreement.kind === 'same' || (agreement.kind === 'sums' && !agreement.divides && numbers === 'integers');
   // In-place operators change their inputs, so each run takes a call of its own.
   const call = callOf(operator, row, numbers, exact ? 'float32' : 'float64');
-  const bounds = exact ? null : boundsOf(operator, row, call);
+  const before = call.inputs.map((tensor) => tensor?.clone() ?? null);
   const outputs = runReference(call);
+  const bounds = exact ? null : boundsOf(operator, row, { ...call, inputs: before }, outputs);
   const tolerance = outputs.map((tensor, i) => {
     if (!tensor) return null;
     if (!bounds || tensor.dtype === 'int32' || tensor.dtype === 'uint8') return new Float64Array(tensor.size);
-    return Float64Array.from(tensor.data, (value, j) => bounds(i, j, Math.abs(value), tensor));
+    return Float64Array.from(tensor.data, (_, j) => bounds(i, j));
   });
   return { outputs, tolerance };
 }
 
-type Bound = (output: number, element: number, value: number, tensor: Tensor) => number;
+type Bound = (output: number, element: number) => number;
 
-function boundsOf(operator: Operator, row: Case, call: Call): Bound {
+function boundsOf(operator: Operator, row: Case, call: Call, outputs: readonly (Tensor | null)[]): Bound {
   const { agreement } = row;
   if (agreement.kind === 'near') {
-    const scale = agreement.scale?.(call.inputs) ?? 0;
-    return (_output, _element, _value, tensor) => agreement.ulps * epsilon * Math.max(scale, largestOf(tensor));
+    const scale = agreement.scale?.(call.inputs, outputs) ?? [];
+    const most = outputs.map((tensor, i) => Math.max(scale[i] ?? 0, largest(tensor)));
+    return (output) => agreement.ulps * epsilon * (most[output] as number);
   }
   const linear = { ...row.attributes, ...('activation' in row.attributes ? { activation: 'none' } : {}) };
   const rerun = (from: Call): (Tensor | null)[] => runReference({ ...from, attributes: linear });
   const magnitudes = rerun({ ...call, inputs: call.inputs.map(absolute) });
-  const divides = agreement.kind === 'sums' ? agreement.divides : undefined;
-  const terms = divides ? null : rerun(callOf(operator, row, 'ones', 'float64'));
+  const known = agreement.kind === 'sums' ? agreement.terms : undefined;
+  const terms = known === undefined ? rerun(callOf(operator, row, 'ones', 'float64')) : null;
   return (output, element) => {
-    const count = divides ? divides.terms : (terms?.[output]?.data[element] as number);
+    const count = known ?? (terms?.[output]?.data[element] as number);
     return epsilon * (count + 2) * (magnitudes[output]?.data[element] as number);
   };
 }
 
 function absolute(tensor: Tensor | null): Tensor | null {
   return tensor?.dtype === 'float64' ? new Tensor(tensor.shape, (tensor.data as Float64Array).map(Math.abs)) : tensor;
-}
-
-// Once per output, not once per element.
-const largestCache = new WeakMap<Tensor, number>();
-function largestOf(tensor: Tensor): number {
-  const known = largestCache.get(tensor);
-  if (known !== undefined) return known;
-  let most = 0;
-  for (const value of tensor.data) most = Math.max(most, Math.abs(value));
-  largestCache.set(tensor, most);
-  return most;
 }
 
 /** The first element that is too far off, in words; undefined when all agree. */

@@ -9,12 +9,16 @@ export type Agreement =
   /**
    * Sums of products of operands. On small integers the same values. On reals each output may be off by
    * eps · (terms + 2) · Σ|products|, the bound of any order of summation (Higham, "Accuracy and stability", 3.1); both
-   * factors come from the reference itself, run on ones and on absolute values. `divides`: a division follows, so that
-   * integers are not exact either, and ones do not count the terms, which `terms` gives.
+   * factors come from the reference itself, run on ones and on absolute values. `terms`: their number, where ones do not
+   * count them. `divides`: a division follows, so that integers are not exact either.
    */
-  | { readonly kind: 'sums'; readonly divides?: { readonly terms: number } }
-  /** Each output may be off by ulps · eps · the larger of max|expected| and `scale`. */
-  | { readonly kind: 'near'; readonly ulps: number; readonly scale?: (inputs: readonly (Tensor | null)[]) => number };
+  | { readonly kind: 'sums'; readonly terms?: number; readonly divides?: boolean }
+  /** Each output may be off by ulps · eps · the larger of max|expected| and the output's `scale`. */
+  | {
+      readonly kind: 'near';
+      readonly ulps: number;
+      readonly scale?: (inputs: readonly (Tensor | null)[], outputs: readonly (Tensor | null)[]) => readonly number[];
+    };
 
 /** One point of an operator's hyperparameter grid. */
 export interface Case {

@@ -34,7 +34,7 @@ function near(mean: number): Case['agreement'] {
     ulps: 4,
     scale: (inputs) => {
       const least = inputs[mean + 1] ? Math.min(...(inputs[mean + 1] as Tensor).data) : 1;
-      return (largest(inputs[0]) * scaleOf(inputs[0] as Tensor) + largest(inputs[mean])) / least;
+      return [(largest(inputs[0]) * scaleOf(inputs[0] as Tensor) + largest(inputs[mean])) / least];
     },
   };
 }

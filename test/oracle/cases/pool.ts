@@ -1,7 +1,7 @@
 import type { Attributes, Spec } from '../../../lib/backend/backend.js';
 import type { Tensor } from '../../../lib/tensor.js';
 import { runReference } from '../../helpers/reference.js';
-import { type Case, type Cases, same, sums } from './case.js';
+import { type Case, type Cases, same } from './case.js';
 
 interface Pool {
   readonly x: readonly [number, number, number, number];
@@ -73,7 +73,7 @@ function averages(make: (pool: Pool, attributes: Attributes) => Pick<Case, 'attr
       [true, false].map(
         (countIncludePad): Case => ({
           name: `${nameOf(pool)}${countIncludePad ? '' : ' without padding'}`,
-          agreement: { kind: 'sums', divides: { terms: pool.kernel[0] * pool.kernel[1] } },
+          agreement: { kind: 'sums', terms: pool.kernel[0] * pool.kernel[1], divides: true },
           ...make(pool, { ...window(pool), outputSize: outputSize(pool), countIncludePad }),
         }),
       ),
@@ -91,7 +91,8 @@ const adaptive: readonly { x: readonly [number, number, number, number]; to: rea
 
 const adaptiveAgreement = ([, , h, w]: readonly number[]): Case['agreement'] => ({
   kind: 'sums',
-  divides: { terms: (h as number) * (w as number) },
+  terms: (h as number) * (w as number),
+  divides: true,
 });
 
 export const poolCases: Cases = {
@@ -105,7 +106,7 @@ export const poolCases: Cases = {
     name: nameOf(pool),
     attributes: { ...maxAttributes(pool), inputShape: pool.x },
     inputs: (make) => [make.float([...pool.x.slice(0, 2), ...outputSize(pool)]), indicesOf(pool, make.float(pool.x))],
-    agreement: sums,
+    agreement: { kind: 'sums', terms: pool.kernel[0] * pool.kernel[1] },
   })),
   avgPool2d: averages((pool, attributes) => ({ attributes, inputs: (make) => [make.float(pool.x)] })),
   avgPool2dBackward: averages((pool, attributes) => ({

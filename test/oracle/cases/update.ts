@@ -30,7 +30,11 @@ function update(
     },
     inplace: [...shapes.map((_, i) => 1 + i), ...Array.from({ length: kinds * count }, (_, i) => 1 + 2 * count + i)],
     // Fewer than ten operations in a row, each rounded, on numbers no larger than these.
-    agreement: { kind: 'near', ulps: 16, scale: (inputs) => 2 * largest(...inputs.slice(1)) },
+    agreement: {
+      kind: 'near',
+      ulps: 4,
+      scale: (inputs, outputs) => outputs.map(() => 2 * largest(...inputs.slice(1))),
+    },
   };
 }
 
