@@ -99,7 +99,10 @@ describe('a compiled step', () => {
 
   test('ten steps of one small network are what they have always been', async () => {
     const { losses } = await train({ steps: 10 });
-    expect(losses.map((value) => Number(value.toFixed(3)))).toMatchInlineSnapshot();
+    const expected = [1.51, 1.367, 1.205, 0.754, 0.284, 0.658, 0.099, 0.013, 0.062, 0.085];
+    losses.forEach((value, i) => {
+      expect(Math.abs(value - (expected[i] as number))).toBeLessThan(0.005); // instruction sets differ by rounding
+    });
   });
 });
 
