@@ -29,12 +29,12 @@ function checkLabels(labels: View, classes: number, ignoreIndex: number): void {
   }
 }
 
-/** log p_c = x_c − log Σ exp(x) of one pixel */
+/** log p_c = (x_c − m) − log Σ exp(x − m) of one pixel, m the largest x */
 function logProbabilities(logits: View, pixels: Pixels, pixel: number): number[] {
   const x = Array.from({ length: pixels.classes }, (_, c) => at(logits, pixels.offset(pixel, c)));
-  const most = x.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  const total = most + Math.log(x.reduce((sum, v) => sum + Math.exp(v - most), 0));
-  return x.map((v) => v - total);
+  const m = x.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const sum = x.reduce((total, v) => total + Math.exp(v - m), 0);
+  return x.map((v) => v - m - Math.log(sum));
 }
 
 /**

@@ -15,29 +15,28 @@ function lines(x: View, attributes: Attributes, row: (offsets: readonly number[]
 
 const at = (view: View, i: number): number => view.data[i] as number;
 
-/** Largest element and log Σ exp of a line: the maximum is taken out first, so that nothing overflows. */
-function logSumExp(x: View, offsets: readonly number[]): number {
-  const most = offsets.reduce((best, i) => Math.max(best, at(x, i)), Number.NEGATIVE_INFINITY);
-  return most + Math.log(offsets.reduce((sum, i) => sum + Math.exp(at(x, i) - most), 0));
-}
+const largest = (x: View, offsets: readonly number[]): number =>
+  offsets.reduce((best, i) => Math.max(best, at(x, i)), Number.NEGATIVE_INFINITY);
 
-/** y_i = exp(x_i) / Σ_j exp(x_j) along `dim` */
+/** y_i = exp(x_i − m) / Σ_j exp(x_j − m) along `dim`, m the largest x: nothing overflows */
 export const softmax: Operation = (inputs, outputs, attributes) => {
   const x = need(inputs, 0);
   const y = need(outputs, 0);
   lines(x, attributes, (offsets) => {
-    const total = logSumExp(x, offsets);
-    for (const i of offsets) y.data[i] = Math.exp(at(x, i) - total);
+    const m = largest(x, offsets);
+    const sum = offsets.reduce((total, i) => total + Math.exp(at(x, i) - m), 0);
+    for (const i of offsets) y.data[i] = Math.exp(at(x, i) - m) / sum;
   });
 };
 
-/** y_i = x_i − log Σ_j exp(x_j) along `dim` */
+/** y_i = (x_i − m) − log Σ_j exp(x_j − m) along `dim`, m the largest x */
 export const logSoftmax: Operation = (inputs, outputs, attributes) => {
   const x = need(inputs, 0);
   const y = need(outputs, 0);
   lines(x, attributes, (offsets) => {
-    const total = logSumExp(x, offsets);
-    for (const i of offsets) y.data[i] = at(x, i) - total;
+    const m = largest(x, offsets);
+    const sum = offsets.reduce((total, i) => total + Math.exp(at(x, i) - m), 0);
+    for (const i of offsets) y.data[i] = at(x, i) - m - Math.log(sum);
   });
 };
 

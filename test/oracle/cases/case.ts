@@ -31,8 +31,6 @@ export interface Case {
   readonly counter?: number;
   /** Too large, or too flat, for finite differences. */
   readonly oracleOnly?: boolean;
-  /** Too large for the four runs that a tolerance takes; the exact comparison is the stronger one. */
-  readonly integersOnly?: boolean;
 }
 
 export type Cases = Readonly<Record<string, readonly Case[]>>;
