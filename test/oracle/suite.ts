@@ -49,7 +49,7 @@ function checkCase(backend: NativeBackend, operator: Operator, row: Case, cap: s
         const seed = seedOf(`${operator.name} ${row.name}`);
         const where =
           `\n  ${operator.name} ${row.name}, ${numbers}, ${layout}, ${threads} threads, seed ${seed}, ${result.describe.join('; ')}` +
-          `\n  rerun: npm test -- test/oracle/${cap}.test.ts -t '${operator.name} ${row.name}'\n `;
+          `\n  rerun: npm test -- test/oracle/${cap}.test.ts -t '${asPattern(`${operator.name} ${row.name}`)}'\n `;
         const difference = firstDifference(result.outputs, expected);
         if (difference) expect.fail(`${difference}${where}`);
         if (result.damage.length > 0) expect.fail(`${result.damage.join(', ')}${where}`);
@@ -63,6 +63,11 @@ function checkCase(backend: NativeBackend, operator: Operator, row: Case, cap: s
       }
     }
   }
+}
+
+/** Vitest takes the name of a test as a regular expression. */
+function asPattern(name: string): string {
+  return name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }
 
 /** Both layouts where an operand may be either, else just one run. */
