@@ -11,11 +11,11 @@
 namespace fovea {
 
 #ifdef FOVEA_X86
-#define KERNEL_FAMILY(Type, name)                              \
-  const Type##Kernels& name##_kernels() {                      \
-    const Isa isa = cpu_features().isa;                        \
-    if (isa >= Isa::kAvx512) return name##_avx512;             \
-    return isa >= Isa::kAvx2 ? name##_avx2 : name##_scalar;    \
+#define KERNEL_FAMILY(Type, name)                           \
+  const Type##Kernels& name##_kernels() {                   \
+    const Isa isa = cpu_features().isa;                     \
+    if (isa >= Isa::kAvx512) return name##_avx512;          \
+    return isa >= Isa::kAvx2 ? name##_avx2 : name##_scalar; \
   }
 #else
 #define KERNEL_FAMILY(Type, name) \

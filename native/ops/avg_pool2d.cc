@@ -25,7 +25,8 @@ RangeLists average_ranges(const PoolAxis& axis, bool count_pad) {
   return RangeLists(std::move(begin), std::move(end), std::move(divisor));
 }
 
-// Window o holds the inputs floor(o in / out) up to, not including, ceil((o + 1) in / out) (torch.nn.AdaptiveAvgPool2d).
+// Window o holds the inputs floor(o in / out) up to, not including, ceil((o + 1) in / out)
+// (torch.nn.AdaptiveAvgPool2d).
 RangeLists adaptive_ranges(int64_t in, int64_t out) {
   std::vector<int32_t> begin, end;
   std::vector<float> divisor;
@@ -43,7 +44,8 @@ struct Sizes {
 
 class AveragePool : public Operation {
  public:
-  AveragePool(const Sizes& sizes, RangeLists rows, RangeLists cols) : s_(sizes), rows_(std::move(rows)), cols_(std::move(cols)) {}
+  AveragePool(const Sizes& sizes, RangeLists rows, RangeLists cols)
+      : s_(sizes), rows_(std::move(rows)), cols_(std::move(cols)) {}
 
   Status run(const RunContext& context) const override {
     const float* const x = context.in<float>(0);
@@ -106,7 +108,8 @@ Status read_sizes(SpecCheck& check, const Operand& x, const Operand& y, Sizes* s
 }
 
 Status read_average(SpecCheck& check, const OpSpec& spec, const Sizes& sizes, RangeLists* rows, RangeLists* cols) {
-  const std::vector<int64_t> kernel = spec.attributes.integers("kernelSize", 2), stride = spec.attributes.integers("stride", 2);
+  const std::vector<int64_t> kernel = spec.attributes.integers("kernelSize", 2),
+                             stride = spec.attributes.integers("stride", 2);
   const std::vector<int64_t> padding = spec.attributes.integers("padding", 4);
   const bool count_pad = spec.attributes.integer("countIncludePad") != 0;
   FOVEA_RETURN_IF_ERROR(check.status());

@@ -1,5 +1,6 @@
 // Batch normalisation, forward: y = act((x - mean) * invStd * weight + bias + residual) over each channel.
-// Training reads x once for the statistics and once more to normalise, which is from the cache when a channel group is small.
+// Training reads x once for the statistics and once more to normalise, which is from the cache when a channel group is
+// small.
 #include <cmath>
 
 #include "kernels/norm/norm.h"
@@ -95,7 +96,8 @@ class BatchNormTrain : public BatchNorm {
     const int64_t pieces = groups_.pieces(), groups = groups_.groups();
     if (whole_groups_) {
       return for_tasks(context, groups, [&](int64_t group) {
-        for (int64_t piece = 0; piece < pieces; ++piece) measure(context, group, piece, partials + group * pieces + piece);
+        for (int64_t piece = 0; piece < pieces; ++piece)
+          measure(context, group, piece, partials + group * pieces + piece);
         finish(context, group, partials + group * pieces, affines + group);
         for (int64_t piece = pieces; piece-- > 0;) normalize(context, group, piece, affines[group]);
       });
@@ -131,7 +133,8 @@ class BatchNormTrain : public BatchNorm {
       Moments all;
       const int first = groups_.one_channel() ? 0 : lane, last = groups_.one_channel() ? kBlock : lane + 1;
       for (int64_t piece = 0; piece < groups_.pieces(); ++piece) {
-        for (int i = first; i < last; ++i) all.merge(partials[piece].count[i], partials[piece].mean[i], partials[piece].m2[i]);
+        for (int i = first; i < last; ++i)
+          all.merge(partials[piece].count[i], partials[piece].mean[i], partials[piece].m2[i]);
       }
       const int64_t c = groups_.first_channel(group) + lane;
       const double inv_std = 1 / std::sqrt(all.m2 / all.count + shared_.eps);
@@ -176,13 +179,13 @@ class BatchNormInfer : public BatchNorm {
       affines[group] = NormAffine{};
       for (int lane = 0; lane < groups_.channels_of(group); ++lane) {
         const int64_t c = groups_.first_channel(group) + lane;
-        set_affine(affines + group, lane, double(mean[c]), 1 / std::sqrt(double(variance[c]) + shared_.eps), given.w(c), given.b(c));
+        set_affine(affines + group, lane, double(mean[c]), 1 / std::sqrt(double(variance[c]) + shared_.eps), given.w(c),
+                   given.b(c));
       }
       if (groups_.one_channel()) spread_lane(affines + group);
     }
-    return for_tasks(context, groups * groups_.pieces(), [&](int64_t task) {
-      normalize(context, task % groups, task / groups, affines[task % groups]);
-    });
+    return for_tasks(context, groups * groups_.pieces(),
+                     [&](int64_t task) { normalize(context, task % groups, task / groups, affines[task % groups]); });
   }
   std::string describe() const override {
     return describe_kernel("norm", kernels_.isa, groups_.groups() * groups_.pieces());
@@ -198,7 +201,8 @@ NormOptions check_common(SpecCheck& check, const OpSpec& spec) {
   if (residual.present) check.like(residual, "residual", x);
   const std::string activation = spec.attributes.text("activation");
   const double eps = spec.attributes.real("eps");
-  check.require(activation == "none" || activation == "relu", Code::kOption, "activation '" + activation + "' is not known");
+  check.require(activation == "none" || activation == "relu", Code::kOption,
+                "activation '" + activation + "' is not known");
   if (check.ok()) {
     const char* const names[] = {"", "weight", "bias", "runningMean", "runningVar"};
     for (size_t i = 1; i <= 4; ++i) check.vector(check.in(i), names[i], x.shape[1]);

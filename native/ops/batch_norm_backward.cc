@@ -2,8 +2,8 @@
 // channel and x^ = (x - mean) * invStd:
 //   dbias = sum g, dweight = sum g x^, dresidual = g,
 //   dx = weight invStd (g - sum g / M - x^ sum(g x^) / M) in training, weight invStd g in inference.
-// One pass reads for the sums, one more writes dx; where dresidual is wanted the first pass writes it and the second reads
-// it instead of dy and y.
+// One pass reads for the sums, one more writes dx; where dresidual is wanted the first pass writes it and the second
+// reads it instead of dy and y.
 #include <cmath>
 
 #include "kernels/norm/norm.h"
@@ -17,7 +17,7 @@ namespace {
 
 struct BackwardOptions {
   bool training, relu;
-  double eps;                                 // inference: the last operand is a variance
+  double eps;                                  // inference: the last operand is a variance
   bool weight, dx, dweight, dbias, dresidual;  // which operands are there
 };
 
@@ -49,7 +49,8 @@ class BatchNormBackward : public Operation {
         sum(context, task % groups, task / groups, partials + task % groups * pieces + task / groups);
       }));
     }
-    for (int64_t group = 0; group < groups; ++group) finish(context, group, partials + group * pieces, gradients + group);
+    for (int64_t group = 0; group < groups; ++group)
+      finish(context, group, partials + group * pieces, gradients + group);
     if (!options_.dx) return {};
     return for_tasks(context, groups * pieces, [&](int64_t reversed) {
       const int64_t task = groups * pieces - 1 - reversed;  // what was read last may still be in a cache
@@ -84,7 +85,8 @@ class BatchNormBackward : public Operation {
     float mean[kBlock];
     read_mean(context, group, mean);
     groups_.visit(group, piece, [&](int64_t o, int64_t pixels, int64_t stride, int lanes) {
-      kernels_.gradient_sums(dy + o, x + o, y ? y + o : nullptr, g ? g + o : nullptr, pixels, stride, lanes, mean, sums);
+      kernels_.gradient_sums(dy + o, x + o, y ? y + o : nullptr, g ? g + o : nullptr, pixels, stride, lanes, mean,
+                             sums);
     });
   }
 
@@ -139,7 +141,8 @@ Status make_backward(const OpSpec& spec, bool training, std::unique_ptr<Operatio
   check.require(dy.shape.size() >= 2, Code::kShape, "dy must have at least 2 axes, got " + shape_text(dy.shape));
   check.like(check.in(1), "x", dy);
   const std::string activation = spec.attributes.text("activation");
-  check.require(activation == "none" || activation == "relu", Code::kOption, "activation '" + activation + "' is not known");
+  check.require(activation == "none" || activation == "relu", Code::kOption,
+                "activation '" + activation + "' is not known");
   if (activation == "relu") check.like(check.in(2), "y", dy);
   const double eps = training ? 0.0 : spec.attributes.real("eps");
   FOVEA_RETURN_IF_ERROR(check.status());

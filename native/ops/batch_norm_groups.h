@@ -9,8 +9,8 @@
 namespace fovea {
 
 // Blocked [N][C/16][pixels][16]: a group is a block, a run some pixels of one image. Plain [N, C]: a group is up to 16
-// neighbouring columns, a run some rows. Plain [N, C, pixels]: a group is one channel, a run some pixels of one image, taken
-// 16 at a time as if they were channels.
+// neighbouring columns, a run some rows. Plain [N, C, pixels]: a group is one channel, a run some pixels of one image,
+// taken 16 at a time as if they were channels.
 class NormGroups {
  public:
   NormGroups() = default;
@@ -19,7 +19,8 @@ class NormGroups {
     matrix_ = !blocked && pixels_ == 1;
     groups_ = blocked || matrix_ ? blocks(c_) : c_;
     const int64_t length = matrix_ ? n_ : pixels_, floats = blocked || matrix_ ? kBlock : 1;
-    segment_ = std::min<int64_t>(length, 4 * kGrain / floats);  // a multiple of 16 and of the kernel's runs, or everything
+    segment_ =
+        std::min<int64_t>(length, 4 * kGrain / floats);  // a multiple of 16 and of the kernel's runs, or everything
     segments_ = ceil_div(length, segment_);
     runs_ = matrix_ ? segments_ : n_ * segments_;
     runs_per_piece_ = std::max(ceil_div(2 * kGrain, segment_ * floats), ceil_div(runs_, kMostPieces));

@@ -7,7 +7,8 @@
 namespace fovea {
 namespace {
 
-// One axis of the result, or several that both operands walk through as one. Steps are in elements, 0 where an operand repeats.
+// One axis of the result, or several that both operands walk through as one. Steps are in elements, 0 where an operand
+// repeats.
 struct Axis {
   int64_t size, a_step, b_step;
 };
@@ -29,7 +30,8 @@ std::vector<Axis> merge_axes(const Operand& a, const Operand& b, const Operand& 
   for (size_t i = 0; i < y.shape.size(); ++i) {
     const Axis axis{y.shape[i], a_steps[i], b_steps[i]};
     if (axis.size == 1) continue;
-    if (!axes.empty() && axes.back().a_step == axis.a_step * axis.size && axes.back().b_step == axis.b_step * axis.size) {
+    if (!axes.empty() && axes.back().a_step == axis.a_step * axis.size &&
+        axes.back().b_step == axis.b_step * axis.size) {
       axes.back() = {axes.back().size * axis.size, axis.a_step, axis.b_step};
     } else {
       axes.push_back(axis);

@@ -8,7 +8,7 @@
 
 namespace fovea {
 
-std::string shape_text(const std::vector<int64_t>& shape);  // "[64, 3, 32, 32]"
+std::string shape_text(const std::vector<int64_t>& shape);          // "[64, 3, 32, 32]"
 int64_t count(const std::vector<int64_t>& shape, size_t from = 0);  // product of the axes from `from` on
 
 class SpecCheck {

@@ -1,4 +1,5 @@
-// How many pixels have their largest logit, the first among equals, at their label. A label that is no class is never right.
+// How many pixels have their largest logit, the first among equals, at their label. A label that is no class is never
+// right.
 #include "ops/check.h"
 #include "ops/labels.h"
 #include "ops/operations.h"

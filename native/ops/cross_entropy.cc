@@ -1,5 +1,6 @@
 // Cross entropy of logits against labels, as torch.nn.CrossEntropyLoss: with t_c = (1 - e) w_y [c = y] + (e / C) w_c,
-// loss_i = -sum_c t_c log p_c, 0 where the label is ignored; 'mean' divides their sum by the sum of w_y over the others.
+// loss_i = -sum_c t_c log p_c, 0 where the label is ignored; 'mean' divides their sum by the sum of w_y over the
+// others.
 #include "kernels/softmax/softmax.h"
 #include "ops/check.h"
 #include "ops/labels.h"
@@ -31,7 +32,8 @@ struct LossOptions {
 };
 
 // Largest logit and log of the sum of exponentials relative to it, for each pixel of a unit.
-void statistics(const SoftmaxKernels& kernels, const PixelShape& s, const float* x, int lanes, float* top, double* log_sum) {
+void statistics(const SoftmaxKernels& kernels, const PixelShape& s, const float* x, int lanes, float* top,
+                double* log_sum) {
   if (s.inner == 1) return kernels.row_statistics(x, s.classes, top, log_sum);
   kernels.column_statistics(x, s.classes, s.inner, lanes, top, log_sum);
 }
@@ -41,7 +43,8 @@ class CrossEntropy : public Operation {
   explicit CrossEntropy(const LossOptions& options) : o_(options) {}
 
   size_t workspace_bytes() const override {
-    return size_t(LabelCheck::parts(o_.shape.pixels())) * sizeof(LabelCheck::Part) + size_t(o_.shape.tasks()) * sizeof(double);
+    return size_t(LabelCheck::parts(o_.shape.pixels())) * sizeof(LabelCheck::Part) +
+           size_t(o_.shape.tasks()) * sizeof(double);
   }
 
   Status run(const RunContext& context) const override {
@@ -113,7 +116,8 @@ class CrossEntropyBackward : public Operation {
     float* const dlogits = context.out<float>(0);
     double total_weight = 0;
     FOVEA_RETURN_IF_ERROR(o_.labels(labels, weight)
-                              .run(context, "crossEntropyBackward", reinterpret_cast<LabelCheck::Part*>(context.workspace), &total_weight));
+                              .run(context, "crossEntropyBackward",
+                                   reinterpret_cast<LabelCheck::Part*>(context.workspace), &total_weight));
     const double divisor = o_.reduction == Reduction::kMean ? total_weight : 1.0;
     double weights = o_.smoothing == 0 ? 0.0 : double(o_.shape.classes);
     if (o_.smoothing != 0 && weight) {

@@ -1,5 +1,5 @@
-// y = x / (1 - p) with probability 1 - p, else 0, by Philox4x32-10 over logical elements (kernels/eltwise/eltwise.h): the
-// same seed and run give the same mask in every layout. Its gradient is itself applied to dy.
+// y = x / (1 - p) with probability 1 - p, else 0, by Philox4x32-10 over logical elements (kernels/eltwise/eltwise.h):
+// the same seed and run give the same mask in every layout. Its gradient is itself applied to dy.
 #include <cmath>
 
 #include "kernels/eltwise/eltwise.h"

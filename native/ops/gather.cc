@@ -1,5 +1,5 @@
-// gather: samples of a data set by index, converted to float32 and normalised per channel: y = (x * scale - mean) / std, each
-// operation rounded to float32; an absent mean is 0, an absent std 1. normalize: the same on a whole batch.
+// gather: samples of a data set by index, converted to float32 and normalised per channel: y = (x * scale - mean) /
+// std, each operation rounded to float32; an absent mean is 0, an absent std 1. normalize: the same on a whole batch.
 // gatherLabels: labels by index.
 #include "kernels/eltwise/eltwise.h"
 #include "ops/check.h"
@@ -97,7 +97,8 @@ Status make_samples(const OpSpec& spec, bool indexed, std::unique_ptr<Operation>
   if (indexed) {
     const Operand& indices = check.in(1);
     check.plain(indices, "indices", DType::kInt32);
-    check.require(indices.shape.size() == 1, Code::kShape, "indices must have 1 axis, got " + shape_text(indices.shape));
+    check.require(indices.shape.size() == 1, Code::kShape,
+                  "indices must have 1 axis, got " + shape_text(indices.shape));
     FOVEA_RETURN_IF_ERROR(check.status());
     expected[0] = indices.shape[0];
   }
@@ -106,23 +107,28 @@ Status make_samples(const OpSpec& spec, bool indexed, std::unique_ptr<Operation>
   check.vector(mean, "mean", channels);
   check.vector(std, "std", channels);
   FOVEA_RETURN_IF_ERROR(check.status());
-  const Samples samples{source.shape[0], expected[0], channels, count(source.shape, 2), source.dtype, scale, indexed,
-                        mean.present,    std.present};
+  const Samples samples{source.shape[0], expected[0],  channels,   count(source.shape, 2), source.dtype, scale,
+                        indexed,         mean.present, std.present};
   operation->reset(new Gather(samples));
   return {};
 }
 
 }  // namespace
 
-Status make_gather(const OpSpec& spec, std::unique_ptr<Operation>* operation) { return make_samples(spec, true, operation); }
-Status make_normalize(const OpSpec& spec, std::unique_ptr<Operation>* operation) { return make_samples(spec, false, operation); }
+Status make_gather(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
+  return make_samples(spec, true, operation);
+}
+Status make_normalize(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
+  return make_samples(spec, false, operation);
+}
 
 Status make_gatherLabels(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
   SpecCheck check(spec, 2, 1);
   const Operand &labels = check.in(0), &indices = check.in(1);
   check.plain(labels, "labels", DType::kInt32);
   check.plain(indices, "indices", DType::kInt32);
-  check.require(labels.shape.size() == 1 && indices.shape.size() == 1, Code::kShape, "labels and indices must have 1 axis");
+  check.require(labels.shape.size() == 1 && indices.shape.size() == 1, Code::kShape,
+                "labels and indices must have 1 axis");
   check.plain(check.out(0), "output", DType::kInt32);
   check.shape(check.out(0), "output", indices.shape);
   FOVEA_RETURN_IF_ERROR(check.status());

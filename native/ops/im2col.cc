@@ -1,5 +1,5 @@
-// im2col: [N, C, H, W] -> [N, C R S, P Q], row (c, r, s) holding x[n, c, p sh + r dh - top, q sw + s dw - left] (torch unfold).
-// col2im: its adjoint (torch fold): every pixel is the sum of the columns that hold it, in order of (r, s).
+// im2col: [N, C, H, W] -> [N, C R S, P Q], row (c, r, s) holding x[n, c, p sh + r dh - top, q sw + s dw - left] (torch
+// unfold). col2im: its adjoint (torch fold): every pixel is the sum of the columns that hold it, in order of (r, s).
 #include <cstring>
 
 #include "kernels/eltwise/eltwise.h"
@@ -112,21 +112,24 @@ Status make(const OpSpec& spec, bool fold, std::unique_ptr<Operation>* operation
   const Operand &image = fold ? check.out(0) : check.in(0), &columns = fold ? check.in(0) : check.out(0);
   check.plain(image, "image");
   check.plain(columns, "columns");
-  const std::vector<int64_t> kernel = spec.attributes.integers("kernelSize", 2), stride = spec.attributes.integers("stride", 2);
-  const std::vector<int64_t> padding = spec.attributes.integers("padding", 4), dilation = spec.attributes.integers("dilation", 2);
+  const std::vector<int64_t> kernel = spec.attributes.integers("kernelSize", 2),
+                             stride = spec.attributes.integers("stride", 2);
+  const std::vector<int64_t> padding = spec.attributes.integers("padding", 4),
+                             dilation = spec.attributes.integers("dilation", 2);
   check.require(image.shape.size() == 4, Code::kShape, "the image must have 4 axes, got " + shape_text(image.shape));
   FOVEA_RETURN_IF_ERROR(check.status());
   Axis axes[2];
   for (size_t i = 0; i < 2; ++i) {
     const int64_t in = image.shape[2 + i], padded = in + padding[2 * i] + padding[2 * i + 1];
-    check.require(in <= kMaxSide && kernel[i] >= 1 && kernel[i] <= kMaxSide && stride[i] >= 1 && stride[i] <= kMaxSide &&
-                      dilation[i] >= 1 && dilation[i] <= kMaxSide && padding[2 * i] >= 0 && padding[2 * i] <= kMaxSide &&
-                      padding[2 * i + 1] >= 0 && padding[2 * i + 1] <= kMaxSide,
+    check.require(in <= kMaxSide && kernel[i] >= 1 && kernel[i] <= kMaxSide && stride[i] >= 1 &&
+                      stride[i] <= kMaxSide && dilation[i] >= 1 && dilation[i] <= kMaxSide && padding[2 * i] >= 0 &&
+                      padding[2 * i] <= kMaxSide && padding[2 * i + 1] >= 0 && padding[2 * i + 1] <= kMaxSide,
                   Code::kOption, "kernelSize, stride, padding or dilation is out of range");
     FOVEA_RETURN_IF_ERROR(check.status());
     const int64_t reach = dilation[i] * (kernel[i] - 1) + 1;
-    check.require(reach <= padded, Code::kShape,
-                  "the kernel reaches over " + std::to_string(reach) + " of " + std::to_string(padded) + " padded pixels");
+    check.require(
+        reach <= padded, Code::kShape,
+        "the kernel reaches over " + std::to_string(reach) + " of " + std::to_string(padded) + " padded pixels");
     axes[i] = {in, (padded - reach) / stride[i] + 1, kernel[i], stride[i], padding[2 * i], dilation[i]};
   }
   FOVEA_RETURN_IF_ERROR(check.status());

@@ -5,7 +5,8 @@ namespace fovea {
 void check_pixels(SpecCheck& check, const Operand& logits, const Operand& labels, PixelShape* shape) {
   check.plain(logits, "logits");
   check.plain(labels, "labels", DType::kInt32);
-  check.require(logits.shape.size() >= 2, Code::kShape, "logits must have at least 2 axes, got " + shape_text(logits.shape));
+  check.require(logits.shape.size() >= 2, Code::kShape,
+                "logits must have at least 2 axes, got " + shape_text(logits.shape));
   if (!check.ok()) return;
   std::vector<int64_t> expected = logits.shape;
   expected.erase(expected.begin() + 1);

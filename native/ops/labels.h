@@ -1,5 +1,5 @@
-// Class labels of pixels: checked before anything is written, and once more where each is used, because the caller's array
-// can change while we run.
+// Class labels of pixels: checked before anything is written, and once more where each is used, because the caller's
+// array can change while we run.
 #pragma once
 #include <cstdint>
 

@@ -13,13 +13,14 @@ constexpr int64_t kMaxTaps = int64_t(1) << 24;  // indices pass through float32
 
 struct Windows {
   PoolAxis rows, cols;
-  int64_t planes = 0;    // N * ceil(C / 16)
+  int64_t planes = 0;  // N * ceil(C / 16)
   int64_t channels = 0;
   DType index_type = DType::kUint8;
 
   MaxPoolGeometry geometry() const {
-    return {int(rows.in),     int(cols.in),     int(rows.out),      int(cols.out),    int(rows.kernel),   int(cols.kernel), int(rows.stride),
-            int(cols.stride), int(rows.before), int(cols.before), int(rows.dilation), int(cols.dilation)};
+    return {int(rows.in),     int(cols.in),     int(rows.out),      int(cols.out),
+            int(rows.kernel), int(cols.kernel), int(rows.stride),   int(cols.stride),
+            int(rows.before), int(cols.before), int(rows.dilation), int(cols.dilation)};
   }
   int64_t channel_blocks() const { return blocks(channels); }
   int64_t input_floats() const { return rows.in * cols.in * kBlock; }
@@ -41,24 +42,28 @@ Status read_windows(SpecCheck& check, const OpSpec& spec, const Operand& x, cons
   check.tensor(x, "x");
   check.tensor(y, "y");
   check.require(x.layout == Layout::kBlocked && y.layout == Layout::kBlocked, Code::kShape, "operands must be blocked");
-  const std::vector<int64_t> kernel = spec.attributes.integers("kernelSize", 2), stride = spec.attributes.integers("stride", 2);
-  const std::vector<int64_t> padding = spec.attributes.integers("padding", 4), dilation = spec.attributes.integers("dilation", 2);
+  const std::vector<int64_t> kernel = spec.attributes.integers("kernelSize", 2),
+                             stride = spec.attributes.integers("stride", 2);
+  const std::vector<int64_t> padding = spec.attributes.integers("padding", 4),
+                             dilation = spec.attributes.integers("dilation", 2);
   FOVEA_RETURN_IF_ERROR(check.status());
   check.require(x.shape[0] == y.shape[0] && x.shape[1] == y.shape[1], Code::kShape,
                 shape_text(x.shape) + " cannot be pooled to " + shape_text(y.shape));
   const auto axis = [&](size_t i) {
-    return PoolAxis{x.shape[2 + i], y.shape[2 + i], kernel[i], stride[i], padding[2 * i], padding[2 * i + 1], dilation[i]};
+    return PoolAxis{x.shape[2 + i], y.shape[2 + i],     kernel[i],  stride[i],
+                    padding[2 * i], padding[2 * i + 1], dilation[i]};
   };
   *windows = Windows{axis(0), axis(1), x.shape[0] * blocks(x.shape[1]), x.shape[1], DType::kUint8};
   for (const PoolAxis& a : {windows->rows, windows->cols}) {
     check.require(a.in <= kMaxSide && a.out <= kMaxSide, Code::kShape, "the image is too large");
     check.require(a.kernel >= 1 && a.kernel <= kMaxTaps && a.stride >= 1 && a.stride <= kMaxSide && a.dilation >= 1 &&
-                      a.dilation <= kMaxSide && a.before >= 0 && a.before <= kMaxSide && a.after >= 0 && a.after <= kMaxSide,
+                      a.dilation <= kMaxSide && a.before >= 0 && a.before <= kMaxSide && a.after >= 0 &&
+                      a.after <= kMaxSide,
                   Code::kOption, "kernelSize, stride, padding or dilation is out of range");
     if (check.ok()) {
-      check.require((a.out - 1) * a.stride <= kMaxSide && (a.kernel - 1) * a.dilation <= kMaxSide &&
-                        a.out * a.kernel <= kMaxSide,
-                    Code::kShape, "the windows reach too far");
+      check.require(
+          (a.out - 1) * a.stride <= kMaxSide && (a.kernel - 1) * a.dilation <= kMaxSide && a.out * a.kernel <= kMaxSide,
+          Code::kShape, "the windows reach too far");
     }
   }
   FOVEA_RETURN_IF_ERROR(check.status());

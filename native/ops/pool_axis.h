@@ -11,7 +11,8 @@ struct PoolAxis {
   int64_t in, out, kernel, stride, before, after, dilation;
 };
 
-// For each input the outputs whose window holds it, in order, and the tap where it stands: at most out * kernel of them.
+// For each input the outputs whose window holds it, in order, and the tap where it stands: at most out * kernel of
+// them.
 class TapLists {
  public:
   TapLists() = default;

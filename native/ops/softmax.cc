@@ -1,5 +1,6 @@
 // softmax and logSoftmax along axis `dim`: y_c = exp(x_c) / sum exp(x), or its logarithm.
 #include "kernels/softmax/softmax.h"
+
 #include "ops/check.h"
 #include "ops/operations.h"
 #include "ops/parallel.h"
@@ -35,7 +36,8 @@ class Softmax : public Operation {
           backward_ ? kernels_.softmax_row_backward(first + o, second + o, out + o, s_.classes, log_)
                     : kernels_.softmax_row(first + o, out + o, s_.classes, log_);
         } else {
-          backward_ ? kernels_.softmax_columns_backward(first + o, second + o, out + o, s_.classes, s_.inner, s_.lanes(unit), log_)
+          backward_ ? kernels_.softmax_columns_backward(first + o, second + o, out + o, s_.classes, s_.inner,
+                                                        s_.lanes(unit), log_)
                     : kernels_.softmax_columns(first + o, out + o, s_.classes, s_.inner, s_.lanes(unit), log_);
         }
       }
@@ -62,15 +64,20 @@ Status make(const OpSpec& spec, bool log, bool backward, std::unique_ptr<Operati
                 "dim " + std::to_string(dim) + " is not an axis of " + shape_text(x.shape));
   FOVEA_RETURN_IF_ERROR(check.status());
   SoftmaxShape shape;
-  for (int64_t i = 0; i < rank; ++i) (i < dim ? shape.outer : i == dim ? shape.classes : shape.inner) *= x.shape[size_t(i)];
+  for (int64_t i = 0; i < rank; ++i)
+    (i < dim ? shape.outer : i == dim ? shape.classes : shape.inner) *= x.shape[size_t(i)];
   operation->reset(new Softmax(shape, log, backward));
   return {};
 }
 
 }  // namespace
 
-Status make_softmax(const OpSpec& spec, std::unique_ptr<Operation>* operation) { return make(spec, false, false, operation); }
-Status make_logSoftmax(const OpSpec& spec, std::unique_ptr<Operation>* operation) { return make(spec, true, false, operation); }
+Status make_softmax(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
+  return make(spec, false, false, operation);
+}
+Status make_logSoftmax(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
+  return make(spec, true, false, operation);
+}
 Status make_softmaxBackward(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
   return make(spec, false, true, operation);
 }

@@ -1,4 +1,5 @@
-// Sums the broadcast axes away: y has x's rank or less, and 1 or nothing where it is summed. The gradient of broadcasting.
+// Sums the broadcast axes away: y has x's rank or less, and 1 or nothing where it is summed. The gradient of
+// broadcasting.
 #include "kernels/reduce/reduce.h"
 #include "ops/check.h"
 #include "ops/operations.h"
@@ -106,7 +107,8 @@ class SumTo : public Operation {
     for (int64_t term = piece * terms_per_piece_; term < end;) {
       if (plan_.run_is_summed) {
         const int64_t from = term % segments_ * kSegment;
-        sums[0] += kernels_.row_sum(x + offset(plan_.summed, term / segments_) + from, std::min(kSegment, plan_.run - from));
+        sums[0] +=
+            kernels_.row_sum(x + offset(plan_.summed, term / segments_) + from, std::min(kSegment, plan_.run - from));
         ++term;
       } else {
         const int64_t rows = std::min(end - term, inner - term % inner);

@@ -52,7 +52,8 @@ class SgdUpdate : public Operation {
     return pieces_.run(context, [&](const Piece& piece) {
       const size_t k = piece.parameter;
       const double* const own = hyper + 1 + 4 * k;
-      SgdParams params{float(own[0]), float(own[1]), float(1 - own[2]), float(own[3]), hyper[0] <= 1, nesterov_, maximize_};
+      SgdParams params{float(own[0]), float(own[1]), float(1 - own[2]), float(own[3]),
+                       hyper[0] <= 1, nesterov_,     maximize_};
       if (!momentum_) params.momentum = 0;
       const bool keeps = params.momentum != 0;
       const float* const m = keeps ? context.in<float>(1 + 2 * count_ + k) + piece.begin : nullptr;
@@ -81,9 +82,10 @@ class AdamUpdate : public Operation {
       const size_t k = piece.parameter, n = count_;
       const AdamParams params = parameters(hyper[0], hyper + 1 + 5 * k);
       const int64_t at = piece.begin;
-      kernels_.adam(context.in<float>(1 + k) + at, context.in<float>(1 + n + k) + at, context.in<float>(1 + 2 * n + k) + at,
-                    context.in<float>(1 + 3 * n + k) + at, context.out<float>(k) + at, context.out<float>(n + k) + at,
-                    context.out<float>(2 * n + k) + at, piece.end - at, params);
+      kernels_.adam(context.in<float>(1 + k) + at, context.in<float>(1 + n + k) + at,
+                    context.in<float>(1 + 2 * n + k) + at, context.in<float>(1 + 3 * n + k) + at,
+                    context.out<float>(k) + at, context.out<float>(n + k) + at, context.out<float>(2 * n + k) + at,
+                    piece.end - at, params);
     });
   }
   std::string describe() const override { return describe_kernel("optim", kernels_.isa, pieces_.tasks()); }
@@ -109,7 +111,8 @@ class AdamUpdate : public Operation {
 };
 
 // hyper, p.., g.., and `states` more of each parameter; outputs p.., states..
-Status read_parameters(SpecCheck& check, const OpSpec& spec, size_t states, size_t numbers, size_t* parameters, Pieces* pieces) {
+Status read_parameters(SpecCheck& check, const OpSpec& spec, size_t states, size_t numbers, size_t* parameters,
+                       Pieces* pieces) {
   const int64_t given = spec.attributes.integer("count");
   FOVEA_RETURN_IF_ERROR(check.status());
   check.require(given >= 1 && given <= 1000000, Code::kOption, "count is " + std::to_string(given));

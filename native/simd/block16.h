@@ -1,5 +1,5 @@
-// Sixteen float lanes, one pixel of the blocked layout, as as many vectors as the instruction set needs. Every name here is
-// a template over V, so that the symbols of different instruction sets stay apart.
+// Sixteen float lanes, one pixel of the blocked layout, as as many vectors as the instruction set needs. Every name
+// here is a template over V, so that the symbols of different instruction sets stay apart.
 #pragma once
 #include "simd/macros.h"
 
@@ -19,15 +19,20 @@ struct Block {
   static FOVEA_INLINE Block zero() { return splat(0); }
   static FOVEA_INLINE Block splat(float x) {
     Block r;
-    UNROLL for (int i = 0; i < kParts; ++i) r.part[i] = V::splat(x);
+    UNROLL for (int i = 0; i < kParts; ++i)
+      r.part[i] = V::splat(x);
     return r;
   }
   static FOVEA_INLINE Block load(const float* p) {
     Block r;
-    UNROLL for (int i = 0; i < kParts; ++i) r.part[i] = V::load(p + i * V::kLanes);
+    UNROLL for (int i = 0; i < kParts; ++i)
+      r.part[i] = V::load(p + i * V::kLanes);
     return r;
   }
-  FOVEA_INLINE void store(float* p) const { UNROLL for (int i = 0; i < kParts; ++i) part[i].store(p + i * V::kLanes); }
+  FOVEA_INLINE void store(float* p) const {
+    UNROLL for (int i = 0; i < kParts; ++i)
+      part[i].store(p + i * V::kLanes);
+  }
 
   // The first n of 16 lanes; the others read as zero and are not written.
   static FOVEA_INLINE Block load_partial(const float* p, int n) {
@@ -47,33 +52,39 @@ struct Block {
 
   static FOVEA_INLINE Block load_u8(const unsigned char* p) {
     Block r;
-    UNROLL for (int i = 0; i < kParts; ++i) r.part[i] = V::load_u8(p + i * V::kLanes);
+    UNROLL for (int i = 0; i < kParts; ++i)
+      r.part[i] = V::load_u8(p + i * V::kLanes);
     return r;
   }
   FOVEA_INLINE void store_u8(unsigned char* p) const {
-    UNROLL for (int i = 0; i < kParts; ++i) part[i].store_u8(p + i * V::kLanes);
+    UNROLL for (int i = 0; i < kParts; ++i)
+      part[i].store_u8(p + i * V::kLanes);
   }
   static FOVEA_INLINE Block load_i32(const int* p) {
     Block r;
-    UNROLL for (int i = 0; i < kParts; ++i) r.part[i] = V::load_i32(p + i * V::kLanes);
+    UNROLL for (int i = 0; i < kParts; ++i)
+      r.part[i] = V::load_i32(p + i * V::kLanes);
     return r;
   }
   FOVEA_INLINE void store_i32(int* p) const {
-    UNROLL for (int i = 0; i < kParts; ++i) part[i].store_i32(p + i * V::kLanes);
+    UNROLL for (int i = 0; i < kParts; ++i)
+      part[i].store_i32(p + i * V::kLanes);
   }
 };
 
-#define FOVEA_BLOCK_BINARY(name)                                                      \
-  template <class V>                                                                  \
-  FOVEA_INLINE Block<V> name(Block<V> a, Block<V> b) {                                \
-    UNROLL for (int i = 0; i < Block<V>::kParts; ++i) a.part[i] = name(a.part[i], b.part[i]); \
-    return a;                                                                         \
+#define FOVEA_BLOCK_BINARY(name)                       \
+  template <class V>                                   \
+  FOVEA_INLINE Block<V> name(Block<V> a, Block<V> b) { \
+    UNROLL for (int i = 0; i < Block<V>::kParts; ++i)  \
+      a.part[i] = name(a.part[i], b.part[i]);          \
+    return a;                                          \
   }
-#define FOVEA_BLOCK_OPERATOR(op)                                                      \
-  template <class V>                                                                  \
-  FOVEA_INLINE Block<V> operator op(Block<V> a, Block<V> b) {                         \
-    UNROLL for (int i = 0; i < Block<V>::kParts; ++i) a.part[i] = a.part[i] op b.part[i]; \
-    return a;                                                                         \
+#define FOVEA_BLOCK_OPERATOR(op)                              \
+  template <class V>                                          \
+  FOVEA_INLINE Block<V> operator op(Block<V> a, Block<V> b) { \
+    UNROLL for (int i = 0; i < Block<V>::kParts; ++i)         \
+      a.part[i] = a.part[i] op b.part[i];                     \
+    return a;                                                 \
   }
 FOVEA_BLOCK_OPERATOR(+)
 FOVEA_BLOCK_OPERATOR(-)
@@ -86,7 +97,8 @@ FOVEA_BLOCK_BINARY(min)
 
 template <class V>
 FOVEA_INLINE Block<V> fma(Block<V> a, Block<V> b, Block<V> c) {
-  UNROLL for (int i = 0; i < Block<V>::kParts; ++i) c.part[i] = fma(a.part[i], b.part[i], c.part[i]);
+  UNROLL for (int i = 0; i < Block<V>::kParts; ++i)
+    c.part[i] = fma(a.part[i], b.part[i], c.part[i]);
   return c;
 }
 
@@ -96,14 +108,16 @@ using MaskOf = BlockMask<V, decltype(greater(V::zero(), V::zero()))>;
 template <class V>
 FOVEA_INLINE MaskOf<V> greater(Block<V> a, Block<V> b) {
   MaskOf<V> m;
-  UNROLL for (int i = 0; i < Block<V>::kParts; ++i) m.part[i] = greater(a.part[i], b.part[i]);
+  UNROLL for (int i = 0; i < Block<V>::kParts; ++i)
+    m.part[i] = greater(a.part[i], b.part[i]);
   return m;
 }
 
 template <class V>
 FOVEA_INLINE MaskOf<V> equal(Block<V> a, Block<V> b) {
   MaskOf<V> m;
-  UNROLL for (int i = 0; i < Block<V>::kParts; ++i) m.part[i] = equal(a.part[i], b.part[i]);
+  UNROLL for (int i = 0; i < Block<V>::kParts; ++i)
+    m.part[i] = equal(a.part[i], b.part[i]);
   return m;
 }
 
@@ -119,7 +133,8 @@ FOVEA_INLINE MaskOf<V> beats(Block<V> a, Block<V> b) {
 
 template <class V, class M>
 FOVEA_INLINE Block<V> select(BlockMask<V, M> m, Block<V> yes, Block<V> no) {
-  UNROLL for (int i = 0; i < Block<V>::kParts; ++i) no.part[i] = select(m.part[i], yes.part[i], no.part[i]);
+  UNROLL for (int i = 0; i < Block<V>::kParts; ++i)
+    no.part[i] = select(m.part[i], yes.part[i], no.part[i]);
   return no;
 }
 

@@ -1,5 +1,5 @@
-// Kernels over flat runs of floats. Buffers may be equal (in place) but may not overlap otherwise; no alignment is asked
-// for; nothing outside the n elements is read or written.
+// Kernels over flat runs of floats. Buffers may be equal (in place) but may not overlap otherwise; no alignment is
+// asked for; nothing outside the n elements is read or written.
 #pragma once
 #include <stdint.h>
 
@@ -19,7 +19,7 @@ struct DropoutParams {
 
 struct EltwiseKernels {
   const char* isa;
-  void (*relu)(const float* x, float* y, int64_t n);  // x < 0 becomes 0; NaN stays
+  void (*relu)(const float* x, float* y, int64_t n);                             // x < 0 becomes 0; NaN stays
   void (*relu_backward)(const float* dy, const float* y, float* dx, int64_t n);  // dy where y > 0, else 0
   BinaryKernel add, sub, mul;
   void (*accumulate)(const float* x, float* y, int64_t n);  // y += x

@@ -8,15 +8,21 @@ namespace eltwise {
 
 struct Add {
   template <class V>
-  static FOVEA_INLINE V apply(V a, V b) { return a + b; }
+  static FOVEA_INLINE V apply(V a, V b) {
+    return a + b;
+  }
 };
 struct Sub {
   template <class V>
-  static FOVEA_INLINE V apply(V a, V b) { return a - b; }
+  static FOVEA_INLINE V apply(V a, V b) {
+    return a - b;
+  }
 };
 struct Mul {
   template <class V>
-  static FOVEA_INLINE V apply(V a, V b) { return a * b; }
+  static FOVEA_INLINE V apply(V a, V b) {
+    return a * b;
+  }
 };
 
 template <class V, class Op>
@@ -140,17 +146,8 @@ void dropout_blocked(const float* x, float* y, uint64_t first, uint64_t lane_str
 
 template <class V>
 constexpr EltwiseKernels instance(const char* isa) {
-  return {isa,
-          relu<V>,
-          relu_backward<V>,
-          binary<V, Add>,
-          binary<V, Sub>,
-          binary<V, Mul>,
-          accumulate<V>,
-          normalize_f32<V>,
-          normalize_u8<V>,
-          dropout<V>,
-          dropout_blocked<V>};
+  return {isa,           relu<V>,          relu_backward<V>, binary<V, Add>, binary<V, Sub>,    binary<V, Mul>,
+          accumulate<V>, normalize_f32<V>, normalize_u8<V>,  dropout<V>,     dropout_blocked<V>};
 }
 
 }  // namespace eltwise

@@ -20,9 +20,11 @@ void to_blocked(const float* plain, int64_t channel_stride, int channels, int64_
       if (c < channels) transpose(rows);
       float* const out = blocked + i * 16 + c;
       if (n == L) {
-        UNROLL for (int j = 0; j < L; ++j) rows[j].store(out + j * 16);
+        UNROLL for (int j = 0; j < L; ++j)
+          rows[j].store(out + j * 16);
       } else {
-        UNROLL for (int j = 0; j < L; ++j) if (j < n) rows[j].store(out + j * 16);
+        UNROLL for (int j = 0; j < L; ++j)
+          if (j < n) rows[j].store(out + j * 16);
       }
     }
   }
@@ -36,7 +38,8 @@ void from_blocked(const float* blocked, int64_t channel_stride, int channels, in
     for (int c = 0; c < channels; c += L) {
       V rows[L];
       const float* const in = blocked + i * 16 + c;
-      UNROLL for (int j = 0; j < L; ++j) rows[j] = j < n ? V::load(in + j * 16) : V::zero();
+      UNROLL for (int j = 0; j < L; ++j)
+        rows[j] = j < n ? V::load(in + j * 16) : V::zero();
       transpose(rows);
       UNROLL for (int j = 0; j < L; ++j) {
         float* const p = plain + (c + j) * channel_stride + i;

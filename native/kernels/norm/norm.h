@@ -1,6 +1,7 @@
 // Batch normalisation over "pixels" of up to 16 channels: pixel i is the `lanes` floats at x + i * stride. The blocked
-// layout is stride 16, lanes 16; a plain [N, C] matrix is stride C, 16 columns at a time; a run of one channel in a plain
-// [N, C, ...] is stride 16 with sixteen copies of that channel's numbers. Only the first `lanes` lanes are touched.
+// layout is stride 16, lanes 16; a plain [N, C] matrix is stride C, 16 columns at a time; a run of one channel in a
+// plain [N, C, ...] is stride 16 with sixteen copies of that channel's numbers. Only the first `lanes` lanes are
+// touched.
 #pragma once
 #include <stdint.h>
 
@@ -28,9 +29,9 @@ struct NormGradient {
 
 struct NormKernels {
   const char* isa;
-  // Adds pixels to `moments`, exactly rounded to about float32 whatever the mean: each run of 128 pixels is centred on its
-  // own mean, the runs are merged in double precision by Chan, Golub and LeVeque (1979), "Updating formulae and a pairwise
-  // algorithm for computing sample variances".
+  // Adds pixels to `moments`, exactly rounded to about float32 whatever the mean: each run of 128 pixels is centred on
+  // its own mean, the runs are merged in double precision by Chan, Golub and LeVeque (1979), "Updating formulae and a
+  // pairwise algorithm for computing sample variances".
   void (*moments)(const float* x, int64_t pixels, int64_t stride, int lanes, NormMoments* moments);
   // residual may be null; y may be x or residual.
   void (*normalize)(const float* x, const float* residual, float* y, int64_t pixels, int64_t stride, int lanes,

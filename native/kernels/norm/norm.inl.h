@@ -8,7 +8,8 @@ namespace norm {
 
 using simd::Block;
 
-// Pixels that are centred together: 8 KiB when blocked, so that the second look at them comes from the first-level cache.
+// Pixels that are centred together: 8 KiB when blocked, so that the second look at them comes from the first-level
+// cache.
 constexpr int kRun = 128;
 
 template <class V, bool kFull>
@@ -37,14 +38,17 @@ void merge_run(const Block<V>& center, const Block<V>& sum, const Block<V>& squa
 template <class V, bool kFull>
 FOVEA_INLINE void moments_run(const float* x, int n, int64_t stride, int lanes, NormMoments* all) {
   Block<V> sum[4], square[4];
-  UNROLL for (int j = 0; j < 4; ++j) sum[j] = square[j] = Block<V>::zero();
+  UNROLL for (int j = 0; j < 4; ++j)
+    sum[j] = square[j] = Block<V>::zero();
   int i = 0;
   for (; i + 4 <= n; i += 4) {
-    UNROLL for (int j = 0; j < 4; ++j) sum[j] = sum[j] + load<V, kFull>(x + (i + j) * stride, lanes);
+    UNROLL for (int j = 0; j < 4; ++j)
+      sum[j] = sum[j] + load<V, kFull>(x + (i + j) * stride, lanes);
   }
   for (; i < n; ++i) sum[0] = sum[0] + load<V, kFull>(x + i * stride, lanes);
   const Block<V> center = ((sum[0] + sum[1]) + (sum[2] + sum[3])) * Block<V>::splat(1.0f / float(n));
-  UNROLL for (int j = 0; j < 4; ++j) sum[j] = Block<V>::zero();
+  UNROLL for (int j = 0; j < 4; ++j)
+    sum[j] = Block<V>::zero();
   for (i = 0; i + 4 <= n; i += 4) {
     UNROLL for (int j = 0; j < 4; ++j) {
       const Block<V> d = load<V, kFull>(x + (i + j) * stride, lanes) - center;
@@ -88,10 +92,10 @@ template <class V>
 void normalize(const float* x, const float* residual, float* y, int64_t pixels, int64_t stride, int lanes,
                const NormAffine& affine, bool relu) {
   using Kernel = void (*)(const float*, const float*, float*, int64_t, int64_t, int, const NormAffine&);
-  static constexpr Kernel kernels[8] = {
-      normalize_as<V, false, false, false>, normalize_as<V, false, false, true>, normalize_as<V, false, true, false>,
-      normalize_as<V, false, true, true>,   normalize_as<V, true, false, false>, normalize_as<V, true, false, true>,
-      normalize_as<V, true, true, false>,   normalize_as<V, true, true, true>};
+  static constexpr Kernel kernels[8] = {normalize_as<V, false, false, false>, normalize_as<V, false, false, true>,
+                                        normalize_as<V, false, true, false>,  normalize_as<V, false, true, true>,
+                                        normalize_as<V, true, false, false>,  normalize_as<V, true, false, true>,
+                                        normalize_as<V, true, true, false>,   normalize_as<V, true, true, true>};
   kernels[(lanes == 16) * 4 + (residual != nullptr) * 2 + relu](x, residual, y, pixels, stride, lanes, affine);
 }
 
@@ -108,7 +112,8 @@ void sums_as(const float* dy, const float* x, const float* y, float* g, int64_t 
   for (int64_t run = 0; run < pixels; run += kRun) {  // float32 inside a run, double from run to run
     const int64_t end = run + kRun < pixels ? run + kRun : pixels;
     Block<V> sum[2], product[2];
-    UNROLL for (int j = 0; j < 2; ++j) sum[j] = product[j] = Block<V>::zero();
+    UNROLL for (int j = 0; j < 2; ++j)
+      sum[j] = product[j] = Block<V>::zero();
     for (int64_t i = run; i < end; i += 2) {
       UNROLL for (int j = 0; j < 2; ++j) {
         if (i + j >= end) break;
@@ -128,7 +133,8 @@ void sums_as(const float* dy, const float* x, const float* y, float* g, int64_t 
 template <class V>
 void gradient_sums(const float* dy, const float* x, const float* y, float* g, int64_t pixels, int64_t stride, int lanes,
                    const float* mean, NormSums* sums) {
-  using Kernel = void (*)(const float*, const float*, const float*, float*, int64_t, int64_t, int, const float*, NormSums*);
+  using Kernel =
+      void (*)(const float*, const float*, const float*, float*, int64_t, int64_t, int, const float*, NormSums*);
   static constexpr Kernel kernels[4] = {sums_as<V, false, false>, sums_as<V, false, true>, sums_as<V, true, false>,
                                         sums_as<V, true, true>};
   kernels[(lanes == 16) * 2 + (y != nullptr)](dy, x, y, g, pixels, stride, lanes, mean, sums);

@@ -13,7 +13,7 @@ struct SgdParams {
 // torch.optim.Adam and AdamW (decoupled), with what depends on the step worked out in double precision.
 struct AdamParams {
   float beta2, eps, weight_decay;
-  float lerp, one_minus_beta2;      // 1 - beta1, 1 - beta2
+  float lerp, one_minus_beta2;       // 1 - beta1, 1 - beta2
   float step_size, root_correction;  // lr / (1 - beta1^t), sqrt(1 - beta2^t)
   float decay;                       // 1 - lr * weight_decay, for decoupled
   bool decoupled, maximize;

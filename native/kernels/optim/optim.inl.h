@@ -1,5 +1,5 @@
-// The one template behind optim.h. Operations stand in PyTorch's order (torch/optim/sgd.py and adam.py, the single-tensor
-// forms), each rounded to float32.
+// The one template behind optim.h. Operations stand in PyTorch's order (torch/optim/sgd.py and adam.py, the
+// single-tensor forms), each rounded to float32.
 #pragma once
 #include "kernels/optim/optim.h"
 #include "simd/macros.h"
@@ -20,7 +20,8 @@ FOVEA_INLINE void sgd_step(V& p, V g, V& m, const SgdParams& params) {
 }
 
 template <class V>
-void sgd(const float* p, const float* g, const float* m, float* p_out, float* m_out, int64_t n, const SgdParams& given) {
+void sgd(const float* p, const float* g, const float* m, float* p_out, float* m_out, int64_t n,
+         const SgdParams& given) {
   constexpr int L = V::kLanes;
   const SgdParams params = given;  // a copy: stores through float pointers cannot reach it
   for (int64_t i = 0; i < n; i += L) {

@@ -1,5 +1,5 @@
-// Pooling over one plane in the blocked layout: x is [H][W][16], y is [P][Q][16]. All sixteen lanes are computed; lanes of
-// channels that do not exist are the caller's to clear.
+// Pooling over one plane in the blocked layout: x is [H][W][16], y is [P][Q][16]. All sixteen lanes are computed; lanes
+// of channels that do not exist are the caller's to clear.
 #pragma once
 #include <stdint.h>
 
@@ -24,8 +24,8 @@ struct AxisRanges {
 
 struct PoolKernels {
   const char* isa;
-  // A later element wins when it is larger, or is the first NaN. `index` is r * S + s; null where nobody asks. A window that lies wholly
-  // in the padding gives -Inf and index 0.
+  // A later element wins when it is larger, or is the first NaN. `index` is r * S + s; null where nobody asks. A window
+  // that lies wholly in the padding gives -Inf and index 0.
   void (*max_u8)(const MaxPoolGeometry& g, const float* x, float* y, uint8_t* index);
   void (*max_i32)(const MaxPoolGeometry& g, const float* x, float* y, int32_t* index);
   // dx, every element written once: the sum in order of (p, q) of dy whose index names it.

@@ -13,13 +13,21 @@ using simd::Block;
 FOVEA_INLINE int64_t at(int row, int col, int width) { return (int64_t(row) * width + col) * 16; }
 
 template <class V>
-FOVEA_INLINE void store_index(Block<V> index, uint8_t* p) { index.store_u8(p); }
+FOVEA_INLINE void store_index(Block<V> index, uint8_t* p) {
+  index.store_u8(p);
+}
 template <class V>
-FOVEA_INLINE void store_index(Block<V> index, int32_t* p) { index.store_i32(p); }
+FOVEA_INLINE void store_index(Block<V> index, int32_t* p) {
+  index.store_i32(p);
+}
 template <class V>
-FOVEA_INLINE Block<V> load_index(const uint8_t* p) { return Block<V>::load_u8(p); }
+FOVEA_INLINE Block<V> load_index(const uint8_t* p) {
+  return Block<V>::load_u8(p);
+}
 template <class V>
-FOVEA_INLINE Block<V> load_index(const int32_t* p) { return Block<V>::load_i32(p); }
+FOVEA_INLINE Block<V> load_index(const int32_t* p) {
+  return Block<V>::load_i32(p);
+}
 
 // A window of R x S taps that lies inside the image; x points at its first tap. Indices are kept as floats: below 2^24
 // they are exact, and no kernel needs vectors of integers.
@@ -120,7 +128,8 @@ void max_backward_2x2(const MaxPoolGeometry& g, const float* dy, const Index* in
       Block<V> d = zero;
       if (p < g.P && w / 2 < g.Q) {
         const int64_t o = at(p, w / 2, g.Q);
-        d = select(equal(load_index<V>(index + o), Block<V>::splat(float(2 * r + w % 2))), Block<V>::load(dy + o), zero);
+        d = select(equal(load_index<V>(index + o), Block<V>::splat(float(2 * r + w % 2))), Block<V>::load(dy + o),
+                   zero);
       }
       d.store(row + int64_t(w) * 16);
     }

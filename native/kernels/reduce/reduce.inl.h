@@ -15,9 +15,11 @@ double row_sum(const float* x, int64_t n) {
   for (int64_t run = 0; run < n; run += kRun) {
     const int64_t end = run + kRun < n ? run + kRun : n;
     Block<V> sum[4];
-    UNROLL for (int j = 0; j < 4; ++j) sum[j] = Block<V>::zero();
+    UNROLL for (int j = 0; j < 4; ++j)
+      sum[j] = Block<V>::zero();
     int64_t i = run;
-    for (; i + 64 <= end; i += 64) UNROLL for (int j = 0; j < 4; ++j) sum[j] = sum[j] + Block<V>::load(x + i + 16 * j);
+    for (; i + 64 <= end; i += 64) UNROLL
+      for (int j = 0; j < 4; ++j) sum[j] = sum[j] + Block<V>::load(x + i + 16 * j);
     for (; i + 16 <= end; i += 16) sum[0] = sum[0] + Block<V>::load(x + i);
     if (i < end) sum[1] = sum[1] + Block<V>::load_partial(x + i, int(end - i));
     float lanes[16];

@@ -31,7 +31,8 @@ FOVEA_INLINE V exp(V x) {
 
 template <class V>
 FOVEA_INLINE Block<V> exp(Block<V> x) {
-  UNROLL for (int i = 0; i < Block<V>::kParts; ++i) x.part[i] = exp<V>(x.part[i]);
+  UNROLL for (int i = 0; i < Block<V>::kParts; ++i)
+    x.part[i] = exp<V>(x.part[i]);
   return x;
 }
 
@@ -118,9 +119,8 @@ void softmax_row_backward(const float* dy, const float* y, float* dx, int64_t n,
 template <class V>
 void scaled_probabilities(const float* x, float max, float log_sum, float factor, float* dx, int64_t n) {
   const V shift = V::splat(max), rest = V::splat(log_sum), scale = V::splat(factor);
-  row<V>(n, [&](int64_t i, int lanes) {
-    store<V>(exp<V>(load<V>(x + i, lanes) - shift - rest) * scale, dx + i, lanes);
-  });
+  row<V>(n,
+         [&](int64_t i, int lanes) { store<V>(exp<V>(load<V>(x + i, lanes) - shift - rest) * scale, dx + i, lanes); });
 }
 
 template <class V>
