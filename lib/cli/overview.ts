@@ -3,6 +3,7 @@ import { findNative } from '../backend/native.js';
 import { type BackendInfo, backend } from '../backend/select.js';
 import type { InMemorySplit } from '../data/array-dataset.js';
 import type { Module } from '../nn/module.js';
+import type { CompiledStep } from '../train/compile-step.js';
 import type { Settings } from './options.js';
 import { count, type Output } from './terminal.js';
 
@@ -15,10 +16,6 @@ export function showBackend(output: Output, threads: number | undefined): Backen
   output.line(`CPU       ${info.cpu}`);
   const features = cpuFeatures(info.isa);
   if (features) output.line(`          ${features}`);
-  const kernels = Object.entries(info.kernels).map(([family, kernel]) => `${family} ${kernel}`);
-  wrapped(kernels, 90).forEach((line, i) => {
-    output.line(`${i === 0 ? 'kernels' : ''}`.padEnd(10) + line);
-  });
   if (info.reason) output.line(`          native is not in use: ${info.reason}`);
   return info;
 }
@@ -51,6 +48,27 @@ function wrapped(pieces: readonly string[], width: number): string[] {
     else lines.push(piece);
   }
   return lines.map((line, i) => (i < lines.length - 1 ? `${line},` : line));
+}
+
+/** Which kernels the training step of this model runs, and for which operators. */
+export function showKernels(output: Output, step: CompiledStep): void {
+  const operators = new Map<string, Set<string>>();
+  for (const { operator, describe } of step.profile()) {
+    // 'conv2d: brgemm: brgemm_14x32_avx512, rows 28, …' → 'brgemm_14x32_avx512'
+    const kernel =
+      describe
+        .replace(/^(\w+: )+/, '')
+        .replace(/ to (plain|blocked)/, '')
+        .split(', ')[0] ?? '';
+    if (kernel) operators.set(kernel, (operators.get(kernel) ?? new Set()).add(operator));
+  }
+  [...operators].forEach(([kernel, users], i) => {
+    wrapped([...users], 76).forEach((line, j) => {
+      const name = j === 0 ? kernel : '';
+      const title = i + j === 0 ? 'kernels' : '';
+      output.line(`${title.padEnd(10)}${name.padEnd(20)}  ${line}`);
+    });
+  });
 }
 
 export function showData(output: Output, name: string, set: InMemorySplit): void {

@@ -50,7 +50,7 @@ export async function writeResults(output: Output, { model, test, out, threads }
     await writePicture(output, 'first-layer filters', join(out, 'filters.png'), drawFilters(filters, what));
   }
   const shown = Math.min(40, mistakes.length);
-  const heading = `${count(mistakes.length)} of ${total} wrongly classified${shown < mistakes.length ? `; the ${shown} it was most sure of` : ''}`;
+  const heading = `${count(mistakes.length)} of ${total} wrongly classified${shown < mistakes.length ? `; the ${shown} it was most sure of` : ''}: true → predicted`;
   await writePicture(output, 'wrongly classified', join(out, 'mistakes.png'), drawMistakes(test, mistakes, heading));
 }
 

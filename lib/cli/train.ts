@@ -2,10 +2,12 @@ import { performance } from 'node:perf_hooks';
 import type { InMemorySplit } from '../data/array-dataset.js';
 import { FoveaError } from '../errors.js';
 import type { Module } from '../nn/module.js';
+import { crossEntropy } from '../ops/cross-entropy.js';
 import { checkpointPath } from '../train/checkpoint.js';
+import { compileStep } from '../train/compile-step.js';
 import { type FitRun, fit } from '../train/fit.js';
 import { type CommandLine, defaults, type ModelName, type Settings } from './options.js';
-import { showBackend, showData, showModel } from './overview.js';
+import { showBackend, showData, showKernels, showModel } from './overview.js';
 import { progressDisplay } from './progress.js';
 import { writeResults } from './results.js';
 import { readSettings, writeSettings } from './settings-file.js';
@@ -40,7 +42,28 @@ export async function train(
   showData(output, chosen.data, set);
   const model = makeModel(chosen, set);
   showModel(output, chosen, model, set.imageShape);
+  if (info.name === 'native') showKernelsOf(output, model, chosen, set, threads);
   return await trainAndShow({ settings: chosen, set, model, out, threads, resume, output, signal });
+}
+
+function showKernelsOf(
+  output: Output,
+  model: Module,
+  settings: Settings,
+  set: InMemorySplit,
+  threads: number | undefined,
+): void {
+  const step = compileStep(model, {
+    inputShape: [settings.batchSize, ...set.imageShape],
+    inputType: set.images instanceof Uint8Array ? 'uint8' : 'float32',
+    loss: crossEntropy,
+    optimizer: makeOptimizer(settings, set.length),
+    precision: settings.precision,
+    ...(threads === undefined ? {} : { threads }),
+  });
+  showKernels(output, step);
+  output.line();
+  step.dispose();
 }
 
 interface Job {

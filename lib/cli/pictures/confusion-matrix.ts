@@ -31,8 +31,9 @@ export function drawConfusionMatrix(counts: ConfusionMatrix, classes: readonly s
   const cell = count <= 20 ? 48 : 20;
   const names = classes.map((name) => fitText(name, 150));
   const widest = Math.max(...names.map((name) => textWidth(name) * 2));
-  const left = 24 + 30 + widest + 12;
-  const top = 24 + 14 + 26 + 20 + widest + 12;
+  const upright = widest <= cell - 8; // short names need not be turned
+  const left = Math.max(24 + 30 + widest, 24 + textWidth('precision') * 2) + 12;
+  const top = 24 + 14 + 26 + 20 + (upright ? 14 : widest) + 12;
   const side = count * cell;
   const canvas = new Canvas(Math.max(left + side + 92, 2 * 24 + textWidth(title) * 2), top + side + 52);
   canvas.text(title, 24, 24);
@@ -41,7 +42,8 @@ export function drawConfusionMatrix(counts: ConfusionMatrix, classes: readonly s
   names.forEach((name, i) => {
     const middle = i * cell + cell / 2 - 7;
     canvas.text(name, left - 12, top + middle, { align: 'right' });
-    canvas.text(name, left + middle, top - 10, { upwards: true });
+    if (upright) canvas.text(name, left + i * cell + cell / 2, top - 22, { align: 'centre' });
+    else canvas.text(name, left + middle, top - 10, { upwards: true });
   });
   for (const [i, row] of counts.entries()) drawRow(canvas, row, i, { left, top: top + i * cell, cell });
   drawShares(canvas, counts, { left, top, cell });
