@@ -5,6 +5,7 @@
 #include "cpu/features.h"
 #include "cpu/limits.h"
 #include "kernels/peak/peak.h"
+#include "kernels/report.h"
 #include "ops/registry.h"
 
 namespace fovea {
@@ -24,7 +25,9 @@ Napi::Value info(const Napi::CallbackInfo& info) {
   result.Set("cpu", cpu.brand);
   result.Set("threads", available_threads());
   result.Set("caches", caches);
-  result.Set("kernels", Napi::Object::New(env));
+  const Napi::Object kernels = Napi::Object::New(env);
+  for (const auto& [family, kernel] : kernel_report()) kernels.Set(family, kernel);
+  result.Set("kernels", kernels);
   result.Set("compiler", __VERSION__);
   if (!cpu.problem.empty()) result.Set("problem", cpu.problem);
   return result;
