@@ -42,7 +42,8 @@ export const defaults: Settings = {
   testSize: undefined,
 };
 
-const defaultOut = 'fovea-run';
+/** Where a run leaves its files unless told otherwise. */
+export const defaultOut = 'fovea-run';
 
 export const helpText = `Usage: fovea [options]            (in a checkout: npm start -- [options])
 

@@ -6,7 +6,7 @@ import { crossEntropy } from '../ops/cross-entropy.js';
 import { checkpointPath } from '../train/checkpoint.js';
 import { compileStep } from '../train/compile-step.js';
 import { type FitRun, fit } from '../train/fit.js';
-import { type CommandLine, defaults, type ModelName, type Settings } from './options.js';
+import { type CommandLine, defaultOut, defaults, type ModelName, type Settings } from './options.js';
 import { showBackend, showData, showKernels, showModel } from './overview.js';
 import { progressDisplay } from './progress.js';
 import { writeResults } from './results.js';
@@ -140,7 +140,8 @@ async function saveStopped(run: FitRun, out: string, output: Output): Promise<vo
   try {
     const path = await run.saveCheckpoint(out);
     output.line(`stopped; the checkpoint is ${path}`);
-    output.line(`go on with: --resume${out === 'fovea-run' ? '' : ` --out ${out}`}`);
+    const command = process.env.npm_lifecycle_event === 'start' ? 'npm start --' : 'fovea';
+    output.line(`go on with: ${command} --resume${out === defaultOut ? '' : ` --out ${out}`}`);
   } catch (error) {
     if (!(error instanceof FoveaError && error.code === 'ERR_DATA')) throw error;
     output.line('stopped before the first step; there is nothing to go on from');

@@ -107,8 +107,15 @@ function read(folder: string, names: readonly string[], part: string): Part {
   };
 }
 
+/** Nothing in the files says how many classes there are: ten, or as many as occur, without gaps. */
 function classNames(folder: string, labels: Int32Array): readonly string[] {
   if (/fashion/i.test(basename(resolve(folder)))) return fashionClasses;
-  const count = labels.reduce((most, label) => Math.max(most, label + 1), 10);
-  return Array.from({ length: count }, (_, label) => String(label));
+  const seen = new Set(labels);
+  const largest = Math.max(9, ...seen);
+  const gap = Array.from({ length: largest }, (_, label) => label).find((label) => !seen.has(label));
+  if (largest > 9 && gap !== undefined) {
+    const detail = `label ${largest} of sample ${labels.indexOf(largest)} is out of range, since label ${gap} never occurs`;
+    throw new FoveaError('ERR_DATA', 'idx', `${folder}: ${detail}; { classes } names classes of one's own`);
+  }
+  return Array.from({ length: largest + 1 }, (_, label) => String(label));
 }

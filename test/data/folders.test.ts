@@ -59,6 +59,12 @@ describe('idx', () => {
     writeFileSync(join(folder, 'train-images-idx3-ubyte'), idxBytes([2, 1, 1], [1, 2]));
     writeFileSync(join(folder, 'train-labels-idx1-ubyte'), idxBytes([2], [3, 10]));
     expectError(() => idx(folder), 'ERR_DATA', 'label 10 of sample 1 is not 0..9');
+    const plain = idxFolder();
+    writeFileSync(join(plain, 'train-labels-idx1-ubyte.gz'), gzipSync(idxBytes([3], [0, 200, 4])));
+    expectError(() => idx(plain), 'ERR_DATA', 'label 200 of sample 1 is out of range');
+    writeFileSync(join(plain, 'train-labels-idx1-ubyte.gz'), gzipSync(idxBytes([3], [0, 1, 4])));
+    writeFileSync(join(plain, 't10k-labels.idx1-ubyte'), idxBytes([1], [12]));
+    expectError(() => idx(plain), 'ERR_DATA', 'label 12 of sample 0 is not 0..9');
   });
 });
 
