@@ -14,6 +14,11 @@ export interface Machine {
   readonly peakGflops: number;
 }
 
+/** Float32 FMA peak right now: clocks and neighbours change it within seconds, so each row is held against its own. */
+export function peakNow(threads: number): number {
+  return findNative().backend?.measurePeak(threads) ?? Number.NaN;
+}
+
 /** Measures the machine and prints it. */
 export function header(threads: number): Machine {
   const { backend, reason } = findNative();
