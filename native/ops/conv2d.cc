@@ -14,7 +14,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Op
   problem.groups = g.groups;
   problem.planar = spec.inputs[0].layout == Layout::kPlain;
   problem.weight = {g.k_group(), g.c_group(), g.c_group() * g.taps(), g.taps(), g.k_group() * g.c_group() * g.taps()};
-  const bool separate = short_rows(g.q);
+  const bool separate = short_rows(g.p, g.q, blocks(g.k_group()), g.taps(), g.s);
   problem.rows = forward_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, g.mode, false);
   problem.columns = forward_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, g.mode, separate);
   problem.dest_h = g.p;

@@ -17,7 +17,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Op
   problem.images = g.n;
   problem.groups = g.groups;
   problem.weight = {g.c_group(), g.k_group(), g.taps(), g.c_group() * g.taps(), g.k_group() * g.c_group() * g.taps()};
-  const bool separate = g.stride_h == 1 && g.stride_w == 1 && short_rows(w);
+  const bool separate = g.stride_h == 1 && g.stride_w == 1 && short_rows(h, w, blocks(g.c_group()), g.taps(), g.s);
   problem.rows = gradient_axis(h, g.p, g.r, g.stride_h, g.dilation_h, folds ? 0 : g.top, false);
   problem.columns = gradient_axis(w, g.q, g.s, g.stride_w, g.dilation_w, folds ? 0 : g.left, separate);
   problem.dest_h = h;

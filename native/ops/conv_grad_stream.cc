@@ -2,13 +2,13 @@
 
 #include <algorithm>
 
+#include "ops/tile_choice.h"
 #include "runtime/thread_pool.h"
 
 namespace fovea {
 
 namespace {
 
-constexpr int64_t kChunkPixels = 128;      // 16 channels of x (8 KiB and halo) and 32 of dy (16 KiB) stay in L1
 constexpr int64_t kSumBytes = 256 * 1024;  // of one task: a quarter of L2, read and written once a chunk
 constexpr int64_t kTasks = 16;
 constexpr double kLeastFlops = 4e6;
@@ -25,7 +25,7 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   s.kernels_ = &brgemm_kernels();
   s.threads_ = threads;
   s.lanes_ = problem.planar ? 1 : kBlock;
-  s.kind_ = problem.planar ? BrgemmRows::kList : BrgemmRows::kColumns;
+  s.kind_ = problem.planar ? BrgemmRows::kList : BrgemmRows::kChannels;
   s.units_ = ceil_divide(problem.weight.depth, s.lanes_);
   s.blocks_ = blocks(problem.weight.lanes);
   s.taps_ = static_cast<int64_t>(problem.tap_offsets.size());
@@ -41,6 +41,8 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   if (row > kMost || sums * static_cast<double>(problem.groups) > kMost) {
     return {Code::kMemory, "convolution workspace would exceed 1 TiB"};
   }
+  const int64_t rows = problem.planar ? s.taps_ : std::min<int64_t>(kBlock, problem.weight.depth);
+  s.step_ = choose_tiles(*s.kernels_, rows, s.blocks_, 128).nb;
   s.choose_blocking();
   s.pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_);
   s.unit_floats_ = s.direct_ ? s.source_unit_floats_ : s.pack_.floats();
@@ -52,10 +54,11 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
 }
 
 void ConvGradStream::choose_blocking() {
-  const int64_t columns = problem_.columns.outputs(), rows = problem_.rows.outputs(), step = kernels_->blocks;
-  band_ = even(rows, std::min(rows, std::max<int64_t>(1, kChunkPixels / columns)));
+  const int64_t columns = problem_.columns.outputs(), rows = problem_.rows.outputs(), step = step_;
+  const int64_t pixels = std::max<int64_t>(32, panel_bytes() / (step * kBlock * 4));  // of dy, that stay in L1
+  band_ = even(rows, std::min(rows, std::max<int64_t>(1, pixels / columns)));
   bands_ = ceil_divide(rows, band_);
-  chunk_images_ = bands_ == 1 ? std::min(problem_.images, std::max<int64_t>(1, kChunkPixels / (rows * columns))) : 1;
+  chunk_images_ = bands_ == 1 ? std::min(problem_.images, std::max<int64_t>(1, pixels / (rows * columns))) : 1;
   chunk_images_ = even(problem_.images, chunk_images_);
   chunks_ = ceil_divide(problem_.images, chunk_images_) * bands_;
 
@@ -89,7 +92,7 @@ void ConvGradStream::make_rows() {
             ? ((p.rows.classes[0].first + r.offset) * p.columns.source + p.columns.classes[0].first + c.offset) * lanes_
             : pack_.offset(r, c));
   }
-  const int64_t most = kernels_->rows;
+  const int64_t most = kernels_->rows[step_ - 1];
   const auto cut = [&](int64_t total, int64_t i) { return total * i / ceil_divide(total, most); };
   if (p.planar) {
     for (int64_t i = 0; i < ceil_divide(taps_, most); ++i) {
@@ -166,16 +169,14 @@ void ConvGradStream::add_chunk(const Task& task, int64_t chunk, const float* x, 
   call.entries = entries.data();
   call.count = static_cast<ptrdiff_t>(entries.size());
   call.depth = flat_ ? rows * columns : columns;
-  call.a_step = lanes_;
-  call.b_step = kBlock;
   call.b_block = plane;
   call.c_row = kBlock;
   call.c_block = (unit_task_ * unit_rows_ + 1) * kBlock;
   call.accumulate = chunk != task.first_chunk;
   const float* target =
       dy + ((first_image * problem_.groups + task.group) * blocks_ + task.block) * plane + first_row * columns * kBlock;
-  for (int64_t block = 0; block < task.blocks; block += kernels_->blocks) {
-    const int nb = static_cast<int>(std::min<int64_t>(kernels_->blocks, task.blocks - block));
+  for (int64_t block = 0; block < task.blocks; block += step_) {
+    const int nb = static_cast<int>(std::min<int64_t>(step_, task.blocks - block));
     call.b = target + block * plane;
     for (int64_t unit = 0; unit < task.units; ++unit) {
       const bool last = task.unit + unit == units_ - 1;
@@ -250,10 +251,11 @@ Status ConvGradStream::run(const RunContext& context, const float* x, const floa
 }
 
 std::string ConvGradStream::describe() const {
-  return std::string(kernels_->name) + (problem_.planar ? ", planar" : "") + (direct_ ? ", in place" : ", packed") +
-         ", rows " + std::to_string(band_) + ", images " + std::to_string(chunk_images_) + ", channels " +
-         std::to_string(unit_task_ * lanes_) + ", filters " + std::to_string(block_task_ * kBlock) + ", parts " +
-         std::to_string(parts_) + ", tasks " + std::to_string(splits() * parts_);
+  return std::string(kernels_->name) + " x" + std::to_string(step_ * kBlock) + (problem_.planar ? ", planar" : "") +
+         (direct_ ? ", in place" : ", packed") + ", rows " + std::to_string(band_) + ", images " +
+         std::to_string(chunk_images_) + ", channels " + std::to_string(unit_task_ * lanes_) + ", filters " +
+         std::to_string(block_task_ * kBlock) + ", parts " + std::to_string(parts_) + ", tasks " +
+         std::to_string(splits() * parts_);
 }
 
 }  // namespace fovea

@@ -56,8 +56,9 @@ class ConvGradStream {
 
   GradProblem problem_;
   const BrgemmKernels* kernels_ = nullptr;
-  BrgemmRows kind_ = BrgemmRows::kColumns;
+  BrgemmRows kind_ = BrgemmRows::kChannels;
   bool direct_ = false, flat_ = false;
+  int64_t step_ = 1;  // blocks of filters that a tile takes at once
   int threads_ = 1;
   int64_t lanes_ = 16, units_ = 0, blocks_ = 0, taps_ = 0;  // units of x and blocks of dy in one group
   int64_t unit_rows_ = 0;                                   // rows of dw in one unit: taps × lanes

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "ops/tile_choice.h"
 #include "runtime/thread_pool.h"
 
 namespace fovea {
@@ -14,11 +15,13 @@ Status make_first(const ConvAlgorithm* algorithms, size_t count, const OpSpec& s
   return {Code::kBackend, spec.name + ": no algorithm for " + geometry.text()};
 }
 
-bool short_rows(int64_t columns) {
-  // Two multiply-adds a cycle, each four cycles long: a tile of fewer than eight vectors waits for its own sums.
+bool short_rows(int64_t rows, int64_t columns, int64_t blocks, int64_t taps, int64_t taps_w) {
+  if (taps_w == 1) return false;
   const BrgemmKernels& kernels = brgemm_kernels();
-  const int64_t parts = (columns + kernels.rows - 1) / kernels.rows;
-  return columns / parts * 2 < 8;
+  const double pixels = static_cast<double>(rows * columns);
+  const double by_row = static_cast<double>(rows) * choose_tiles(kernels, columns, blocks, taps * kBlock).cycles;
+  const double copies = 4 * static_cast<double>(taps_w - 1) * pixels;  // cycles to pack them, and to fetch them from L2
+  return choose_tiles(kernels, rows * columns, blocks, taps * kBlock).cycles + copies < 0.95 * by_row;
 }
 
 std::vector<int64_t> spread_groups(int64_t channels, int64_t groups) {

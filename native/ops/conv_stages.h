@@ -21,8 +21,8 @@ struct ConvAlgorithm {
 Status make_first(const ConvAlgorithm* algorithms, size_t count, const OpSpec& spec, const ConvGeometry& geometry,
                   std::unique_ptr<Operation>* operation);
 
-// Whether each tap gets a copy of its own, so that tiles of pixels run across short rows.
-bool short_rows(int64_t columns);
+// Whether each of `taps_w` columns of the filter gets a copy of its own, so that tiles of pixels run across short rows.
+bool short_rows(int64_t rows, int64_t columns, int64_t blocks, int64_t taps, int64_t taps_w);
 
 class ConvStages : public Operation {
  public:

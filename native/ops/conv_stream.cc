@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ops/tile_choice.h"
 #include "runtime/thread_pool.h"
 
 namespace fovea {
@@ -10,7 +11,6 @@ namespace {
 
 constexpr double kScratchBytes =
     512 * 1024;  // packed pixels of one task: half of a core's L2, panels and sums have the rest
-constexpr int64_t kPanelFloats = 20 * 1024 / 4;  // of the weights that stay in L1 while a group of pixels passes
 constexpr int64_t kGroupPixels =
     256;  // the least that makes fetching a panel cheap: 256 pixels ≈ 36,000 cycles a panel
 constexpr int64_t kLeastPixels = 112;
@@ -30,7 +30,7 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   s.kernels_ = &brgemm_kernels();
   s.threads_ = threads;
   s.lanes_ = problem.planar ? 1 : kBlock;
-  s.rows_kind_ = problem.planar ? BrgemmRows::kColumns : BrgemmRows::kPixels;
+  s.rows_kind_ = problem.planar ? BrgemmRows::kPlanes : BrgemmRows::kPixels;
   s.units_ = ceil_divide(problem.weight.depth, s.lanes_);
   s.dest_blocks_ = blocks(problem.weight.lanes);
   s.source_unit_floats_ = problem.rows.source * problem.columns.source * s.lanes_;
@@ -47,6 +47,13 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   constexpr double kMost = 1ll << 44;
   if (row > kMost || panels > kMost) return {Code::kMemory, "convolution workspace would exceed 16 TiB"};
 
+  // Tiles run along rows, and on across them where packed rows follow each other without a gap.
+  const int64_t columns = problem.columns.phases.front().outputs;
+  const bool flat = problem.columns.extra() == 0 && (!s.direct_ || problem.columns.source == columns);
+  const int64_t taps = static_cast<int64_t>(problem.tap_offsets.size());
+  s.step_ = choose_tiles(*s.kernels_, flat ? s.outputs_ * columns : columns, s.dest_blocks_,
+                         std::min<int64_t>(taps * s.lanes_, 144))
+                .nb;
   s.choose_blocking();
   s.band_pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_);
   s.unit_floats_ = s.direct_ ? s.source_unit_floats_ : s.band_pack_.floats();
@@ -94,8 +101,8 @@ void ConvStream::choose_blocking() {
   chunk_ = std::clamp(static_cast<int64_t>(kScratchBytes / bytes), int64_t{1}, units_);
   chunk_ = direct_ ? units_ : even(units_, chunk_);
   chunks_ = ceil_divide(units_, chunk_);
-  const int64_t step = kernels_->blocks, steps = ceil_divide(dest_blocks_, step);
-  split_blocks_ = even(steps, ceil_divide(steps, std::clamp<int64_t>(wanted / 2 / count(), 1, steps))) * step;
+  const int64_t steps = ceil_divide(dest_blocks_, step_);
+  split_blocks_ = even(steps, ceil_divide(steps, std::clamp<int64_t>(wanted / 2 / count(), 1, steps))) * step_;
   splits_ = ceil_divide(dest_blocks_, split_blocks_);
 }
 
@@ -140,7 +147,7 @@ void ConvStream::add_phase(const AxisPhase& row, const AxisPhase& column) {
 
 // Entries of `units` units cut into pieces that fit L1, at unit boundaries when several units fit.
 std::vector<ConvStream::Piece> ConvStream::make_pieces(int64_t taps, int64_t units) const {
-  const int64_t most = std::max<int64_t>(1, kPanelFloats / (lanes_ * kBlock * kernels_->blocks));
+  const int64_t most = std::max<int64_t>(1, panel_bytes() / 4 / (lanes_ * kBlock * step_));
   const int64_t total = taps * units;
   const int64_t size = taps == 0 ? 1 : taps <= most ? most / taps * taps : even(taps, most);
   std::vector<Piece> pieces;
@@ -157,7 +164,7 @@ std::vector<ConvStream::Tile> ConvStream::make_tiles(const Phase& phase, int64_t
   const int64_t columns = column.outputs;
   const bool flat = pitch == columns && problem_.dest_w == columns && row.step == 1 && column.step == 1;
   const int64_t lines = flat ? 1 : rows, length = flat ? rows * columns : columns;
-  const int64_t parts = ceil_divide(length, kernels_->rows);
+  const int64_t parts = ceil_divide(length, kernels_->rows[step_ - 1]);
   std::vector<Tile> tiles;
   for (int64_t line = 0; line < lines; ++line) {
     for (int64_t part = 0; part < parts; ++part) {
@@ -198,12 +205,11 @@ void ConvStream::run_phase(const Task& task, const Phase& phase, int64_t chunk, 
   const int64_t first_row = task.row * phase.row.step * p.dest_w * kBlock;
   static const Piece nothing{0, 0, 0};
   BrgemmCall call{};
-  call.b_step = kBlock;
   call.b_block = phase.block_floats;
   call.c_row = phase.column.step * kBlock;
   call.c_block = plane;
-  for (int64_t block = task.block; block < task.block + task.blocks; block += kernels_->blocks) {
-    const int nb = static_cast<int>(std::min<int64_t>(kernels_->blocks, task.block + task.blocks - block));
+  for (int64_t block = task.block; block < task.block + task.blocks; block += step_) {
+    const int nb = static_cast<int>(std::min<int64_t>(step_, task.block + task.blocks - block));
     const float* panel = panels + phase.panel + block * phase.block_floats +
                          chunk * chunk_ * static_cast<int64_t>(phase.taps.size()) * lanes_ * kBlock;
     float* target = dest + (task.image * p.groups + task.group) * dest_blocks_ * plane + block * plane + first_row;
@@ -288,9 +294,10 @@ Status ConvStream::run(const RunContext& context, const float* source, const flo
 }
 
 std::string ConvStream::describe() const {
-  return std::string(kernels_->name) + (problem_.planar ? ", planar" : "") + (direct_ ? ", in place" : ", packed") +
-         ", rows " + std::to_string(band_) + ", images " + std::to_string(group_images_) + ", channels " +
-         std::to_string(chunk_ * lanes_) + ", tasks " + std::to_string(tasks());
+  return std::string(kernels_->name) + " x" + std::to_string(step_ * kBlock) + (problem_.planar ? ", planar" : "") +
+         (direct_ ? ", in place" : ", packed") + ", rows " + std::to_string(band_) + ", images " +
+         std::to_string(group_images_) + ", channels " + std::to_string(chunk_ * lanes_) + ", tasks " +
+         std::to_string(tasks());
 }
 
 }  // namespace fovea

@@ -70,6 +70,7 @@ class ConvStream {
   const BrgemmKernels* kernels_ = nullptr;
   BrgemmRows rows_kind_ = BrgemmRows::kPixels;
   bool direct_ = false;
+  int64_t step_ = 1;  // blocks of filters that a tile takes at once
   int threads_ = 1;
   int64_t lanes_ = 16;                           // of one unit of the source
   int64_t units_ = 0, dest_blocks_ = 0;          // of one group

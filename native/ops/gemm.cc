@@ -5,12 +5,13 @@
 
 #include "kernels/layout/layout.h"
 #include "ops/parallel.h"
+#include "ops/tile_choice.h"
 
 namespace fovea {
 
 namespace {
 
-constexpr int64_t kDepth = 160;   // 160 × 32 floats of B are 20 KiB of L1
+constexpr int64_t kDepth = 128;   // of one pass, for the choice of tiles
 constexpr int64_t kRowTiles = 8;  // tiles that a panel of B serves while it is in L1
 constexpr int64_t kTasks = 16;
 constexpr double kLeastFlops = 4e6;
@@ -45,24 +46,25 @@ Status Gemm::plan(const GemmProblem& problem, int threads, Gemm* gemm) {
     if (found == g.panel_sources_.end()) g.panel_sources_.push_back(offset);
   }
 
-  const int64_t step = g.kernels_->blocks, groups = ceil_div(g.blocks_, step),
+  g.step_ = choose_tiles(*g.kernels_, p.m, g.blocks_, std::min(p.k, kDepth)).nb;
+  const int64_t step = g.step_, tile_rows = g.kernels_->rows[step - 1], groups = ceil_div(g.blocks_, step),
                 batches = static_cast<int64_t>(p.a_batch.size());
   const double flops = 2.0 * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k) *
                        static_cast<double>(batches);
   const int64_t wanted = std::max<int64_t>(1, std::min(kTasks, static_cast<int64_t>(flops / kLeastFlops)));
-  g.row_task_ = even(p.m, kRowTiles * g.kernels_->rows);
+  g.row_task_ = even(p.m, kRowTiles * tile_rows);
   g.row_tasks_ = ceil_div(p.m, g.row_task_);
   const int64_t splits = std::clamp<int64_t>(ceil_div(wanted, batches * g.row_tasks_), 1, groups);
   g.block_task_ = ceil_div(groups, splits) * step;
   g.block_splits_ = ceil_div(g.blocks_, g.block_task_);
 
-  g.depth_ = std::min(p.k, kDepth);
+  g.depth_ = std::min(p.k, std::max<int64_t>(kBlock, panel_bytes() / 4 / (step * kBlock) / kBlock * kBlock));
   if (p.a_column != 1 && p.a_row == 1)
     g.kind_ = BrgemmRows::kColumns;
   else
     g.kind_ = g.block_task_ >= 2 * step ? BrgemmRows::kPixels : BrgemmRows::kList;
   if (g.kind_ == BrgemmRows::kList) {
-    for (int64_t i = 0; i < g.kernels_->rows; ++i) g.row_offsets_.push_back(i * p.a_row);
+    for (int64_t i = 0; i < tile_rows; ++i) g.row_offsets_.push_back(i * p.a_row);
   }
   for (int64_t i = 0; i < g.depth_ / kBlock; ++i) g.entries_.push_back({i * g.row_task_ * kBlock, i * kBlock * kBlock});
   const int64_t packed = g.kind_ == BrgemmRows::kPixels ? g.row_task_ * ceil_div(g.depth_, kBlock) * kBlock : 0;
@@ -116,9 +118,8 @@ void Gemm::run_task(const Task& task, const float* a, const float* panels, const
   BrgemmCall call{};
   call.a_step = p.a_column;
   call.a_rows = row_offsets_.data();
-  call.b_step = kBlock;
   call.b_block = p.k * kBlock;
-  const int64_t tiles = ceil_div(task.rows, kernels_->rows);
+  const int64_t tiles = ceil_div(task.rows, kernels_->rows[step_ - 1]);
   for (int64_t first = 0; first < p.k; first += depth_) {
     const int64_t depth = std::min(depth_, p.k - first);
     const bool pixels = kind_ == BrgemmRows::kPixels;
@@ -130,8 +131,8 @@ void Gemm::run_task(const Task& task, const float* a, const float* panels, const
         }
       }
     }
-    for (int64_t block = task.block; block < task.block + task.blocks; block += kernels_->blocks) {
-      const int nb = static_cast<int>(std::min<int64_t>(kernels_->blocks, task.block + task.blocks - block));
+    for (int64_t block = task.block; block < task.block + task.blocks; block += step_) {
+      const int nb = static_cast<int>(std::min<int64_t>(step_, task.block + task.blocks - block));
       const bool whole = direct(block, nb);
       call.c_row = whole ? p.n : kBlock;
       call.c_block = whole ? kBlock : row_task_ * kBlock;
@@ -167,8 +168,8 @@ void Gemm::run_task(const Task& task, const float* a, const float* panels, const
 void Gemm::write_scratch(const Task& task, const float* sums, const float* bias, float* c) const {
   const GemmProblem& p = problem_;
   const auto finish = [&](float x, float add) { return p.relu && x + add < 0 ? 0.f : x + add; };
-  for (int64_t block = task.block; block < task.block + task.blocks; block += kernels_->blocks) {
-    const int64_t nb = std::min<int64_t>(kernels_->blocks, task.block + task.blocks - block);
+  for (int64_t block = task.block; block < task.block + task.blocks; block += step_) {
+    const int64_t nb = std::min<int64_t>(step_, task.block + task.blocks - block);
     if (direct(block, nb)) continue;
     for (int64_t one = block; one < block + nb; ++one) {
       const float* from = sums + (one - task.block) * row_task_ * kBlock;
@@ -212,10 +213,10 @@ Status Gemm::run(const RunContext& context, const float* a, const float* b, cons
 }
 
 std::string Gemm::describe() const {
-  static const char* const kinds[] = {"A packed", "A by columns", "A by rows"};
-  return std::string(kernels_->name) + ", " + kinds[static_cast<int>(kind_)] + (swapped_ ? ", transposed" : "") +
-         ", rows " + std::to_string(row_task_) + ", columns " + std::to_string(block_task_ * kBlock) + ", tasks " +
-         std::to_string(tasks());
+  static const char* const kinds[] = {"A packed", "", "", "A by columns", "A by rows"};
+  return std::string(kernels_->name) + " x" + std::to_string(step_ * kBlock) + ", " + kinds[static_cast<int>(kind_)] +
+         (swapped_ ? ", transposed" : "") + ", rows " + std::to_string(row_task_) + ", columns " +
+         std::to_string(block_task_ * kBlock) + ", tasks " + std::to_string(tasks());
 }
 
 }  // namespace fovea

@@ -46,6 +46,7 @@ class Gemm {
   const BrgemmKernels* kernels_ = nullptr;
   BrgemmRows kind_ = BrgemmRows::kPixels;
   bool swapped_ = false;
+  int64_t step_ = 1;  // blocks of columns that a tile takes at once
   int threads_ = 1;
   int64_t blocks_ = 0, row_task_ = 1, row_tasks_ = 1, block_task_ = 1, block_splits_ = 1, depth_ = 1;
   int64_t scratch_floats_ = 0;

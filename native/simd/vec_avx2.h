@@ -50,6 +50,20 @@ FOVEA_INLINE F32 operator-(F32 a, F32 b) { return {_mm256_sub_ps(a.v, b.v)}; }
 FOVEA_INLINE F32 operator*(F32 a, F32 b) { return {_mm256_mul_ps(a.v, b.v)}; }
 FOVEA_INLINE F32 operator/(F32 a, F32 b) { return {_mm256_div_ps(a.v, b.v)}; }
 FOVEA_INLINE F32 fma(F32 a, F32 b, F32 c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+FOVEA_INLINE void accumulate(F32& sum, F32 a, F32 b) {
+#if defined(__GNUC__)
+  asm("vfmadd231ps %2, %1, %0" : "+x"(sum.v) : "x"(a.v), "x"(b.v));
+#else
+  sum = fma(a, b, sum);
+#endif
+}
+FOVEA_INLINE void keep(F32& x) {
+#if defined(__GNUC__)
+  asm("" : "+x"(x.v));
+#else
+  (void)x;
+#endif
+}
 FOVEA_INLINE F32 sqrt(F32 a) { return {_mm256_sqrt_ps(a.v)}; }
 
 FOVEA_INLINE Mask greater(F32 a, F32 b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ)}; }
@@ -102,6 +116,19 @@ FOVEA_INLINE void transpose(F32* rows) {
     rows[i + 4].v = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
   }
 }
+
+struct U64 {
+  static constexpr int kLanes = 4;
+  __m256i v;
+
+  static FOVEA_INLINE U64 splat(uint64_t x) { return {_mm256_set1_epi64x(int64_t(x))}; }
+  static FOVEA_INLINE U64 load(const uint64_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
+  FOVEA_INLINE void store(uint64_t* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+};
+
+FOVEA_INLINE U64 operator^(U64 a, U64 b) { return {_mm256_xor_si256(a.v, b.v)}; }
+FOVEA_INLINE U64 high_half(U64 a) { return {_mm256_srli_epi64(a.v, 32)}; }
+FOVEA_INLINE U64 multiply_low(U64 a, U64 b) { return {_mm256_mul_epu32(a.v, b.v)}; }
 
 }  // namespace avx2
 }  // namespace simd

@@ -53,6 +53,20 @@ FOVEA_INLINE F32 operator-(F32 a, F32 b) { return {_mm512_sub_ps(a.v, b.v)}; }
 FOVEA_INLINE F32 operator*(F32 a, F32 b) { return {_mm512_mul_ps(a.v, b.v)}; }
 FOVEA_INLINE F32 operator/(F32 a, F32 b) { return {_mm512_div_ps(a.v, b.v)}; }
 FOVEA_INLINE F32 fma(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+FOVEA_INLINE void accumulate(F32& sum, F32 a, F32 b) {
+#if defined(__GNUC__)
+  asm("vfmadd231ps %2, %1, %0" : "+v"(sum.v) : "v"(a.v), "v"(b.v));
+#else
+  sum = fma(a, b, sum);
+#endif
+}
+FOVEA_INLINE void keep(F32& x) {
+#if defined(__GNUC__)
+  asm("" : "+v"(x.v));
+#else
+  (void)x;
+#endif
+}
 FOVEA_INLINE F32 sqrt(F32 a) { return {_mm512_sqrt_ps(a.v)}; }
 
 FOVEA_INLINE Mask greater(F32 a, F32 b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ)}; }
@@ -109,6 +123,19 @@ FOVEA_INLINE void transpose(F32* rows) {
     rows[12 + c].v = _mm512_shuffle_f32x4(odd01, odd23, 0xdd);
   }
 }
+
+struct U64 {
+  static constexpr int kLanes = 8;
+  __m512i v;
+
+  static FOVEA_INLINE U64 splat(uint64_t x) { return {_mm512_set1_epi64(int64_t(x))}; }
+  static FOVEA_INLINE U64 load(const uint64_t* p) { return {_mm512_loadu_si512(p)}; }
+  FOVEA_INLINE void store(uint64_t* p) const { _mm512_storeu_si512(p, v); }
+};
+
+FOVEA_INLINE U64 operator^(U64 a, U64 b) { return {_mm512_xor_si512(a.v, b.v)}; }
+FOVEA_INLINE U64 high_half(U64 a) { return {_mm512_srli_epi64(a.v, 32)}; }
+FOVEA_INLINE U64 multiply_low(U64 a, U64 b) { return {_mm512_mul_epu32(a.v, b.v)}; }
 
 }  // namespace avx512
 }  // namespace simd

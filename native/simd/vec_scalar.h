@@ -65,6 +65,10 @@ FOVEA_INLINE F32 operator*(F32 a, F32 b) { return {a.v * b.v}; }
 FOVEA_INLINE F32 operator/(F32 a, F32 b) { return {a.v / b.v}; }
 // a * b + c, rounded once where the instruction set can.
 FOVEA_INLINE F32 fma(F32 a, F32 b, F32 c) { return {a.v * b.v + c.v}; }
+// sum = a * b + sum, in the register that holds sum: keeps long unrolled loops free of moves and spills.
+FOVEA_INLINE void accumulate(F32& sum, F32 a, F32 b) { sum = fma(a, b, sum); }
+// Has x computed here, in a register, instead of again at each use.
+FOVEA_INLINE void keep(F32&) {}
 FOVEA_INLINE F32 sqrt(F32 a) { return {Raw{sqrtf(a.v[0]), sqrtf(a.v[1]), sqrtf(a.v[2]), sqrtf(a.v[3])}}; }
 
 FOVEA_INLINE Mask greater(F32 a, F32 b) { return {RawInt(a.v > b.v)}; }
@@ -114,6 +118,27 @@ FOVEA_INLINE void transpose(F32* rows) {
     }
   }
 }
+
+typedef uint64_t RawWide __attribute__((vector_size(16)));
+
+// Lanes of 64 bits for counter-based random numbers.
+struct U64 {
+  static constexpr int kLanes = 2;
+  RawWide v;
+
+  static FOVEA_INLINE U64 splat(uint64_t x) { return {RawWide{x, x}}; }
+  static FOVEA_INLINE U64 load(const uint64_t* p) {
+    U64 r;
+    memcpy(&r.v, p, sizeof(r.v));
+    return r;
+  }
+  FOVEA_INLINE void store(uint64_t* p) const { memcpy(p, &v, sizeof(v)); }
+};
+
+FOVEA_INLINE U64 operator^(U64 a, U64 b) { return {a.v ^ b.v}; }
+FOVEA_INLINE U64 high_half(U64 a) { return {a.v >> 32}; }
+// The product of the low halves; what the high halves hold does not matter.
+FOVEA_INLINE U64 multiply_low(U64 a, U64 b) { return {(a.v & 0xffffffffu) * (b.v & 0xffffffffu)}; }
 
 }  // namespace scalar
 }  // namespace simd

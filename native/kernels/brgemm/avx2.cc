@@ -2,5 +2,5 @@
 #include "simd/vec_avx2.h"
 
 namespace fovea {
-BRGEMM_INSTANCE(brgemm_6x16_avx2, simd::avx2::F32, 6, 1)
+BRGEMM_INSTANCE(brgemm_avx2, simd::avx2::F32, 6)
 }  // namespace fovea

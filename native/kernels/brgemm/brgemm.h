@@ -16,12 +16,14 @@ struct BrgemmEntry {
 
 // How A(i, q), 0 <= i < m, 0 <= q < depth, lies in memory behind a + entry.a.
 enum class BrgemmRows {
-  kPixels,   // [16·i + q]           rows are pixels of the blocked layout, depth <= 16 channels of one block
-  kColumns,  // [i + a_step·q]       rows are neighbours: planar pixels (depth 1), channels (weight gradient),
-             // transposes
-  kList,     // [a_rows[i] + q]      rows stand anywhere
+  kPixels,    // [16·i + q]       rows are pixels of the blocked layout, depth <= 16 channels of one block
+  kChannels,  // [i + 16·q]       rows are channels of the blocked layout, depth pixels: the weight gradient
+  kPlanes,    // [i]              rows are pixels of a plane; depth is 1, and B's rows follow each other from entry to
+              // entry
+  kColumns,   // [i + a_step·q]   rows are neighbours: a transposed matrix
+  kList,      // [a_rows[i] + q]  rows stand anywhere
 };
-constexpr int kBrgemmRowKinds = 3;
+constexpr int kBrgemmRowKinds = 5;
 
 // Reads exactly the A and B elements of the formula, writes exactly the m × 16·nb elements of C; any alignment will do,
 // 64 bytes for b is fastest. No allocation, no exceptions, no globals. Every element of the sum over e and q is added
@@ -36,8 +38,7 @@ struct BrgemmCall {
   ptrdiff_t depth;          // q
   ptrdiff_t a_step;         // kColumns
   const ptrdiff_t* a_rows;  // kList: m of them
-  ptrdiff_t b_step;         // from one row of B to the next: 16 in packed panels and in the blocked layout
-  ptrdiff_t b_block;        // from 16 columns of B to the next 16
+  ptrdiff_t b_block;        // from 16 columns of B to the next 16; rows of B are 16 apart
   float* c;
   ptrdiff_t c_row, c_block;  // likewise for C
   const float* bias;         // 16·nb, or null
@@ -47,18 +48,20 @@ struct BrgemmCall {
 using BrgemmTile = void (*)(const BrgemmCall& call);
 
 constexpr int kBrgemmMaxRows = 14;
-constexpr int kBrgemmMaxBlocks = 2;
+constexpr int kBrgemmMaxBlocks = 4;
 
-// One instruction set's tiles, for every 1 <= m <= rows and 1 <= nb <= blocks.
+// One instruction set's tiles, for every 1 <= nb <= blocks and 1 <= m <= rows[nb - 1].
 struct BrgemmKernels {
   const char* name;
-  int rows, blocks;
+  int lanes;  // of a vector
+  int blocks;
+  int rows[kBrgemmMaxBlocks];
   BrgemmTile tile[kBrgemmRowKinds][kBrgemmMaxBlocks][kBrgemmMaxRows];  // [kind][nb - 1][m - 1]
 
   BrgemmTile at(BrgemmRows kind, int m, int nb) const { return tile[static_cast<int>(kind)][nb - 1][m - 1]; }
 };
 
-#define BRGEMM_KERNEL(name, needs, rows, blocks, registers) extern const BrgemmKernels name;
+#define BRGEMM_KERNEL(name, needs, blocks, rows1, rows2, rows3, rows4) extern const BrgemmKernels name;
 #include "kernels/brgemm/kernels.inc"
 #undef BRGEMM_KERNEL
 

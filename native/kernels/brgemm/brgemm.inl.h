@@ -7,13 +7,6 @@
 
 namespace fovea {
 
-// Keeps a broadcast in a register: folded into each multiply-add as a memory operand it would cost one load per use.
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
-#define BRGEMM_IN_REGISTER(x) asm("" : "+v"(x))
-#else
-#define BRGEMM_IN_REGISTER(x) (void)0
-#endif
-
 template <class V, int M, int NB>
 struct BrgemmSums {
   static constexpr int kPerBlock = 16 / V::kLanes;
@@ -27,18 +20,18 @@ struct BrgemmSums {
     }
   }
 
-  // One q: `a(i)` gives A(i, q).
+  // One q: `a(i)` gives A(i, q), b[n] points at B(q, 16 n), `offset` floats before it.
   template <class A>
-  FOVEA_INLINE void add(const A& a, const float* b, ptrdiff_t b_block) {
+  FOVEA_INLINE void add(const A& a, const float* const* b, ptrdiff_t offset) {
     V row[kVectors];
     UNROLL for (int j = 0; j < kVectors; ++j) {
-      row[j] = V::load(b + j / kPerBlock * b_block + j % kPerBlock * V::kLanes);
+      row[j] = V::load(b[j / kPerBlock] + offset + j % kPerBlock * V::kLanes);
+      keep(row[j]);
     }
     UNROLL for (int i = 0; i < M; ++i) {
-      V ai = V::splat(a(i));
-      if (kVectors > 1) BRGEMM_IN_REGISTER(ai.v);
+      const V ai = V::splat(a(i));
       UNROLL for (int j = 0; j < kVectors; ++j)
-        sum[i][j] = fma(ai, row[j], sum[i][j]);
+        accumulate(sum[i][j], ai, row[j]);
     }
   }
 
@@ -74,31 +67,69 @@ struct BrgemmSums {
   }
 };
 
+// Steps of the sum written out one after another: counters and addresses compete with the multiply-adds for their two
+// ports, at one step a round they cost a sixth of the speed.
+constexpr int kBrgemmUnroll = 4;
+
+// The rows of B that stand side by side: a pointer for each block, so that a step is a constant away from it.
+template <int NB>
+struct BrgemmPanel {
+  const float* block[NB];
+
+  FOVEA_INLINE BrgemmPanel(const float* b, ptrdiff_t b_block) {
+    UNROLL for (int j = 0; j < NB; ++j)
+      block[j] = b + j * b_block;
+  }
+  FOVEA_INLINE void advance(ptrdiff_t steps) {
+    UNROLL for (int j = 0; j < NB; ++j) {
+      block[j] += 16 * steps;
+#if defined(__GNUC__)
+      asm("" : "+r"(block[j]));  // or GCC derives each address anew, and spills
+#endif
+    }
+  }
+};
+
 template <class V, BrgemmRows kRows, int M, int NB>
 void brgemm_tile(const BrgemmCall& call) {
+  constexpr int U = kBrgemmUnroll;
   BrgemmSums<V, M, NB> sums;
   sums.clear();
-  const ptrdiff_t depth = call.depth, a_step = call.a_step, b_step = call.b_step, b_block = call.b_block;
-  const float* const a0 = call.a;
-  const float* const b0 = call.b;
-  for (const BrgemmEntry *entry = call.entries, *end = entry + call.count; entry != end; ++entry) {
+  const ptrdiff_t depth = call.depth, b_block = call.b_block;
+  const float *const a0 = call.a, *const b0 = call.b;
+  const BrgemmEntry *entry = call.entries, *const end = entry + call.count;
+  if (kRows == BrgemmRows::kPlanes && entry != end) {
+    BrgemmPanel<NB> b(b0 + entry->b, b_block);
+    for (; end - entry >= U; entry += U, b.advance(U)) {
+      UNROLL for (int u = 0; u < U; ++u) {
+        const float* a = a0 + entry[u].a;
+        sums.add([a](int i) { return a[i]; }, b.block, 16 * u);
+      }
+    }
+    for (; entry != end; ++entry, b.advance(1)) {
+      const float* a = a0 + entry->a;
+      sums.add([a](int i) { return a[i]; }, b.block, 0);
+    }
+  }
+  for (; entry != end; ++entry) {
     const float* a = a0 + entry->a;
-    const float* b = b0 + entry->b;
-    if (kRows == BrgemmRows::kPixels) {
-      for (ptrdiff_t q = 0; q < depth; ++q, ++a, b += b_step) sums.add([a](int i) { return a[16 * i]; }, b, b_block);
-    } else if (kRows == BrgemmRows::kColumns) {
-      for (ptrdiff_t q = 0; q < depth; ++q, a += a_step, b += b_step) sums.add([a](int i) { return a[i]; }, b, b_block);
-    } else {
-      const float* row[M];
+    BrgemmPanel<NB> b(b0 + entry->b, b_block);
+    const float* row[M];
+    if (kRows == BrgemmRows::kList) {
       UNROLL for (int i = 0; i < M; ++i)
         row[i] = a + call.a_rows[i];
-      ptrdiff_t q = 0;
-      for (; q + 4 <= depth; q += 4) {  // by four, so that fetching a spilled row address is paid once for four steps
-        UNROLL for (int u = 0; u < 4; ++u, b += b_step)
-          sums.add([&](int i) { return row[i][q + u]; }, b, b_block);
-      }
-      for (; q < depth; ++q, b += b_step) sums.add([&](int i) { return row[i][q]; }, b, b_block);
     }
+    // Where A(0, q) stands, and the way from there to A(i, q).
+    const ptrdiff_t step = kRows == BrgemmRows::kChannels ? 16 : kRows == BrgemmRows::kColumns ? call.a_step : 1;
+    const auto at = [&row](const float* a_q, ptrdiff_t q, int i) {
+      return kRows == BrgemmRows::kList ? row[i][q] : a_q[kRows == BrgemmRows::kPixels ? 16 * i : i];
+    };
+    ptrdiff_t q = 0;
+    for (; q + U <= depth; q += U, b.advance(U)) {
+      UNROLL for (int u = 0; u < U; ++u, a += step)
+        sums.add([&](int i) { return at(a, q + u, i); }, b.block, 16 * u);
+    }
+    for (; q < depth; ++q, a += step, b.advance(1)) sums.add([&](int i) { return at(a, q, i); }, b.block, 0);
   }
   sums.store(call);
 }
@@ -110,26 +141,35 @@ constexpr void fill(BrgemmKernels& kernels, std::integer_sequence<int, M...>) {
   ((kernels.tile[static_cast<int>(kRows)][NB - 1][M] = brgemm_tile<V, kRows, M + 1, NB>), ...);
 }
 
-template <class V, int kMaxRows, int NB>
+template <class V, int NB, int kRows>
 constexpr void fill(BrgemmKernels& kernels) {
-  using Rows = std::make_integer_sequence<int, kMaxRows>;
+  using Rows = std::make_integer_sequence<int, kRows>;
   fill<V, BrgemmRows::kPixels, NB>(kernels, Rows());
+  fill<V, BrgemmRows::kChannels, NB>(kernels, Rows());
+  fill<V, BrgemmRows::kPlanes, NB>(kernels, Rows());
   fill<V, BrgemmRows::kColumns, NB>(kernels, Rows());
   fill<V, BrgemmRows::kList, NB>(kernels, Rows());
-  if constexpr (NB > 1) fill<V, kMaxRows, NB - 1>(kernels);
+  kernels.rows[NB - 1] = kRows;
 }
 
-template <class V, int kMaxRows, int kMaxBlocks>
+template <class V, int... kRows, int... kIndex>
+constexpr void fill_all(BrgemmKernels& kernels, std::integer_sequence<int, kIndex...>) {
+  (fill<V, kIndex + 1, kRows>(kernels), ...);
+}
+
+template <class V, int... kRows>
 constexpr BrgemmKernels make(const char* name) {
-  BrgemmKernels kernels{name, kMaxRows, kMaxBlocks, {}};
-  fill<V, kMaxRows, kMaxBlocks>(kernels);
+  BrgemmKernels kernels{name, V::kLanes, sizeof...(kRows), {}, {}};
+  static_assert(sizeof...(kRows) <= kBrgemmMaxBlocks, "no such tiles");
+  fill_all<V, kRows...>(kernels, std::make_integer_sequence<int, sizeof...(kRows)>());
   return kernels;
 }
 
 }  // namespace brgemm_table
 
-#define BRGEMM_INSTANCE(name, V, rows, blocks) \
-  extern const BrgemmKernels name;             \
-  constexpr BrgemmKernels name = brgemm_table::make<V, rows, blocks>(#name);
+// BRGEMM_INSTANCE(name, vector type, rows of the tiles of 16 columns, of 32, …)
+#define BRGEMM_INSTANCE(name, V, ...) \
+  extern const BrgemmKernels name;    \
+  constexpr BrgemmKernels name = brgemm_table::make<V, __VA_ARGS__>(#name);
 
 }  // namespace fovea

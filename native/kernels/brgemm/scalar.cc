@@ -2,5 +2,5 @@
 #include "simd/vec_scalar.h"
 
 namespace fovea {
-BRGEMM_INSTANCE(brgemm_2x16_scalar, simd::scalar::F32, 2, 1)
+BRGEMM_INSTANCE(brgemm_scalar, simd::scalar::F32, 2)
 }  // namespace fovea

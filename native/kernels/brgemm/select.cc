@@ -9,7 +9,7 @@ const BrgemmKernels& brgemm_kernels() {
     const BrgemmKernels* kernels;
   };
   static const Row rows[] = {
-#define BRGEMM_KERNEL(name, needs, rows, blocks, registers) {needs, &name},
+#define BRGEMM_KERNEL(name, needs, blocks, rows1, rows2, rows3, rows4) {needs, &name},
 #include "kernels/brgemm/kernels.inc"
 #undef BRGEMM_KERNEL
   };
