@@ -66,9 +66,9 @@ class NormGroups {
 };
 
 // Whether a group is small enough for one task to do all of it, its later passes finding in the second-level cache what
-// the first one brought: half of the smallest common size, for the `operands` that are read twice.
+// the first one brought: half of a 2 MiB cache for the `operands` that are read twice.
 inline bool group_fits_cache(const NormGroups& groups, int64_t operands) {
-  return groups.group_bytes() * operands <= 512 * 1024 && (groups.groups() >= 4 || groups.group_bytes() <= 64 * 1024);
+  return groups.group_bytes() * operands <= 1024 * 1024 && (groups.groups() >= 4 || groups.group_bytes() <= 64 * 1024);
 }
 
 }  // namespace fovea

@@ -2,5 +2,5 @@
 #include "simd/vec_avx2.h"
 
 namespace fovea {
-extern constexpr EltwiseKernels eltwise_avx2 = eltwise::instance<simd::avx2::F32>("avx2");
+extern constexpr EltwiseKernels eltwise_avx2 = eltwise::instance<simd::avx2::F32, simd::avx2::U64>("avx2");
 }  // namespace fovea

@@ -88,66 +88,88 @@ void normalize_u8(const uint8_t* x, float scale, float mean, float std, float* y
   ((V::load_u8(tail) * vs - vm) / vd).store_partial(y + i, int(n - i));
 }
 
-// Sixteen Philox4x32-10 blocks at once: words[k][j] is word k of the counter (low[j], high[j], run). Plain loops over
-// lanes: the compiler turns them into the 32 x 32 -> 64 multiplications of the instruction set.
-template <class V>
-FOVEA_INLINE void philox16(const uint64_t* block, const DropoutParams& params, uint32_t words[4][16]) {
-  uint32_t c0[16], c1[16], c2[16], c3[16];
-  for (int j = 0; j < 16; ++j) {
-    c0[j] = uint32_t(block[j]), c1[j] = uint32_t(block[j] >> 32);
-    c2[j] = params.run[0], c3[j] = params.run[1];
-  }
-  uint32_t k0 = params.key[0], k1 = params.key[1];
-  for (int round = 0; round < 10; ++round) {
-    for (int j = 0; j < 16; ++j) {
-      const uint64_t p0 = uint64_t(0xD2511F53u) * c0[j], p1 = uint64_t(0xCD9E8D57u) * c2[j];
-      const uint32_t n0 = uint32_t(p1 >> 32) ^ c1[j] ^ k0, n2 = uint32_t(p0 >> 32) ^ c3[j] ^ k1;
-      c0[j] = n0, c1[j] = uint32_t(p1), c2[j] = n2, c3[j] = uint32_t(p0);
+// Sixteen Philox4x32-10 blocks at once: words[j][k] is word k of block[j]. A word stands in the low half of a 64-bit
+// lane; what the high half holds is cut off at the end.
+template <class W>
+FOVEA_INLINE void philox16(const uint64_t* block, const DropoutParams& params, uint32_t words[16][4]) {
+  constexpr int L = W::kLanes;
+  const W m0 = W::splat(0xD2511F53u), m1 = W::splat(0xCD9E8D57u);
+  for (int j = 0; j < 16; j += L) {
+    W c0 = W::load(block + j), c1 = high_half(c0), c2 = W::splat(params.run[0]), c3 = W::splat(params.run[1]);
+    uint32_t k0 = params.key[0], k1 = params.key[1];
+    for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
+      const W p0 = multiply_low(m0, c0), p1 = multiply_low(m1, c2);
+      c0 = high_half(p1) ^ c1 ^ W::splat(k0), c2 = high_half(p0) ^ c3 ^ W::splat(k1);
+      c1 = p1, c3 = p0;
     }
-    k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
+    uint64_t out[4][L];
+    c0.store(out[0]), c1.store(out[1]), c2.store(out[2]), c3.store(out[3]);
+    for (int i = 0; i < L; ++i) {
+      for (int k = 0; k < 4; ++k) words[j + i][k] = uint32_t(out[k][i]);
+    }
   }
-  for (int j = 0; j < 16; ++j) words[0][j] = c0[j], words[1][j] = c1[j], words[2][j] = c2[j], words[3][j] = c3[j];
+}
+
+// One where the element is kept, else zero. threshold is 2^32 when all are dropped, which no 32-bit word reaches.
+template <class V>
+FOVEA_INLINE void keep_words(const uint32_t* words, int n, uint64_t threshold, float* keep) {
+  const uint32_t least = threshold > 0xffffffffu ? 0xffffffffu : uint32_t(threshold);
+  const float kept = threshold > 0xffffffffu ? 0.0f : 1.0f;
+  for (int i = 0; i < n; ++i) keep[i] = words[i] >= least ? kept : 0.0f;
+}
+
+template <class V>
+FOVEA_INLINE void drop(const float* x, const float* keep, int n, float scale, float* y) {
+  constexpr int L = V::kLanes;
+  for (int i = 0; i < n; i += L) {
+    const int lanes = n - i < L ? n - i : L;
+    const V mask = V::load_partial(keep + i, lanes), v = V::load_partial(x + i, lanes) * V::splat(scale);
+    select(greater(mask, V::zero()), v, V::zero()).store_partial(y + i, lanes);
+  }
 }
 
 // The next multiple of 64 elements at a time, because one call of philox16 makes the words of 64 consecutive elements.
-template <class V>
+template <class V, class W>
 void dropout(const float* x, float* y, uint64_t first, int64_t n, const DropoutParams& params) {
   uint64_t block[16];
-  uint32_t words[4][16];
+  uint32_t words[16][4];
+  float keep[64];
   const uint64_t end = first + uint64_t(n);
   for (uint64_t base = first / 64 * 64; base < end; base += 64) {
     for (int j = 0; j < 16; ++j) block[j] = base / 4 + uint64_t(j);
-    philox16<V>(block, params, words);
+    philox16<W>(block, params, words);
+    keep_words<V>(words[0], 64, params.threshold, keep);
     const uint64_t from = base < first ? first : base, to = base + 64 < end ? base + 64 : end;
-    for (uint64_t i = from; i < to; ++i) {
-      const uint32_t word = words[i & 3][(i - base) >> 2];
-      y[i - first] = word >= params.threshold ? x[i - first] * params.scale : 0.0f;
-    }
+    drop<V>(x + (from - first), keep + (from - base), int(to - from), params.scale, y + (from - first));
   }
 }
 
-template <class V>
+template <class V, class W>
 void dropout_blocked(const float* x, float* y, uint64_t first, uint64_t lane_stride, int64_t pixels,
                      const DropoutParams& params) {
   const bool aligned = first % 4 == 0 && lane_stride % 4 == 0;  // then the lanes change their counters together
   uint64_t block[16];
-  uint32_t words[4][16];
+  uint32_t words[16][4], own[16];
+  float keep[16];
   for (int64_t i = 0; i < pixels; ++i, x += 16, y += 16) {
     if (!aligned || i % 4 == 0) {
       for (int c = 0; c < 16; ++c) block[c] = (first + uint64_t(c) * lane_stride + uint64_t(i)) / 4;
-      philox16<V>(block, params, words);
+      philox16<W>(block, params, words);
     }
-    for (int c = 0; c < 16; ++c) {
-      const uint32_t word = words[(first + uint64_t(c) * lane_stride + uint64_t(i)) & 3][c];
-      y[c] = word >= params.threshold ? x[c] * params.scale : 0.0f;
+    if (aligned) {
+      for (int c = 0; c < 16; ++c) own[c] = words[c][i & 3];
+    } else {
+      for (int c = 0; c < 16; ++c) own[c] = words[c][(first + uint64_t(c) * lane_stride + uint64_t(i)) & 3];
     }
+    keep_words<V>(own, 16, params.threshold, keep);
+    drop<V>(x, keep, 16, params.scale, y);
   }
 }
 
-template <class V>
+template <class V, class W>
 constexpr EltwiseKernels instance(const char* isa) {
-  return {isa,           relu<V>,          relu_backward<V>, binary<V, Add>, binary<V, Sub>,    binary<V, Mul>,
-          accumulate<V>, normalize_f32<V>, normalize_u8<V>,  dropout<V>,     dropout_blocked<V>};
+  return {isa,           relu<V>,          relu_backward<V>, binary<V, Add>, binary<V, Sub>,       binary<V, Mul>,
+          accumulate<V>, normalize_f32<V>, normalize_u8<V>,  dropout<V, W>,  dropout_blocked<V, W>};
 }
 
 }  // namespace eltwise

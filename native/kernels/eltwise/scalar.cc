@@ -2,5 +2,5 @@
 #include "simd/vec_scalar.h"
 
 namespace fovea {
-extern constexpr EltwiseKernels eltwise_scalar = eltwise::instance<simd::scalar::F32>("baseline");
+extern constexpr EltwiseKernels eltwise_scalar = eltwise::instance<simd::scalar::F32, simd::scalar::U64>("baseline");
 }  // namespace fovea

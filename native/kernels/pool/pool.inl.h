@@ -136,22 +136,49 @@ void max_backward_2x2(const MaxPoolGeometry& g, const float* dy, const Index* in
   }
 }
 
+// One row of dx, from the rows of windows that cover it: entries [first, first + covering) of `rows`, kRows of them
+// when that is known to the compiler.
+template <class V, int kRows, class Index>
+FOVEA_INLINE void max_backward_row(const MaxPoolGeometry& g, const AxisTaps& rows, int first, int covering,
+                                   const AxisTaps& cols, const float* dy, const Index* index, float* dx) {
+  const int count = kRows > 0 ? kRows : covering;
+  int64_t row[kRows > 0 ? kRows : 1];
+  int tap[kRows > 0 ? kRows : 1];
+  for (int i = 0; i < kRows; ++i) row[i] = at(rows.other[first + i], 0, g.Q), tap[i] = rows.tap[first + i] * g.S;
+  int j = cols.start[0];
+  for (int w = 0; w < g.W; ++w, dx += 16) {
+    Block<V> sum = Block<V>::zero();
+    const int end = cols.start[w + 1];
+    for (int i = 0; i < count; ++i) {
+      const int64_t line = kRows > 0 ? row[i] : at(rows.other[first + i], 0, g.Q);
+      const int row_tap = kRows > 0 ? tap[i] : rows.tap[first + i] * g.S;
+      for (int k = j; k < end; ++k) {
+        const int64_t o = line + int64_t(cols.other[k]) * 16;
+        const Block<V> here = Block<V>::splat(float(row_tap + cols.tap[k]));
+        sum = sum + select(equal(load_index<V>(index + o), here), Block<V>::load(dy + o), Block<V>::zero());
+      }
+    }
+    j = end;
+    sum.store(dx);
+  }
+}
+
 template <class V, class Index>
 void max_backward_plane(const MaxPoolGeometry& g, const AxisTaps& rows, const AxisTaps& cols, const float* dy,
                         const Index* index, float* dx) {
   const bool tiles = g.R == 2 && g.S == 2 && g.sh == 2 && g.sw == 2 && g.dh == 1 && g.dw == 1;
   if (tiles && g.top == 0 && g.left == 0) return max_backward_2x2<V>(g, dy, index, dx);
-  for (int h = 0; h < g.H; ++h) {
-    for (int w = 0; w < g.W; ++w, dx += 16) {
-      Block<V> sum = Block<V>::zero();
-      for (int i = rows.start[h]; i < rows.start[h + 1]; ++i) {
-        for (int j = cols.start[w]; j < cols.start[w + 1]; ++j) {
-          const int64_t o = at(rows.other[i], cols.other[j], g.Q);
-          const Block<V> tap = Block<V>::splat(float(rows.tap[i] * g.S + cols.tap[j]));
-          sum = sum + select(equal(load_index<V>(index + o), tap), Block<V>::load(dy + o), Block<V>::zero());
-        }
-      }
-      sum.store(dx);
+  for (int h = 0; h < g.H; ++h, dx += at(1, 0, g.W)) {
+    const int first = rows.start[h], covering = rows.start[h + 1] - first;
+    switch (covering) {
+      case 1:
+        max_backward_row<V, 1>(g, rows, first, 1, cols, dy, index, dx);
+        break;
+      case 2:
+        max_backward_row<V, 2>(g, rows, first, 2, cols, dy, index, dx);
+        break;
+      default:
+        max_backward_row<V, 0>(g, rows, first, covering, cols, dy, index, dx);
     }
   }
 }
@@ -183,7 +210,13 @@ void average_backward_plane(const AxisRanges& rows, const AxisRanges& cols, int 
                             float* dx) {
   for (int h = 0; h < H; ++h) {
     for (int w = 0; w < W; ++w, dx += 16) {
-      // Windows with the same divisor are summed before the division, which costs as much as a cache line from memory.
+      // A division costs as much as a cache line from memory: windows with the same divisor are summed first, and
+      // neighbours in one window share its quotient.
+      const bool one = rows.end[h] - rows.begin[h] == 1 && cols.end[w] - cols.begin[w] == 1;
+      if (one && w > 0 && cols.begin[w] == cols.begin[w - 1] && cols.end[w] == cols.end[w - 1]) {
+        Block<V>::load(dx - 16).store(dx);
+        continue;
+      }
       Block<V> total = Block<V>::zero(), sum = Block<V>::zero();
       float divisor = 0;
       for (int p = rows.begin[h]; p < rows.end[h]; ++p) {

@@ -22,9 +22,11 @@ double row_sum(const float* x, int64_t n) {
       for (int j = 0; j < 4; ++j) sum[j] = sum[j] + Block<V>::load(x + i + 16 * j);
     for (; i + 16 <= end; i += 16) sum[0] = sum[0] + Block<V>::load(x + i);
     if (i < end) sum[1] = sum[1] + Block<V>::load_partial(x + i, int(end - i));
-    float lanes[16];
-    ((sum[0] + sum[1]) + (sum[2] + sum[3])).store(lanes);
-    for (int j = 0; j < 16; ++j) total += double(lanes[j]);
+    sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    float run_total = 0;
+    UNROLL for (int j = 0; j < Block<V>::kParts; ++j)
+      run_total += reduce_add(sum[0].part[j]);
+    total += double(run_total);
   }
   return total;
 }
