@@ -59,8 +59,8 @@ Trains a convolutional network and shows how well it does.
   --precision NAME   highest, high or medium; default: ${defaults.precision}
   --threads N        default: as many as the process may use
   --seed N           the same seed gives the same result; default: ${defaults.seed}
-  --train-size N     use the first N training images only
-  --test-size N      use the first N test images only
+  --train-size N     use N of the training images, drawn at random
+  --test-size N      use N of the test images
   --out DIR          where checkpoint and pictures go; default: ${defaultOut}
   --resume [FILE]    go on from a checkpoint, with the options it was made with;
                      default: the one in --out

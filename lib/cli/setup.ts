@@ -15,13 +15,14 @@ import type { Settings } from './options.js';
  * @throws FoveaError ERR_IO, ERR_FORMAT, ERR_DATA
  */
 export function openData({ data, seed, trainSize, testSize }: Settings): InMemorySplit {
-  if (data === 'glyphs') return glyphs({ train: trainSize ?? 10_000, test: testSize ?? 2_000, seed });
+  if (data === 'glyphs') return glyphs({ train: trainSize ?? 16_000, test: testSize ?? 2_000, seed });
   if (!isFolder(data) && !isFile(data)) {
     throw new FoveaError('ERR_IO', 'data', `${data}: no such folder; --data takes glyphs or the path of a data set`);
   }
   const { set } = openFolder(data);
   if (trainSize === undefined && testSize === undefined) return set;
-  const part = (whole: InMemoryDataset, size: number | undefined) => (size === undefined ? whole : whole.take(size));
+  const part = (whole: InMemoryDataset, size: number | undefined) =>
+    size === undefined ? whole : whole.sample(size, seed);
   return new InMemorySplit(part(set, trainSize), part(set.test, testSize));
 }
 

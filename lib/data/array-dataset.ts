@@ -1,4 +1,5 @@
 import { FoveaError } from '../errors.js';
+import { Random } from '../random.js';
 import { formatShape, sizeOf, Tensor } from '../tensor.js';
 import type { ArrayDataset, Normalization, Sample, SplitDataset } from './dataset.js';
 
@@ -56,12 +57,31 @@ export class InMemoryDataset implements ArrayDataset {
 
   /** The first `count` samples, sharing memory with this set; this set itself when it has no more. */
   take(count: number): InMemoryDataset {
-    if (!Number.isInteger(count) || count < 1)
-      throw new FoveaError('ERR_OPTION', 'take', `count must be a whole number >= 1, got ${count}`);
+    checkCount('take', count);
     if (count >= this.length) return this;
     const images = this.images.subarray(0, count * sizeOf(this.imageShape));
     return new InMemoryDataset(images, this.labels.subarray(0, count), this.imageShape, this);
   }
+
+  /** `count` samples drawn at random, in the order that they have here, copied; this set itself when it has no more. */
+  sample(count: number, seed: number): InMemoryDataset {
+    checkCount('sample', count);
+    if (count >= this.length) return this;
+    const size = sizeOf(this.imageShape);
+    const chosen = new Random(seed).permutation(this.length).subarray(0, count).sort();
+    const images = this.images.slice(0, count * size);
+    chosen.forEach((from, to) => {
+      images.set(this.images.subarray(from * size, (from + 1) * size), to * size);
+    });
+    const labels = Int32Array.from(chosen, (from) => this.labels[from] ?? 0);
+    return new InMemoryDataset(images, labels, this.imageShape, this);
+  }
+}
+
+/** @throws FoveaError ERR_OPTION */
+function checkCount(operator: string, count: number): void {
+  if (Number.isInteger(count) && count >= 1) return;
+  throw new FoveaError('ERR_OPTION', operator, `count must be a whole number >= 1, got ${count}`);
 }
 
 /** A training set with the test set that belongs to it. */

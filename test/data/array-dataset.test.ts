@@ -62,6 +62,21 @@ describe('access', () => {
     expectError(() => set.take(0), 'ERR_OPTION', '0');
   });
 
+  test('sample draws without repeating, the same for the same seed', () => {
+    const many = fromArrays(
+      Array.from({ length: 50 }, (_, i) => [i, -i]),
+      Array.from({ length: 50 }, (_, i) => i),
+    );
+    const some = many.sample(20, 7);
+    expect(many.sample(20, 7)).toEqual(some);
+    expect(many.sample(20, 8).labels).not.toEqual(some.labels);
+    expect(new Set(some.labels).size).toBe(20);
+    some.labels.forEach((label, i) => {
+      expect([...some.get(i).x.data].map(Math.abs)).toEqual([label, label]);
+    });
+    expect(many.sample(50, 7)).toBe(many);
+  });
+
   test('an index out of range', () => {
     for (const index of [-1, 3, 0.5, Number.NaN])
       expectError(() => set.get(index), 'ERR_OPTION', `index ${index} is not in 0..2`);
