@@ -88,10 +88,10 @@ void normalize_u8(const uint8_t* x, float scale, float mean, float std, float* y
   ((V::load_u8(tail) * vs - vm) / vd).store_partial(y + i, int(n - i));
 }
 
-// Sixteen Philox4x32-10 blocks at once: words[j][k] is word k of block[j]. A word stands in the low half of a 64-bit
-// lane; what the high half holds is cut off at the end.
-template <class W>
-FOVEA_INLINE void philox16(const uint64_t* block, const DropoutParams& params, uint32_t words[16][4]) {
+// Sixteen Philox4x32-10 blocks at once: word k of block[j] goes to words[j * kBlockStep + k * kWordStep]. A word stands
+// in the low half of a 64-bit lane; what the high half holds is cut off at the end.
+template <class W, int kBlockStep, int kWordStep>
+FOVEA_INLINE void philox16(const uint64_t* block, const DropoutParams& params, uint32_t* words) {
   constexpr int L = W::kLanes;
   const W m0 = W::splat(0xD2511F53u), m1 = W::splat(0xCD9E8D57u);
   for (int j = 0; j < 16; j += L) {
@@ -104,8 +104,8 @@ FOVEA_INLINE void philox16(const uint64_t* block, const DropoutParams& params, u
     }
     uint64_t out[4][L];
     c0.store(out[0]), c1.store(out[1]), c2.store(out[2]), c3.store(out[3]);
-    for (int i = 0; i < L; ++i) {
-      for (int k = 0; k < 4; ++k) words[j + i][k] = uint32_t(out[k][i]);
+    for (int k = 0; k < 4; ++k) {
+      for (int i = 0; i < L; ++i) words[(j + i) * kBlockStep + k * kWordStep] = uint32_t(out[k][i]);
     }
   }
 }
@@ -132,13 +132,13 @@ FOVEA_INLINE void drop(const float* x, const float* keep, int n, float scale, fl
 template <class V, class W>
 void dropout(const float* x, float* y, uint64_t first, int64_t n, const DropoutParams& params) {
   uint64_t block[16];
-  uint32_t words[16][4];
+  uint32_t words[64];
   float keep[64];
   const uint64_t end = first + uint64_t(n);
   for (uint64_t base = first / 64 * 64; base < end; base += 64) {
     for (int j = 0; j < 16; ++j) block[j] = base / 4 + uint64_t(j);
-    philox16<W>(block, params, words);
-    keep_words<V>(words[0], 64, params.threshold, keep);
+    philox16<W, 4, 1>(block, params, words);
+    keep_words<V>(words, 64, params.threshold, keep);
     const uint64_t from = base < first ? first : base, to = base + 64 < end ? base + 64 : end;
     drop<V>(x + (from - first), keep + (from - base), int(to - from), params.scale, y + (from - first));
   }
@@ -149,20 +149,19 @@ void dropout_blocked(const float* x, float* y, uint64_t first, uint64_t lane_str
                      const DropoutParams& params) {
   const bool aligned = first % 4 == 0 && lane_stride % 4 == 0;  // then the lanes change their counters together
   uint64_t block[16];
-  uint32_t words[16][4], own[16];
-  float keep[16];
+  uint32_t words[64];  // [4][16]
+  float keep[64];
   for (int64_t i = 0; i < pixels; ++i, x += 16, y += 16) {
     if (!aligned || i % 4 == 0) {
       for (int c = 0; c < 16; ++c) block[c] = (first + uint64_t(c) * lane_stride + uint64_t(i)) / 4;
-      philox16<W>(block, params, words);
+      philox16<W, 1, 16>(block, params, words);
+      if (aligned) keep_words<V>(words, 64, params.threshold, keep);
     }
-    if (aligned) {
-      for (int c = 0; c < 16; ++c) own[c] = words[c][i & 3];
-    } else {
-      for (int c = 0; c < 16; ++c) own[c] = words[c][(first + uint64_t(c) * lane_stride + uint64_t(i)) & 3];
+    if (!aligned) {
+      for (int c = 0; c < 16; ++c) words[c] = words[((first + uint64_t(c) * lane_stride + uint64_t(i)) & 3) * 16 + c];
+      keep_words<V>(words, 16, params.threshold, keep);
     }
-    keep_words<V>(own, 16, params.threshold, keep);
-    drop<V>(x, keep, 16, params.scale, y);
+    drop<V>(x, aligned ? keep + i % 4 * 16 : keep, 16, params.scale, y);
   }
 }
 
