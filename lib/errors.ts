@@ -28,3 +28,20 @@ export class FoveaError extends Error {
     super(`${operator}: ${detail}`, options);
   }
 }
+
+/** A value as messages show it: short, and whatever it is. */
+export function show(value: unknown): string {
+  return shown(value, 0);
+}
+
+function shown(value: unknown, depth: number): string {
+  if (typeof value === 'string') return `'${value.length > 80 ? `${value.slice(0, 80)}…` : value}'`;
+  if (typeof value === 'function') return 'a function';
+  if (Array.isArray(value)) {
+    if (depth > 2) return '[…]'; // it may hold itself
+    const first = value.slice(0, 8).map((element) => shown(element, depth + 1));
+    return `[${[...first, ...(value.length > 8 ? ['…'] : [])].join(', ')}]`;
+  }
+  if (value === null || typeof value !== 'object') return String(value); // JSON would print NaN as null
+  return value.constructor?.name ?? 'object';
+}

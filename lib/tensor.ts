@@ -1,4 +1,4 @@
-import { FoveaError } from './errors.js';
+import { FoveaError, show } from './errors.js';
 import { Random } from './random.js';
 
 export type DType = 'float32' | 'float64' | 'int32' | 'uint8';
@@ -11,8 +11,13 @@ export const elementBytes: Readonly<Record<DType, number>> = { float32: 4, float
 
 const constructors = { float32: Float32Array, float64: Float64Array, int32: Int32Array, uint8: Uint8Array } as const;
 
-/** A new zeroed typed array. @throws FoveaError ERR_MEMORY when it cannot be had. */
+const dtypes = Object.keys(constructors) as readonly DType[];
+
+/** A new zeroed typed array. @throws FoveaError ERR_MEMORY when it cannot be had, ERR_DTYPE */
 export function allocate(dtype: DType, length: number, operator = 'allocate'): TypedArray {
+  if (!Object.hasOwn(constructors, dtype)) {
+    throw new FoveaError('ERR_DTYPE', operator, `dtype must be one of ${dtypes.join(', ')}, got ${show(dtype)}`);
+  }
   try {
     return new constructors[dtype](length);
   } catch (cause) {
@@ -26,23 +31,17 @@ export function allocate(dtype: DType, length: number, operator = 'allocate'): T
   }
 }
 
+// What an array is, not what it claims to be: also of another realm, and undefined for a proxy of one.
+const typedArray: object = Object.getPrototypeOf(Uint8Array.prototype);
+const nameOf = Object.getOwnPropertyDescriptor(typedArray, Symbol.toStringTag)?.get as () => string | undefined;
+
 /** The dtype that a typed array holds. @throws FoveaError ERR_DTYPE */
 export function dtypeOf(array: unknown, operator = 'tensor'): DType {
-  if (array instanceof Float32Array) return 'float32';
-  if (array instanceof Float64Array) return 'float64';
-  if (array instanceof Int32Array) return 'int32';
-  if (array instanceof Uint8Array) return 'uint8';
-  throw new FoveaError(
-    'ERR_DTYPE',
-    operator,
-    `expected Float32Array, Float64Array, Int32Array or Uint8Array, got ${describe(array)}`,
-  );
-}
-
-function describe(value: unknown): string {
-  if (value === null || value === undefined) return String(value);
-  if (typeof value === 'object') return value.constructor?.name ?? 'object';
-  return typeof value;
+  const name = nameOf.call(array);
+  const dtype = dtypes.find((candidate) => constructors[candidate].name === name);
+  if (dtype) return dtype;
+  const detail = `expected Float32Array, Float64Array, Int32Array or Uint8Array, got ${name ?? show(array)}`;
+  throw new FoveaError('ERR_DTYPE', operator, detail);
 }
 
 /** Number of elements of a shape. */
@@ -61,7 +60,7 @@ function checkShape(shape: readonly number[], operator: string): void {
     throw new FoveaError(
       'ERR_SHAPE',
       operator,
-      `a shape is a list of whole numbers >= 0, got ${JSON.stringify(shape)}`,
+      `a shape is a list of whole numbers >= 0 whose product is below 2^53, got ${show(shape)}`,
     );
   }
 }
@@ -104,9 +103,9 @@ export class Tensor<A extends TypedArray = TypedArray> {
     return sizeOf(this.shape);
   }
 
-  /** The elements as nested arrays; a number for a scalar. */
+  /** The elements as nested arrays; a number for a scalar. @throws FoveaError ERR_SHAPE, ERR_DATA as `clone` */
   toArray(): NestedNumbers {
-    const data = this.data;
+    const { data } = new Tensor(this.shape, this.data);
     const build = (axis: number, offset: number, stride: number): NestedNumbers => {
       if (axis === this.shape.length) return data[offset] as number;
       const n = this.shape[axis] as number;
@@ -131,9 +130,10 @@ export class Tensor<A extends TypedArray = TypedArray> {
     return new Tensor(resolveShape(shape, this.shape, 'reshape'), this.data);
   }
 
-  /** A copy that shares nothing. */
+  /** A copy that shares nothing. @throws FoveaError ERR_SHAPE, ERR_DATA when the array is not what it was */
   clone(): Tensor<A> {
-    return new Tensor(this.shape, this.data.slice() as A);
+    const { shape, data } = new Tensor(this.shape, this.data);
+    return new Tensor(shape, new constructors[this.dtype](data) as A); // slice() of a Buffer would share its memory
   }
 
   static zeros(shape: readonly number[], dtype: DType = 'float32'): Tensor {
@@ -146,15 +146,20 @@ export class Tensor<A extends TypedArray = TypedArray> {
 
   static full(shape: readonly number[], value: number, dtype: DType = 'float32'): Tensor {
     checkShape(shape, 'full');
+    if (typeof value !== 'number') throw new FoveaError('ERR_OPTION', 'full', `a number expected, got ${show(value)}`);
     const data = allocate(dtype, sizeOf(shape), 'full');
     return new Tensor(shape, value === 0 ? data : data.fill(value));
   }
 
-  /** Normally distributed values, mean 0 and deviation 1; the same seed gives the same values. */
+  /**
+   * Normally distributed values, mean 0 and deviation 1; the same seed (default 0) gives the same values.
+   * @throws FoveaError ERR_OPTION for a seed that is no whole number >= 0, ERR_SHAPE, ERR_DTYPE, ERR_MEMORY
+   */
   static randn(shape: readonly number[], options: { seed?: number; dtype?: 'float32' | 'float64' } = {}): Tensor {
     checkShape(shape, 'randn');
-    const data = allocate(options.dtype ?? 'float32', sizeOf(shape), 'randn');
-    const random = new Random(options.seed ?? 0);
+    const { seed = 0, dtype = 'float32' } = options ?? {};
+    const data = allocate(dtype, sizeOf(shape), 'randn');
+    const random = new Random(checkSeed('randn', seed));
     for (let i = 0; i < data.length; i++) data[i] = random.normal();
     return new Tensor(shape, data);
   }
@@ -165,6 +170,9 @@ export class Tensor<A extends TypedArray = TypedArray> {
  * @throws FoveaError ERR_SHAPE with both sizes
  */
 export function resolveShape(wanted: readonly number[], from: readonly number[], operator: string): number[] {
+  if (!Array.isArray(wanted)) {
+    throw new FoveaError('ERR_SHAPE', operator, `a shape is a list of whole numbers, got ${show(wanted)}`);
+  }
   const size = sizeOf(from);
   const known = wanted.reduce((product, n) => (n === -1 ? product : product * n), 1);
   const holes = wanted.filter((n) => n === -1).length;
@@ -190,20 +198,27 @@ export function isDetached(array: TypedArray): boolean {
   }
 }
 
+/** A seed, once it is one. @throws FoveaError ERR_OPTION */
+export function checkSeed(operator: string, seed: unknown): number {
+  if (Number.isSafeInteger(seed) && (seed as number) >= 0) return seed as number;
+  throw new FoveaError('ERR_OPTION', operator, `seed must be a whole number between 0 and 2^53 − 1, got ${show(seed)}`);
+}
+
 /**
- * A tensor from nested arrays or a typed array. Nested arrays become float32.
+ * A tensor from nested arrays or a typed array. Nested arrays become float32 unless `dtype` says otherwise; a typed
+ * array is taken as it is, or copied when `dtype` is another than its own.
  * @param shape  default: the nesting, or `[length]`
  * @throws FoveaError ERR_SHAPE (ragged nesting, sizes that differ), ERR_DTYPE
  */
-export function tensor(
-  values: NestedNumbers | TypedArray,
-  shape?: readonly number[],
-  dtype: DType = 'float32',
-): Tensor {
-  if (ArrayBuffer.isView(values)) return new Tensor(shape ?? [(values as TypedArray).length], values as TypedArray);
+export function tensor(values: NestedNumbers | TypedArray, shape?: readonly number[], dtype?: DType): Tensor {
+  if (ArrayBuffer.isView(values)) {
+    const own = dtypeOf(values);
+    const array = values as TypedArray;
+    return new Tensor(shape ?? [array.length], dtype === undefined || dtype === own ? array : filled(dtype, array));
+  }
   const nesting = nestingOf(values as NestedNumbers);
   const flat: number[] = [];
-  flatten(values as NestedNumbers, flat);
+  flatten(values as NestedNumbers, nesting.length, flat);
   if (flat.length !== sizeOf(nesting) || flat.some((v) => typeof v !== 'number')) {
     throw new FoveaError(
       'ERR_SHAPE',
@@ -211,20 +226,28 @@ export function tensor(
       `the nested arrays are ragged or hold something other than numbers; the first of each axis say ${formatShape(nesting)}`,
     );
   }
-  const data = allocate(dtype, flat.length, 'tensor');
-  data.set(flat);
-  return new Tensor(shape ?? nesting, data);
+  return new Tensor(shape ?? nesting, filled(dtype ?? 'float32', flat));
 }
 
-function flatten(values: NestedNumbers, into: number[]): void {
-  if (Array.isArray(values)) for (const value of values as readonly NestedNumbers[]) flatten(value, into);
+function filled(dtype: DType, values: ArrayLike<number>): TypedArray {
+  const data = allocate(dtype, values.length, 'tensor');
+  data.set(values);
+  return data;
+}
+
+/** Nested arrays that go deeper than `depth` come out as arrays, which are not numbers. */
+function flatten(values: NestedNumbers, depth: number, into: number[]): void {
+  if (depth > 0 && Array.isArray(values)) for (const value of values) flatten(value, depth - 1, into);
   else into.push(values as number);
 }
+
+// More axes than any operator takes, so that an array that holds itself comes to an end.
+const deepest = 32;
 
 function nestingOf(values: NestedNumbers): number[] {
   const shape: number[] = [];
   let level: NestedNumbers | undefined = values;
-  while (Array.isArray(level)) {
+  while (Array.isArray(level) && shape.length < deepest) {
     shape.push(level.length);
     level = level[0];
   }

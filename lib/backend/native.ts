@@ -82,8 +82,10 @@ export class NativeBackend implements Backend {
     this.defaultThreads = this.info.threads;
   }
 
+  // Updates of float32 parameters take float64 numbers; float64 parameters are the reference backend's.
   supports(operator: string, dtypes: readonly DType[]): boolean {
-    return this.layouts.has(operator) && (this.takesFloat64.has(operator) || !dtypes.includes('float64'));
+    const mixed = this.takesFloat64.has(operator) && dtypes.includes('float32');
+    return this.layouts.has(operator) && (mixed || !dtypes.includes('float64'));
   }
 
   /** @throws FoveaError ERR_SHAPE, ERR_OPTION, ERR_DTYPE, ERR_DATA, ERR_BACKEND, ERR_MEMORY */

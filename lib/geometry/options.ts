@@ -1,16 +1,7 @@
-import { FoveaError } from '../errors.js';
+import { FoveaError, show } from '../errors.js';
 
 /** The largest hyperparameter and the largest number of elements: kernels count in 32 bits where it is faster. */
 export const largest = 2 ** 31 - 1;
-
-/** A value as messages show it. */
-export function show(value: unknown): string {
-  if (typeof value === 'number') return String(value); // JSON would print NaN as null
-  if (typeof value === 'string') return `'${value}'`;
-  if (Array.isArray(value)) return `[${value.map(show).join(', ')}]`;
-  if (value === null || typeof value !== 'object') return String(value);
-  return value.constructor?.name ?? 'object';
-}
 
 /**
  * Refuses option names that nobody reads: a misspelt `paddding` would otherwise be ignored.

@@ -1,7 +1,7 @@
-import { FoveaError } from '../errors.js';
+import { FoveaError, show } from '../errors.js';
 import { formatShape } from '../tensor.js';
 import { windowAxes } from './conv.js';
-import { checkOptions, flag, perAxis, show } from './options.js';
+import { checkOptions, flag, perAxis } from './options.js';
 import {
   axisName,
   checkElements,

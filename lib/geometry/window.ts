@@ -1,6 +1,6 @@
-import { FoveaError } from '../errors.js';
+import { FoveaError, show } from '../errors.js';
 import { formatShape, sizeOf } from '../tensor.js';
-import { choice, largest, perAxis, show, whole } from './options.js';
+import { choice, largest, perAxis, whole } from './options.js';
 
 /** One axis of a sliding window, everything resolved. Source: Dumoulin & Visin 2016, arXiv:1603.07285. */
 export interface WindowAxis {

@@ -1,5 +1,5 @@
 import type { Spec } from '../backend/backend.js';
-import { FoveaError } from '../errors.js';
+import { FoveaError, show } from '../errors.js';
 import type { Value } from '../ops/operator.js';
 import { formatShape, Tensor, type TypedArray } from '../tensor.js';
 import { gradients, isFloat, zerosLike } from './differentiate.js';
@@ -26,6 +26,10 @@ export function vjp(
   f: TensorFunction,
   inputs: readonly Tensor[],
 ): { value: Tensor; pullback: (gradOutput: Tensor) => (Tensor | null)[] } {
+  if (typeof f !== 'function' || !Array.isArray(inputs)) {
+    const detail = `expected a function and a list of tensors, got ${show(f)} and ${show(inputs)}`;
+    throw new FoveaError('ERR_GRAPH', 'vjp', detail);
+  }
   for (const input of inputs) {
     if (!(input instanceof Tensor)) throw new FoveaError('ERR_GRAPH', 'vjp', 'the inputs of vjp are tensors');
   }

@@ -1,5 +1,5 @@
-import { FoveaError } from '../errors.js';
-import { checkOptions, choice, real, show } from '../geometry/options.js';
+import { FoveaError, show } from '../errors.js';
+import { checkOptions, choice, real } from '../geometry/options.js';
 import { checkNotEmpty } from '../geometry/window.js';
 import { formatShape, sizeOf, Tensor } from '../tensor.js';
 import { operand, optional, sameFloats, shapeOf, spec } from './internal/check.js';

@@ -1,6 +1,5 @@
-import { FoveaError } from '../errors.js';
-import { checkOptions, flag, real, show } from '../geometry/options.js';
-import { sizeOf, type Tensor } from '../tensor.js';
+import { checkOptions, flag, real } from '../geometry/options.js';
+import { checkSeed, sizeOf, type Tensor } from '../tensor.js';
 import { operand, sameFloats, spec } from './internal/check.js';
 import { apply1, type Operator, touchedBytes, type Value } from './operator.js';
 
@@ -38,14 +37,7 @@ export function dropout(x: Value, options: DropoutOptions = {}): Value {
   sameFloats('dropout', { x: value });
   checkOptions('dropout', options, ['p', 'seed', 'training']);
   const p = real('dropout', 'p', options.p ?? 0.5, 0, 1);
-  const seed = options.seed ?? 0;
-  if (!Number.isSafeInteger(seed) || seed < 0) {
-    throw new FoveaError(
-      'ERR_OPTION',
-      'dropout',
-      `seed must be a whole number between 0 and 2^53 − 1, got ${show(seed)}`,
-    );
-  }
+  const seed = checkSeed('dropout', options.seed ?? 0);
   if (!flag('dropout', 'training', options.training ?? true) || p === 0) return value;
   return apply1(dropoutOperator, [value], { p, seed });
 }

@@ -1,5 +1,4 @@
-import { FoveaError } from '../errors.js';
-import { show } from '../geometry/options.js';
+import { FoveaError, show } from '../errors.js';
 import { resolveShape, Tensor } from '../tensor.js';
 import { operand } from './internal/check.js';
 import { apply1, type Operator, type Value } from './operator.js';

@@ -1,6 +1,5 @@
-import { FoveaError } from '../errors.js';
+import { FoveaError, show } from '../errors.js';
 import { broadcastsTo } from '../geometry/broadcast.js';
-import { show } from '../geometry/options.js';
 import { formatShape, sizeOf, type Tensor } from '../tensor.js';
 import { operand, sameFloats, spec } from './internal/check.js';
 import { spreadLike } from './internal/shapes.js';

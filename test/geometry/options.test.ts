@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { checkOptions, choice, flag, perAxis, real, show, whole } from '../../lib/geometry/options.js';
+import { show } from '../../lib/errors.js';
+import { checkOptions, choice, flag, perAxis, real, whole } from '../../lib/geometry/options.js';
 import { expectError } from '../ops/helpers.js';
 
 test('numbers that are in range come back', () => {

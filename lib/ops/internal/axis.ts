@@ -1,5 +1,4 @@
-import { FoveaError } from '../../errors.js';
-import { show } from '../../geometry/options.js';
+import { FoveaError, show } from '../../errors.js';
 
 /** An axis number >= 0; negative ones count from the end. @throws FoveaError ERR_OPTION */
 export function axisOf(operator: string, name: string, axis: unknown, rank: number): number {

@@ -1,6 +1,5 @@
 import type { Spec } from '../../backend/backend.js';
-import { FoveaError } from '../../errors.js';
-import { show } from '../../geometry/options.js';
+import { FoveaError, show } from '../../errors.js';
 import { type DType, formatShape, isDetached, Tensor } from '../../tensor.js';
 import { Traced, type Value } from '../operator.js';
 
