@@ -67,12 +67,12 @@ void ConvGradStream::choose_blocking() {
   block_task_ = ceil_divide(blocks_, step) * step;
   const auto sum_bytes = [&] { return unit_task_ * unit_rows_ * block_task_ * kBlock * 4; };
   while (sum_bytes() > kSumBytes && (unit_task_ > 1 || block_task_ > step)) {
-    if (block_task_ > step && block_task_ * kBlock >= unit_task_ * lanes_)
-      block_task_ = ceil_divide(block_task_ / step, 2) * step;
-    else if (unit_task_ > 1)
+    // Channels that are packed should serve many filters; otherwise the squarest product moves the least.
+    const bool fewer_units = direct_ ? unit_task_ * lanes_ > block_task_ * kBlock : unit_task_ * lanes_ > kBlock;
+    if ((fewer_units && unit_task_ > 1) || block_task_ <= step)
       unit_task_ = ceil_divide(unit_task_, 2);
     else
-      block_task_ = step;
+      block_task_ = ceil_divide(block_task_ / step, 2) * step;
   }
   unit_task_ = even(units_, unit_task_);
   unit_splits_ = ceil_divide(units_, unit_task_);
@@ -207,17 +207,14 @@ void ConvGradStream::run_task(const Task& task, const float* x, const float* dy,
 void ConvGradStream::write(const Task& task, const float* sums, float* dw, float* db) const {
   const WeightView& view = problem_.weight;
   const int64_t block_floats = (unit_task_ * unit_rows_ + 1) * kBlock;
-  const int64_t first = task.unit * lanes_, depths = std::min(task.units * lanes_, view.depth - first);
-  for (int64_t lane = task.block * kBlock; lane < std::min(view.lanes, (task.block + task.blocks) * kBlock); ++lane) {
-    const float* from = sums + (lane / kBlock - task.block) * block_floats + lane % kBlock;
-    float* to = dw + task.group * view.group_stride + lane * view.lane_stride + first * view.depth_stride;
-    for (int64_t depth = 0; depth < depths; ++depth) {
-      const float* row = from + (depth / lanes_ * unit_rows_ + depth % lanes_) * kBlock;
-      for (int64_t tap = 0; tap < taps_; ++tap) {
-        to[depth * view.depth_stride + problem_.tap_offsets[static_cast<size_t>(tap)]] = row[tap * lanes_ * kBlock];
-      }
-    }
-    if (task.bias) db[task.group * view.lanes + lane] = from[unit_task_ * unit_rows_ * kBlock];
+  const int64_t first = task.unit * lanes_, last = std::min(first + task.units * lanes_, view.depth);
+  for (int64_t block = task.block; block < task.block + task.blocks; ++block) {
+    const float* rows = sums + (block - task.block) * block_floats;
+    unpack_weight(rows, view, problem_.tap_offsets, lanes_, first, last, block, dw + task.group * view.group_stride);
+    if (!task.bias) continue;
+    const float* bias = rows + unit_task_ * unit_rows_ * kBlock;
+    std::copy_n(bias, std::min<int64_t>(kBlock, view.lanes - block * kBlock),
+                db + task.group * view.lanes + block * kBlock);
   }
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/layout/layout.h"
+
 namespace fovea {
 
 PackedBand::PackedBand(const Axis& rows, const Axis& columns, int64_t lanes, int64_t band)
@@ -40,21 +42,35 @@ int64_t PackedBand::offset(const AxisTap& row, const AxisTap& column) const {
   return (packed_row * pitch_ + column.offset) * lanes_;
 }
 
+namespace {
+
+// Pixels of 16 lanes, or zeros for a null source. Runs are often of a few pixels: too short for a call of memcpy.
+void copy_pixels(const float* from, int64_t step, int64_t count, float* to) {
+  for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * kBlock, from + i * step * kBlock, kBlock * sizeof(float));
+}
+void clear_pixels(int64_t count, float* to) {
+  for (int64_t i = 0; i < count; ++i) std::memset(to + i * kBlock, 0, kBlock * sizeof(float));
+}
+constexpr int64_t kShort = 8;
+
+}  // namespace
+
 void PackedBand::copy_row(const std::vector<Run>& runs, const float* source, float* target) const {
   for (const Run& run : runs) {
     float* to = target + run.target * lanes_;
-    if (run.source < 0) {
-      std::memset(to, 0, static_cast<size_t>(run.count * lanes_) * sizeof(float));
-      continue;
-    }
     const float* from = source + run.source * lanes_;
-    if (run.step == 1 || run.count == 1) {
-      std::memcpy(to, from, static_cast<size_t>(run.count * lanes_) * sizeof(float));
-    } else if (lanes_ == 1) {
-      for (int64_t i = 0; i < run.count; ++i) to[i] = from[i * run.step];
+    const size_t bytes = static_cast<size_t>(run.count * lanes_) * sizeof(float);
+    if (lanes_ == kBlock && (run.count <= kShort || (run.source >= 0 && run.step != 1))) {
+      if (run.source < 0)
+        clear_pixels(run.count, to);
+      else
+        copy_pixels(from, run.step, run.count, to);
+    } else if (run.source < 0) {
+      std::memset(to, 0, bytes);
+    } else if (run.step == 1 || run.count == 1) {
+      std::memcpy(to, from, bytes);
     } else {
-      for (int64_t i = 0; i < run.count; ++i)
-        std::memcpy(to + i * kBlock, from + i * run.step * kBlock, kBlock * sizeof(float));
+      for (int64_t i = 0; i < run.count; ++i) to[i] = from[i * run.step];
     }
   }
 }
@@ -80,22 +96,64 @@ int64_t weight_block_floats(const WeightView& view, int64_t taps, int64_t unit) 
   return (view.depth + unit - 1) / unit * unit * taps * kBlock;
 }
 
+namespace {
+
+// Rows of 16 lanes that one transposition makes: 16 KiB, in L1.
+constexpr int64_t kStripe = 256;
+
+}  // namespace
+
 void pack_weight(const float* weight, const WeightView& view, const std::vector<int64_t>& taps, int64_t unit,
                  int64_t first, int64_t last, float* panels) {
-  const int64_t count = static_cast<int64_t>(taps.size()), tap_floats = unit * kBlock;
+  const int64_t count = static_cast<int64_t>(taps.size()), all = view.taps();
   const int64_t block_floats = weight_block_floats(view, count, unit);
-  for (int64_t block = first; block < last; ++block) {
-    float* panel = panels + block * block_floats;
-    const int64_t lanes = std::min<int64_t>(kBlock, view.lanes - block * kBlock);
-    if (lanes < kBlock || view.depth % unit != 0)
-      std::memset(panel, 0, static_cast<size_t>(block_floats) * sizeof(float));
-    for (int64_t lane = 0; lane < lanes; ++lane) {
-      const float* from = weight + (block * kBlock + lane) * view.lane_stride;
-      for (int64_t depth = 0; depth < view.depth; ++depth) {
-        float* to = panel + (depth / unit * count * unit + depth % unit) * kBlock + lane;
-        for (int64_t t = 0; t < count; ++t)
-          to[t * tap_floats] = from[depth * view.depth_stride + taps[static_cast<size_t>(t)]];
+  // Depths whose taps lie side by side in memory, for every lane, are transposed together.
+  const int64_t together = view.depth_stride == all ? std::max<int64_t>(1, kStripe / all) : 1;
+  alignas(64) float stripe[kStripe * kBlock];
+  if (view.depth % unit != 0) {
+    std::memset(panels + first * block_floats, 0, static_cast<size_t>((last - first) * block_floats) * sizeof(float));
+  }
+  for (int64_t depth = 0; depth < view.depth; depth += together) {
+    const int64_t depths = std::min(together, view.depth - depth);
+    for (int64_t block = first; block < last; ++block) {
+      const int lanes = static_cast<int>(std::min<int64_t>(kBlock, view.lanes - block * kBlock));
+      const float* from = weight + block * kBlock * view.lane_stride + depth * view.depth_stride;
+      for (int64_t offset = 0; offset < depths * all; offset += kStripe) {  // more than once for a huge filter only
+        const int64_t rows = std::min(kStripe, depths * all - offset);
+        layout_kernels().to_blocked(from + offset, view.lane_stride, lanes, rows, stripe);
+        for (int64_t d = depth; d < depth + depths; ++d) {
+          float* to = panels + block * block_floats + (d / unit * count * unit + d % unit) * kBlock;
+          for (int64_t t = 0; t < count; ++t) {
+            const int64_t row = (d - depth) * all + taps[static_cast<size_t>(t)] - offset;
+            if (row >= 0 && row < rows)
+              std::memcpy(to + t * unit * kBlock, stripe + row * kBlock, kBlock * sizeof(float));
+          }
+        }
       }
+    }
+  }
+}
+
+void unpack_weight(const float* rows, const WeightView& view, const std::vector<int64_t>& taps, int64_t unit,
+                   int64_t first_depth, int64_t last_depth, int64_t block, float* weight) {
+  const int64_t count = static_cast<int64_t>(taps.size());
+  const int64_t together = std::max<int64_t>(1, kStripe / count);
+  const int64_t lanes = std::min<int64_t>(kBlock, view.lanes - block * kBlock);
+  alignas(64) float stripe[kStripe * kBlock];
+  for (int64_t depth = first_depth; depth < last_depth; depth += together) {
+    const int64_t depths = std::min(together, last_depth - depth);
+    float* to = weight + block * kBlock * view.lane_stride + depth * view.depth_stride;
+    for (int64_t offset = 0; offset < depths * count; offset += kStripe) {
+      const int64_t size = std::min(kStripe, depths * count - offset);
+      for (int64_t d = depth; d < depth + depths; ++d) {
+        const float* from = rows + ((d - first_depth) / unit * count * unit + (d - first_depth) % unit) * kBlock;
+        for (int64_t t = 0; t < count; ++t) {
+          const int64_t row = (d - depth) * count + taps[static_cast<size_t>(t)] - offset;
+          if (row >= 0 && row < size)
+            std::memcpy(stripe + row * kBlock, from + t * unit * kBlock, kBlock * sizeof(float));
+        }
+      }
+      layout_kernels().from_blocked(stripe, view.lane_stride, static_cast<int>(lanes), size, to + offset);
     }
   }
 }

@@ -37,16 +37,23 @@ class PackedBand {
   void copy_row(const std::vector<Run>& runs, const float* source, float* target) const;
 };
 
-// A convolution's weight seen as a matrix for each tap and group: element (depth, lane) of tap t.
+// A convolution's weight seen as a matrix for each tap and group: element (depth, lane) of tap t. Lanes and depth are
+// the filters and channels, in either order; the taps of a pair of them lie side by side.
 struct WeightView {
   int64_t lanes, depth;                             // of one group
   int64_t lane_stride, depth_stride, group_stride;  // in floats
+
+  int64_t taps() const { return lane_stride < depth_stride ? lane_stride : depth_stride; }
 };
 
 // [block of 16 lanes][unit of `unit` depths][tap][unit][16], zeros where lanes or depths end: B panels of one group.
 // `taps` are offsets into the weight. Packs blocks [first, last).
 void pack_weight(const float* weight, const WeightView& view, const std::vector<int64_t>& taps, int64_t unit,
                  int64_t first, int64_t last, float* panels);
+// The other way, for one block of lanes and some depths, whose rows of sums begin at `rows`; `taps` are all of them and
+// depth_stride is their number.
+void unpack_weight(const float* rows, const WeightView& view, const std::vector<int64_t>& taps, int64_t unit,
+                   int64_t first_depth, int64_t last_depth, int64_t block, float* weight);
 // Floats of one block of 16 lanes.
 int64_t weight_block_floats(const WeightView& view, int64_t taps, int64_t unit);
 

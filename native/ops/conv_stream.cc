@@ -14,6 +14,7 @@ constexpr double kScratchBytes =
 constexpr int64_t kGroupPixels =
     256;  // the least that makes fetching a panel cheap: 256 pixels ≈ 36,000 cycles a panel
 constexpr int64_t kLeastPixels = 112;
+constexpr int64_t kPackBlocks = 2;  // of 16 filters, whose weights one task packs
 constexpr int64_t kTasks = 32;
 constexpr double kLeastFlops = 4e6;  // of one task: some 20 microseconds
 
@@ -277,11 +278,12 @@ Status ConvStream::run(const RunContext& context, const float* source, const flo
       padded_bias[i] = lane < p.weight.lanes ? bias[i / (dest_blocks_ * kBlock) * p.weight.lanes + lane] : 0;
     }
   }
-  context.pool.parallel_for(p.groups * dest_blocks_, [&](int64_t index, int) {
-    const int64_t group = index / dest_blocks_, block = index % dest_blocks_;
+  const int64_t pack_tasks = ceil_divide(dest_blocks_, kPackBlocks);
+  context.pool.parallel_for(p.groups * pack_tasks, [&](int64_t index, int) {
+    const int64_t group = index / pack_tasks, first = index % pack_tasks * kPackBlocks;
     for (const Phase& phase : phases_) {
-      pack_weight(weight + group * p.weight.group_stride, p.weight, phase.taps, lanes_, block, block + 1,
-                  panels + group * group_panel_floats_ + phase.panel);
+      pack_weight(weight + group * p.weight.group_stride, p.weight, phase.taps, lanes_, first,
+                  std::min(dest_blocks_, first + kPackBlocks), panels + group * group_panel_floats_ + phase.panel);
     }
   });
   context.pool.parallel_for(tasks(), [&](int64_t index, int thread) {
