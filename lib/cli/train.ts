@@ -105,7 +105,6 @@ async function runFit({
   output,
   signal,
 }: Job): Promise<'done' | 'stopped'> {
-  await writeSettings(out, settings);
   const { epochs, batchSize, precision, seed } = settings;
   const run = fit(model, set.train, {
     optimizer: makeOptimizer(settings, set.length),
@@ -124,21 +123,24 @@ async function runFit({
     for await (const event of run) {
       if (event.type === 'step') display.step(event);
       else if (event.type === 'epoch') display.epoch(event);
+      // Not before the checkpoint: until then the folder may hold those of an earlier run, which belong together.
+      else await writeSettings(out, settings);
     }
     return 'done';
   } catch (error) {
     if (!(error instanceof FoveaError && error.code === 'ERR_ABORTED')) throw error;
     display.stop();
-    await saveStopped(run, out, output);
+    await saveStopped(run, settings, out, output);
     return 'stopped';
   } finally {
     display.stop();
   }
 }
 
-async function saveStopped(run: FitRun, out: string, output: Output): Promise<void> {
+async function saveStopped(run: FitRun, settings: Settings, out: string, output: Output): Promise<void> {
   try {
     const path = await run.saveCheckpoint(out);
+    await writeSettings(out, settings);
     output.line(`stopped; the checkpoint is ${path}`);
     const command = process.env.npm_lifecycle_event === 'start' ? 'npm start --' : 'fovea';
     output.line(`go on with: ${command} --resume${out === defaultOut ? '' : ` --out ${out}`}`);
