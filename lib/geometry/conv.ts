@@ -66,7 +66,8 @@ export interface ConvGeometry {
   readonly outputShape: readonly number[];
 }
 
-const optionNames = ['stride', 'padding', 'dilation', 'groups', 'paddingMode', 'flipKernel', 'strictStride'];
+/** Names of the options of convolutions. */
+export const convOptionNames = ['stride', 'padding', 'dilation', 'groups', 'paddingMode', 'flipKernel', 'strictStride'];
 
 /**
  * Everything that follows from the shapes and options of a convolution over the axes after [N, C].
@@ -79,7 +80,7 @@ export function convGeometry(
   bias: readonly number[] | undefined,
   options: Conv1dOptions | Conv2dOptions,
 ): ConvGeometry {
-  checkOptions(operator, options, optionNames);
+  checkOptions(operator, options, convOptionNames);
   const rank = x.length - 2;
   checkNotEmpty(operator, 'input', x, 1);
   checkNotEmpty(operator, 'weight', weight);

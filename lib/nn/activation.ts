@@ -2,10 +2,13 @@ import { logSoftmax } from '../ops/log-softmax.js';
 import type { Value } from '../ops/operator.js';
 import { relu } from '../ops/relu.js';
 import { softmax } from '../ops/softmax.js';
+import type { Tensor } from '../tensor.js';
 import { Module } from './module.js';
 
 /** max(x, 0) */
 export class ReLU extends Module {
+  forward(x: Tensor): Tensor;
+  forward(x: Value): Value;
   forward(x: Value): Value {
     return relu(x);
   }
@@ -18,6 +21,8 @@ export class Softmax extends Module {
     super();
   }
 
+  forward(x: Tensor): Tensor;
+  forward(x: Value): Value;
   forward(x: Value): Value {
     return softmax(x, { dim: this.dim });
   }
@@ -30,6 +35,8 @@ export class LogSoftmax extends Module {
     super();
   }
 
+  forward(x: Tensor): Tensor;
+  forward(x: Value): Value;
   forward(x: Value): Value {
     return logSoftmax(x, { dim: this.dim });
   }

@@ -1,4 +1,5 @@
 import { FoveaError } from '../errors.js';
+import { checkOptions, flag, real } from '../geometry/options.js';
 import { batchNorm } from '../ops/batch-norm.js';
 import type { Value } from '../ops/operator.js';
 import { formatShape, Tensor } from '../tensor.js';
@@ -33,9 +34,14 @@ abstract class BatchNorm extends Module {
     options: BatchNormOptions = {},
   ) {
     super();
-    checkCount(this.constructor.name, 'features', features);
-    this.options = { eps: options.eps ?? 1e-5, momentum: options.momentum ?? 0.1 };
-    if (options.affine ?? true) {
+    const name = this.constructor.name;
+    checkCount(name, 'features', features);
+    checkOptions(name, options, ['eps', 'momentum', 'affine']);
+    this.options = {
+      eps: real(name, 'eps', options.eps ?? 1e-5, 0, Number.POSITIVE_INFINITY),
+      momentum: real(name, 'momentum', options.momentum ?? 0.1, 0, 1),
+    };
+    if (flag(name, 'affine', options.affine ?? true)) {
       this.weight = this.parameter('weight', Tensor.ones([features]));
       this.bias = this.parameter('bias', Tensor.zeros([features]));
     }
@@ -44,6 +50,8 @@ abstract class BatchNorm extends Module {
     this.batchesTracked = this.buffer('num_batches_tracked', Tensor.zeros([], 'int32'));
   }
 
+  forward(x: Tensor): Tensor;
+  forward(x: Value): Value;
   forward(x: Value): Value {
     if (!this.ranks.includes(x.shape.length)) {
       const detail = `input must have ${this.ranks.join(' or ')} axes, got ${formatShape(x.shape)}`;

@@ -1,4 +1,6 @@
 import { FoveaError } from '../errors.js';
+import { convOptionNames, windowAxes } from '../geometry/conv.js';
+import { checkOptions, flag, perAxis } from '../geometry/options.js';
 import { type Conv1dOptions, conv1d } from '../ops/conv1d.js';
 import { type Conv2dOptions, conv2d } from '../ops/conv2d.js';
 import type { Value } from '../ops/operator.js';
@@ -16,9 +18,12 @@ interface LayerOptions {
 interface Sizes {
   readonly inChannels: number;
   readonly outChannels: number;
-  readonly kernelSize: readonly number[];
-  readonly groups: number;
+  /** A number for all axes, or one per axis. */
+  readonly kernelSize: unknown;
+  readonly axes: number;
 }
+
+type Options = Omit<Conv1dOptions | Conv2dOptions, 'strictStride'> & LayerOptions;
 
 /** What the convolution layers of every rank share: the tensors and how they start. */
 abstract class Conv extends Module {
@@ -26,33 +31,34 @@ abstract class Conv extends Module {
   readonly weight: Tensor;
   /** [outChannels], absent with `bias: false` */
   readonly bias: Tensor | undefined;
+  private readonly text: string;
 
-  constructor(
-    private readonly sizes: Sizes,
-    layer: LayerOptions,
-    private readonly shown: object,
-  ) {
+  constructor({ inChannels, outChannels, kernelSize, axes }: Sizes, given: Options) {
     super();
-    const { inChannels, outChannels, kernelSize, groups } = sizes;
     const name = this.constructor.name;
+    checkOptions(name, given, [...convOptionNames, 'bias', 'seed']);
+    const { bias, seed, ...options } = given;
+    const groups = options.groups ?? 1;
     for (const [what, n] of Object.entries({ inChannels, outChannels, groups })) checkCount(name, what, n);
-    for (const n of kernelSize) checkCount(name, 'kernelSize', n);
+    const kernel = perAxis(name, 'kernelSize', kernelSize, axes, 1);
+    windowAxes(name, kernel, kernel, options); // throws what is wrong with stride, padding and dilation
     if (inChannels % groups !== 0 || outChannels % groups !== 0) {
       const detail = `groups ${groups} must divide the ${inChannels} input and the ${outChannels} output channels`;
       throw new FoveaError('ERR_OPTION', name, detail);
     }
-    const shape = [outChannels, inChannels / groups, ...kernelSize];
-    const random = layerRandom(layer.seed);
+    const shape = [outChannels, inChannels / groups, ...kernel];
+    const random = layerRandom(name, seed);
     const bound = defaultBound(sizeOf(shape.slice(1)));
     this.weight = this.parameter('weight', uniform(shape, bound, random));
-    this.bias = (layer.bias ?? true) ? this.parameter('bias', uniform([outChannels], bound, random)) : undefined;
+    const biased = flag(name, 'bias', bias ?? true);
+    this.bias = biased ? this.parameter('bias', uniform([outChannels], bound, random)) : undefined;
+    const shown = Object.entries(options).map(([key, value]) => `, ${key} ${JSON.stringify(value)}`);
+    const end = `${shown.join('')}${biased ? '' : ', no bias'}`;
+    this.text = `${name}(${inChannels} → ${outChannels}, ${kernel.join('×')}${end})`;
   }
 
   override describe(): string {
-    const { inChannels, outChannels, kernelSize } = this.sizes;
-    const options = Object.entries(this.shown).map(([key, value]) => `, ${key} ${JSON.stringify(value)}`);
-    const bias = this.bias ? '' : ', no bias';
-    return `${this.constructor.name}(${inChannels} → ${outChannels}, ${kernelSize.join('×')}${options.join('')}${bias})`;
+    return this.text;
   }
 }
 
@@ -60,23 +66,20 @@ abstract class Conv extends Module {
 export class Conv1d extends Conv {
   private readonly options: Conv1dOptions;
 
-  /** @throws FoveaError ERR_OPTION for sizes that are not whole and positive, or groups that do not divide */
+  /** @throws FoveaError ERR_OPTION for sizes that are not whole and positive, groups that do not divide, unknown options */
   constructor(
     inChannels: number,
     outChannels: number,
     kernelSize: number | readonly [number],
-    { bias, seed, ...options }: Conv1dOptions & LayerOptions = {},
+    options: Conv1dOptions & LayerOptions = {},
   ) {
-    const kernel = typeof kernelSize === 'number' ? [kernelSize] : kernelSize;
-    super(
-      { inChannels, outChannels, kernelSize: kernel, groups: options.groups ?? 1 },
-      layerOptions(bias, seed),
-      options,
-    );
-    this.options = options;
+    super({ inChannels, outChannels, kernelSize, axes: 1 }, options);
+    this.options = withoutLayerOptions(options);
   }
 
   /** [N, inChannels, L] → [N, outChannels, M] */
+  forward(x: Tensor): Tensor;
+  forward(x: Value): Value;
   forward(x: Value): Value {
     return conv1d(x, this.weight, this.bias, this.options);
   }
@@ -86,28 +89,29 @@ export class Conv1d extends Conv {
 export class Conv2d extends Conv {
   private readonly options: Conv2dOptions;
 
-  /** @throws FoveaError ERR_OPTION for sizes that are not whole and positive, or groups that do not divide */
+  /** @throws FoveaError ERR_OPTION for sizes that are not whole and positive, groups that do not divide, unknown options */
   constructor(
     inChannels: number,
     outChannels: number,
     kernelSize: number | readonly [number, number],
-    { bias, seed, ...options }: Conv2dOptions & LayerOptions = {},
+    options: Conv2dOptions & LayerOptions = {},
   ) {
-    const kernel = typeof kernelSize === 'number' ? [kernelSize, kernelSize] : kernelSize;
-    super(
-      { inChannels, outChannels, kernelSize: kernel, groups: options.groups ?? 1 },
-      layerOptions(bias, seed),
-      options,
-    );
-    this.options = options;
+    super({ inChannels, outChannels, kernelSize, axes: 2 }, options);
+    this.options = withoutLayerOptions(options);
   }
 
   /** [N, inChannels, H, W] → [N, outChannels, P, Q] */
+  forward(x: Tensor): Tensor;
+  forward(x: Value): Value;
   forward(x: Value): Value {
     return conv2d(x, this.weight, this.bias, this.options);
   }
 }
 
-function layerOptions(bias: boolean | undefined, seed: number | undefined): LayerOptions {
-  return { ...(bias === undefined ? {} : { bias }), ...(seed === undefined ? {} : { seed }) };
+function withoutLayerOptions<O extends LayerOptions>({
+  bias: _,
+  seed: __,
+  ...options
+}: O): Omit<O, keyof LayerOptions> {
+  return options;
 }

@@ -1,5 +1,7 @@
+import { checkOptions, real } from '../geometry/options.js';
 import { dropout } from '../ops/dropout.js';
 import { Traced, type Value } from '../ops/operator.js';
+import { checkSeed, type Tensor } from '../tensor.js';
 import { layerRandom } from './init.js';
 import { Module } from './module.js';
 
@@ -12,13 +14,16 @@ export class Dropout extends Module {
   /**
    * @param p             probability of a zero, in [0, 1]
    * @param options.seed  fixes the masks; a program draws a new one at each step from (seed, step)
+   * @throws FoveaError ERR_OPTION
    */
   constructor(
     readonly p = 0.5,
     options: { readonly seed?: number } = {},
   ) {
     super();
-    this.seed = options.seed ?? layerRandom().bits();
+    checkOptions('Dropout', options, ['seed']);
+    real('Dropout', 'p', p, 0, 1);
+    this.seed = options.seed === undefined ? layerRandom('Dropout').bits() : checkSeed('Dropout', options.seed);
     this.fixed = options.seed !== undefined;
   }
 
@@ -27,6 +32,8 @@ export class Dropout extends Module {
     if (!this.fixed) this.seed = seed;
   }
 
+  forward(x: Tensor): Tensor;
+  forward(x: Value): Value;
   forward(x: Value): Value {
     // Traced once and run often: the step count of the program varies the mask. Eager calls vary the seed instead.
     const seed = x instanceof Traced ? this.seed : this.seed + this.calls++;

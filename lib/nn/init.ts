@@ -1,21 +1,21 @@
-import { FoveaError } from '../errors.js';
+import { FoveaError, show } from '../errors.js';
 import { Random } from '../random.js';
-import { Tensor } from '../tensor.js';
+import { checkSeed, Tensor } from '../tensor.js';
 
 // Layers without a seed of their own draw theirs from here. Unseeded, it differs from process to process, as in PyTorch.
 let stream = new Random(Math.floor(Math.random() * 2 ** 32));
 
 /** Fixes the initialisation of all layers made from here on that have no `seed` option. */
 export function manualSeed(seed: number): void {
-  if (!Number.isSafeInteger(seed) || seed < 0) {
-    throw new FoveaError('ERR_OPTION', 'manualSeed', `seed must be a whole number >= 0, got ${seed}`);
-  }
-  stream = new Random(seed);
+  stream = new Random(checkSeed('manualSeed', seed));
 }
 
-/** The generator for one layer: keyed by its seed, or by the next number of the common stream. */
-export function layerRandom(seed?: number): Random {
-  return new Random(seed ?? stream.bits(), 1);
+/**
+ * The generator for one layer: keyed by its seed, or by the next number of the common stream.
+ * @throws FoveaError ERR_OPTION
+ */
+export function layerRandom(layer: string, seed?: number): Random {
+  return new Random(seed === undefined ? stream.bits() : checkSeed(layer, seed), 1);
 }
 
 /** Values uniform in [-bound, bound). */
@@ -36,6 +36,6 @@ export function defaultBound(fanIn: number): number {
 /** @throws FoveaError ERR_OPTION unless `n` is a whole number >= 1 */
 export function checkCount(layer: string, what: string, n: number): void {
   if (!Number.isSafeInteger(n) || n < 1) {
-    throw new FoveaError('ERR_OPTION', layer, `${what} must be a whole number >= 1, got ${n}`);
+    throw new FoveaError('ERR_OPTION', layer, `${what} must be a whole number >= 1, got ${show(n)}`);
   }
 }

@@ -1,3 +1,4 @@
+import { checkOptions, flag } from '../geometry/options.js';
 import { linear } from '../ops/linear.js';
 import type { Value } from '../ops/operator.js';
 import type { Tensor } from '../tensor.js';
@@ -11,22 +12,27 @@ export class Linear extends Module {
   /** [outFeatures], absent with `bias: false` */
   readonly bias: Tensor | undefined;
 
-  /** @throws FoveaError ERR_OPTION for sizes that are not whole and positive */
+  /** @throws FoveaError ERR_OPTION for sizes that are not whole and positive, and options that are none */
   constructor(
     readonly inFeatures: number,
     readonly outFeatures: number,
     options: { readonly bias?: boolean; readonly seed?: number } = {},
   ) {
     super();
+    checkOptions('Linear', options, ['bias', 'seed']);
     checkCount('Linear', 'inFeatures', inFeatures);
     checkCount('Linear', 'outFeatures', outFeatures);
-    const random = layerRandom(options.seed);
+    const random = layerRandom('Linear', options.seed);
     const bound = defaultBound(inFeatures);
     this.weight = this.parameter('weight', uniform([outFeatures, inFeatures], bound, random));
-    this.bias = (options.bias ?? true) ? this.parameter('bias', uniform([outFeatures], bound, random)) : undefined;
+    this.bias = flag('Linear', 'bias', options.bias ?? true)
+      ? this.parameter('bias', uniform([outFeatures], bound, random))
+      : undefined;
   }
 
   /** [..., inFeatures] → [..., outFeatures] */
+  forward(x: Tensor): Tensor;
+  forward(x: Value): Value;
   forward(x: Value): Value {
     return linear(x, this.weight, this.bias);
   }

@@ -1,6 +1,6 @@
-import { FoveaError } from '../errors.js';
+import { FoveaError, show } from '../errors.js';
 import type { Value } from '../ops/operator.js';
-import { formatShape, type Tensor } from '../tensor.js';
+import { formatShape, Tensor } from '../tensor.js';
 import { type Summary, summarize } from './summary.js';
 
 /**
@@ -92,9 +92,12 @@ export abstract class Module {
   /**
    * Copies values into the model's tensors. Everything is checked before anything is changed.
    * @param options.strict  default true: names must be the same on both sides
-   * @throws FoveaError ERR_SHAPE, ERR_DATA (missing or unexpected names)
+   * @throws FoveaError ERR_SHAPE, ERR_DATA (missing or unexpected names, no tensors, detached arrays)
    */
   loadStateDict(state: Readonly<Record<string, Tensor>>, options: { strict?: boolean } = {}): void {
+    if (typeof state !== 'object' || state === null) {
+      throw new FoveaError('ERR_DATA', 'loadStateDict', `the state must be tensors by path, got ${show(state)}`);
+    }
     const own = this.stateDict();
     const missing = Object.keys(own).filter((name) => !Object.hasOwn(state, name));
     const unexpected = Object.keys(state).filter((name) => !Object.hasOwn(own, name));
@@ -102,13 +105,16 @@ export abstract class Module {
       throw new FoveaError('ERR_DATA', 'loadStateDict', `missing: ${list(missing)}; unexpected: ${list(unexpected)}`);
     }
     const pairs = Object.entries(own).flatMap(([name, target]) => {
-      const source = state[name];
-      if (!source) return [];
+      if (!Object.hasOwn(state, name)) return [];
+      const source: unknown = state[name];
+      if (!(source instanceof Tensor)) {
+        throw new FoveaError('ERR_DATA', 'loadStateDict', `${name} must be a Tensor, got ${show(source)}`);
+      }
       if (formatShape(source.shape) !== formatShape(target.shape)) {
         const detail = `${name} is ${formatShape(target.shape)} in the model and ${formatShape(source.shape)} in the state`;
         throw new FoveaError('ERR_SHAPE', 'loadStateDict', detail);
       }
-      return [{ source, target }];
+      return [{ source: source.clone(), target: new Tensor(target.shape, target.data) }]; // throw what was detached
     });
     for (const { source, target } of pairs) target.data.set(source.data);
   }
@@ -146,4 +152,10 @@ function join(path: string, name: string): string {
 function list(names: readonly string[]): string {
   if (names.length === 0) return 'none';
   return names.length > 6 ? `${names.slice(0, 6).join(', ')} and ${names.length - 6} more` : names.join(', ');
+}
+
+/** @throws FoveaError ERR_OPTION unless `value` is a module */
+export function checkModule(operator: string, name: string, value: unknown): asserts value is Module {
+  if (value instanceof Module) return;
+  throw new FoveaError('ERR_OPTION', operator, `${name} must be a nn.Module, got ${show(value)}`);
 }

@@ -1,3 +1,5 @@
+import { FoveaError, show } from '../errors.js';
+import { checkOptions, flag } from '../geometry/options.js';
 import { adamHyper, adamUpdateOperator } from '../ops/update.js';
 import { checkRange, type Group, Optimizer } from './optimizer.js';
 import type { Schedule } from './schedules.js';
@@ -25,6 +27,7 @@ abstract class AdamFamily extends Optimizer {
   protected readonly flags;
 
   constructor(name: string, options: AdamOptions, decoupled: boolean) {
+    checkOptions(name, options, ['lr', 'betas', 'eps', 'weightDecay', 'maximize', 'groups']);
     const {
       lr = 1e-3,
       betas = [0.9, 0.999],
@@ -32,11 +35,15 @@ abstract class AdamFamily extends Optimizer {
       weightDecay = decoupled ? 0.01 : 0,
       maximize = false,
     } = options;
-    const [beta1, beta2] = betas;
+    if (!Array.isArray(betas) || betas.length !== 2) {
+      throw new FoveaError('ERR_OPTION', name, `betas must be two numbers, got ${show(betas)}`);
+    }
+    const [beta1, beta2] = betas as readonly [number, number];
     checkRange(name, 'betas[0]', beta1, 1);
     checkRange(name, 'betas[1]', beta2, 1);
     checkRange(name, 'eps', eps);
     checkRange(name, 'weightDecay', weightDecay);
+    flag(name, 'maximize', maximize);
     super(name, lr, { beta1, beta2, eps, weightDecay }, options.groups ?? []);
     this.flags = { decoupled, maximize };
   }

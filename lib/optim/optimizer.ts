@@ -1,5 +1,6 @@
 import type { Attributes } from '../backend/backend.js';
-import { FoveaError } from '../errors.js';
+import { FoveaError, show } from '../errors.js';
+import { checkOptions } from '../geometry/options.js';
 import { apply, type Operator } from '../ops/operator.js';
 import { updateInplace } from '../ops/update.js';
 import { formatShape, Tensor } from '../tensor.js';
@@ -39,14 +40,11 @@ export abstract class Optimizer {
     private readonly common: Readonly<Record<string, number>>,
     private readonly groups: readonly { readonly match: RegExp }[],
   ) {
-    if (typeof lr === 'number') checkRange(name, 'lr', lr);
-    for (const group of groups) {
-      if (!(group.match instanceof RegExp)) {
-        throw new FoveaError('ERR_OPTION', name, 'each group needs `match`, a regular expression over parameter paths');
-      }
-      const numbers: readonly [string, unknown][] = Object.entries(group).filter(([key]) => key !== 'match');
-      for (const [key, value] of numbers) checkRange(name, `groups.${key}`, value as number);
+    if (!isSchedule(lr)) checkRange(name, 'lr', lr);
+    if (!Array.isArray(groups)) {
+      throw new FoveaError('ERR_OPTION', name, `groups must be a list of { match, … }, got ${show(groups)}`);
     }
+    for (const group of groups) checkGroup(name, group, ['lr', ...Object.keys(common)]);
   }
 
   /** The attributes of the update of `count` parameters. */
@@ -73,7 +71,7 @@ export abstract class Optimizer {
     const scheduled = typeof this.lr === 'number' ? this.lr : this.lr.lr(step);
     hyper[0] = step + 1;
     paths.forEach((path, i) => {
-      const group = this.groups.find(({ match }) => match.test(path));
+      const group = this.groups.find(({ match }) => path.search(match) >= 0); // unlike test(), blind to the flag g
       this.hyperNames.forEach((key, j) => {
         const fallback = key === 'lr' ? scheduled : this.common[key];
         hyper[1 + i * this.hyperNames.length + j] = numberOf(group, key) ?? fallback ?? 0;
@@ -87,13 +85,17 @@ export abstract class Optimizer {
    * @param grads   as many, of the same shapes, in the same order
    * @param state   what the last call returned; undefined at first
    * @returns the state to pass next time
-   * @throws FoveaError ERR_SHAPE, ERR_DATA
+   * @throws FoveaError ERR_SHAPE, ERR_DATA, ERR_DTYPE
    */
   update(
     params: readonly Tensor[] | Readonly<Record<string, Tensor>>,
     grads: readonly Tensor[] | Readonly<Record<string, Tensor>>,
     state?: OptimizerState,
   ): OptimizerState {
+    for (const [what, tensors] of Object.entries({ params, grads })) {
+      if (typeof tensors === 'object' && tensors !== null) continue;
+      throw new FoveaError('ERR_DATA', this.name, `${what} must be tensors in a list or by path, got ${show(tensors)}`);
+    }
     const paths = Array.isArray(params) ? params.map((_, i) => String(i)) : Object.keys(params);
     const targets: readonly Tensor[] = Array.isArray(params) ? params : Object.values(params);
     const gradients: readonly (Tensor | undefined)[] = Array.isArray(grads)
@@ -101,6 +103,7 @@ export abstract class Optimizer {
       : paths.map((path) => (grads as Readonly<Record<string, Tensor>>)[path]);
     const checked = checkPairs(this.name, paths, targets, gradients);
     const now = state ?? this.init(targets);
+    checkState(this.name, this.slots, now, targets.length);
     const hyper = new Float64Array(this.hyperLength(targets.length));
     this.writeHyper(hyper, paths, now.step);
     const states = this.slots.flatMap((slot) => now.slots[slot] ?? []);
@@ -126,8 +129,11 @@ function checkPairs(
   }
   return params.map((param, i) => {
     const grad = grads[i];
-    if (!grad || formatShape(grad.shape) !== formatShape(param.shape)) {
-      const got = grad ? formatShape(grad.shape) : 'missing';
+    if (!(param instanceof Tensor)) {
+      throw new FoveaError('ERR_DATA', name, `parameter ${paths[i]} must be a Tensor, got ${show(param)}`);
+    }
+    if (!(grad instanceof Tensor) || formatShape(grad.shape) !== formatShape(param.shape)) {
+      const got = grad instanceof Tensor ? formatShape(grad.shape) : show(grad);
       throw new FoveaError(
         'ERR_SHAPE',
         name,
@@ -138,10 +144,37 @@ function checkPairs(
   });
 }
 
+/** @throws FoveaError ERR_DATA unless it is what `init` or the last `update` of such an optimizer gave */
+function checkState(name: string, slots: readonly string[], state: OptimizerState, count: number): void {
+  const found = slots.filter((slot) => state.slots?.[slot]?.length === count);
+  if (Number.isSafeInteger(state.step) && state.step >= 0 && found.length === slots.length) return;
+  const expected = `a step and ${slots.join(', ') || 'no tensors'} for ${count} parameters`;
+  throw new FoveaError(
+    'ERR_DATA',
+    name,
+    `the state is not one of this optimizer: expected ${expected}, got ${show(state)}`,
+  );
+}
+
+function isSchedule(lr: unknown): lr is Schedule {
+  return typeof lr === 'object' && lr !== null && 'lr' in lr && typeof lr.lr === 'function';
+}
+
+/** @throws FoveaError ERR_OPTION */
+function checkGroup(name: string, group: unknown, keys: readonly string[]): void {
+  checkOptions(name, group, ['match', ...keys]);
+  const { match, ...numbers } = group as { readonly match: unknown } & Readonly<Record<string, number>>;
+  if (!(match instanceof RegExp)) {
+    const detail = `each group needs match, a regular expression over parameter paths, got ${show(match)}`;
+    throw new FoveaError('ERR_OPTION', name, detail);
+  }
+  for (const [key, value] of Object.entries(numbers)) checkRange(name, `groups.${key}`, value);
+}
+
 /** @throws FoveaError ERR_OPTION unless 0 <= value, finite, and below `limit` where there is one */
 export function checkRange(optimizer: string, key: string, value: number, limit = Number.POSITIVE_INFINITY): void {
-  if (!(value >= 0 && value < limit)) {
+  if (typeof value !== 'number' || !(value >= 0 && value < limit)) {
     const range = Number.isFinite(limit) ? `in [0, ${limit})` : 'a finite number >= 0';
-    throw new FoveaError('ERR_OPTION', optimizer, `${key} must be ${range}, got ${value}`);
+    throw new FoveaError('ERR_OPTION', optimizer, `${key} must be ${range}, got ${show(value)}`);
   }
 }

@@ -1,4 +1,5 @@
-import { FoveaError } from '../errors.js';
+import { FoveaError, show } from '../errors.js';
+import { checkOptions, flag } from '../geometry/options.js';
 import { sgdHyper, sgdUpdateOperator } from '../ops/update.js';
 import { checkRange, type Group, Optimizer } from './optimizer.js';
 import type { Schedule } from './schedules.js';
@@ -30,10 +31,12 @@ export class SGD extends Optimizer {
 
   /** @throws FoveaError ERR_OPTION for numbers out of range; nesterov needs momentum > 0 and dampening 0 */
   constructor(options: SGDOptions = {}) {
+    checkOptions('SGD', options, ['lr', 'momentum', 'dampening', 'weightDecay', 'nesterov', 'maximize', 'groups']);
     const { lr = 1e-3, momentum = 0, dampening = 0, weightDecay = 0, nesterov = false, maximize = false } = options;
     for (const [key, value] of Object.entries({ momentum, weightDecay })) checkRange('SGD', key, value);
     if (!Number.isFinite(dampening))
-      throw new FoveaError('ERR_OPTION', 'SGD', `dampening must be finite, got ${dampening}`);
+      throw new FoveaError('ERR_OPTION', 'SGD', `dampening must be a finite number, got ${show(dampening)}`);
+    for (const [key, value] of Object.entries({ nesterov, maximize })) flag('SGD', key, value);
     if (nesterov && !(momentum > 0 && dampening === 0)) {
       const detail = `nesterov needs momentum > 0 and dampening 0, got ${momentum} and ${dampening}`;
       throw new FoveaError('ERR_OPTION', 'SGD', detail);

@@ -159,3 +159,42 @@ describe('bad hyperparameters', () => {
     expect(codeOf(body)).toBe('ERR_OPTION');
   });
 });
+
+describe('layers that cannot be', () => {
+  const relu = new nn.ReLU();
+  test.each<[string, () => unknown]>([
+    ['a stride where options belong', () => new nn.Conv2d(1, 8, 3, 2 as never)],
+    ['a misspelt option', () => new nn.Conv2d(1, 8, 3, { paddding: 1 } as never)],
+    ['a stride of 0', () => new nn.Conv2d(1, 8, 3, { stride: 0 })],
+    ['a kernel of another rank', () => new nn.Conv2d(1, 8, [3, 3, 3] as never)],
+    ['a kernel that is no number', () => new nn.Conv1d(1, 8, '3' as never)],
+    ['a seed that is none', () => new nn.Conv2d(1, 8, 3, { seed: Number.NaN })],
+    ['a bias that is no truth', () => new nn.Conv2d(1, 8, 3, { bias: 'no' as never })],
+    ['no options but null', () => new nn.Linear(3, 4, null as never)],
+    ['a bias where options belong', () => new nn.Linear(3, 4, false as never)],
+    ['a seed below 0', () => new nn.Linear(3, 4, { seed: -1 })],
+    ['an eps that is none', () => new nn.BatchNorm2d(3, { eps: Number.NaN })],
+    ['a misspelt option of batch norm', () => new nn.BatchNorm2d(3, { epsilon: 1 } as never)],
+    ['a window of 0', () => new nn.MaxPool2d(0)],
+    ['a stride of pooling where options belong', () => new nn.MaxPool2d(3, 2 as never)],
+    ['no window', () => new nn.AvgPool2d(undefined as never)],
+    ['no output size', () => new nn.AdaptiveAvgPool2d(undefined as never)],
+    ['a probability above 1', () => new nn.Dropout(2)],
+    ['a function as a layer', () => new nn.Sequential(relu, ((x: unknown) => x) as never)],
+    ['a list of layers as a layer', () => new nn.Sequential([relu] as never)],
+    ['a residual around nothing', () => new nn.Residual(undefined as never)],
+  ])('%s', (_, body) => {
+    expect(codeOf(body)).toBe('ERR_OPTION');
+  });
+
+  test('a state that is none, or of something else than tensors, changes nothing', () => {
+    const layer = new nn.Linear(2, 1, { seed: 1 });
+    const before = layer.weight.data.slice();
+    const state = new nn.Linear(2, 1).stateDict();
+    expect(codeOf(() => layer.loadStateDict(null as never))).toBe('ERR_DATA');
+    expect(codeOf(() => layer.loadStateDict({ ...state, bias: [1] as never }))).toBe('ERR_DATA');
+    structuredClone(state.bias?.data.buffer, { transfer: [state.bias?.data.buffer as ArrayBuffer] });
+    expect(codeOf(() => layer.loadStateDict(state))).toBe('ERR_DATA');
+    expect(layer.weight.data).toEqual(before);
+  });
+});

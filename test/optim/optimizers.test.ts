@@ -116,3 +116,44 @@ describe('bad numbers', () => {
     expect(() => new SGD().update([], [])).toThrow(FoveaError);
   });
 });
+
+describe('what cannot be', () => {
+  const [p, g] = [tensor([1]), tensor([1])];
+  test.each<[string, () => unknown, string]>([
+    ['a rate in words', () => new SGD({ lr: '0.1' as never }), 'ERR_OPTION'],
+    ['a misspelt option', () => new SGD({ learningRate: 0.1 } as never), 'ERR_OPTION'],
+    ['a rate where options belong', () => new SGD(0.1 as never), 'ERR_OPTION'],
+    ['one beta', () => new Adam({ betas: 0.9 as never }), 'ERR_OPTION'],
+    ['a group with an unknown number', () => new SGD({ groups: [{ match: /bn/, decay: 0 } as never] }), 'ERR_OPTION'],
+    ['groups that are no list', () => new SGD({ groups: {} as never }), 'ERR_OPTION'],
+    ['a group that is none', () => new SGD({ groups: [null as never] }), 'ERR_OPTION'],
+    ['a period of 0', () => schedules.step({ lr: 1, every: 0 }), 'ERR_OPTION'],
+    ['no milestones', () => schedules.multiStep({ lr: 1 } as never), 'ERR_OPTION'],
+    ['no schedule after the warm-up', () => schedules.warmup({ steps: 3 } as never), 'ERR_OPTION'],
+    ['no options', () => schedules.cosine(undefined as never), 'ERR_OPTION'],
+    ['no parameters', () => new SGD().update(undefined as never, [g]), 'ERR_DATA'],
+    ['a parameter that is no tensor', () => new SGD().update([5 as never], [g]), 'ERR_DATA'],
+    ['a gradient that is no tensor', () => new SGD().update([p], [5 as never]), 'ERR_SHAPE'],
+    ['a state of another optimizer', () => new Adam().update([p], [g], { step: 1, slots: {} }), 'ERR_DATA'],
+    ['a state that is none', () => new Adam().update([p], [g], 5 as never), 'ERR_DATA'],
+  ])('%s', (_, body, code) => {
+    expect(body).toThrow(FoveaError);
+    expect(body).toThrow(expect.objectContaining({ code }));
+    expect(p.data[0]).toBe(1);
+  });
+
+  test('a pattern with the flag g matches every time', () => {
+    const params = { 'a.bias': tensor([1]), 'b.bias': tensor([1]) };
+    const grads = { 'a.bias': tensor([0]), 'b.bias': tensor([0]) };
+    new SGD({ lr: 0.5, weightDecay: 1, groups: [{ match: /bias/g, weightDecay: 0 }] }).update(params, grads);
+    expect(Object.values(params).map((value) => value.item())).toEqual([1, 1]);
+  });
+
+  test('float64 parameters are updated in double precision', () => {
+    const double = tensor([1], [1], 'float64');
+    new SGD({ lr: 0.1 }).update([double], [tensor([1], [1], 'float64')]);
+    expect(double.item()).toBe(1 - 0.1);
+    new Adam({ lr: 0.1 }).update([double], [tensor([1], [1], 'float64')]);
+    expect(double.item()).toBeCloseTo(0.8, 7);
+  });
+});
