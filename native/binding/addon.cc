@@ -62,6 +62,18 @@ Napi::Value peak(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), measure_peak(int(threads)));
 }
 
+// controlGroupLimits(membership, root) → { cpus, memory }, 0 for no limit: lets tests show the reader their own files
+Napi::Value control_group_limits(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsString() || !info[1].IsString())
+    throw make_error(env, "ERR_DATA", "controlGroupLimits: expected two strings");
+  const std::string membership = info[0].As<Napi::String>(), root = info[1].As<Napi::String>();
+  const Napi::Object result = Napi::Object::New(env);
+  result.Set("cpus", cgroup_cpu_limit(membership, root));
+  result.Set("memory", double(cgroup_memory_limit(membership, root)));
+  return result;
+}
+
 // The getter itself, so that nothing a program does to ArrayBuffer.prototype later is called.
 void find_resizable(Napi::Env env, Instance* instance) {
   const Napi::Object global = env.Global();
@@ -92,6 +104,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("info", Napi::Function::New<info>(env, "info"));
   exports.Set("operators", Napi::Function::New<operators>(env, "operators"));
   exports.Set("createProgram", Napi::Function::New<create_program>(env, "createProgram"));
+  exports.Set("controlGroupLimits", Napi::Function::New<control_group_limits>(env, "controlGroupLimits"));
   exports.Set("measurePeak", Napi::Function::New<peak>(env, "measurePeak"));
   return exports;
 }
