@@ -7,10 +7,10 @@ export interface Sample {
   readonly y: number;
 }
 
-/** Anything that knows how many samples it has and can hand one over. */
+/** Anything that knows how many samples it has and can hand one over, now or later. */
 export interface Dataset {
   readonly length: number;
-  get(index: number): Sample;
+  get(index: number): Sample | Promise<Sample>;
 }
 
 /** What turns stored pixels into what the model sees: `(pixel · scale − mean[c]) / std[c]`. */
@@ -23,6 +23,7 @@ export interface Normalization {
 
 /** A data set that lies in memory as a whole, so that batches are gathered, converted and normalised natively. */
 export interface ArrayDataset extends Dataset {
+  get(index: number): Sample;
   /** Row-major [length, ...imageShape], as stored: not yet normalised. */
   readonly images: Uint8Array | Float32Array;
   /** [length], each in 0 … classes − 1. */

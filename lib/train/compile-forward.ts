@@ -1,10 +1,11 @@
+import { checkOptions } from '../geometry/options.js';
 import { compileGraph, type Executable } from '../graph/executable.js';
 import { fuse } from '../graph/fuse.js';
 import { trace } from '../graph/trace.js';
-import type { Module } from '../nn/module.js';
+import { checkModule, type Module } from '../nn/module.js';
 import { Tensor, type TypedArray } from '../tensor.js';
 import { operand } from './compile-step.js';
-import { checkJob, checkNames, type JobOptions } from './options.js';
+import { checkBatchShape, checkJob, type JobOptions } from './options.js';
 import { inMode } from './trainer.js';
 
 export interface CompileForwardOptions extends JobOptions {
@@ -33,9 +34,11 @@ export interface CompiledForward {
  * @throws FoveaError ERR_OPTION, ERR_SHAPE, ERR_GRAPH
  */
 export function compileForward(model: Module, options: CompileForwardOptions): CompiledForward {
-  checkNames('compileForward', options, ['inputShape', 'precision', 'threads']);
+  checkModule('compileForward', 'model', model);
+  checkOptions('compileForward', options, ['inputShape', 'precision', 'threads']);
   checkJob('compileForward', options);
   const { inputShape, threads } = options;
+  checkBatchShape('compileForward', inputShape);
   const spec = { shape: inputShape, dtype: 'float32' } as const;
   const graph = inMode(model, false, () => trace((x) => model.forward(x), [spec], 'forward'));
   const program = compileGraph(fuse(graph), threads === undefined ? {} : { threads });

@@ -1,13 +1,14 @@
 import type { Spec } from '../backend/backend.js';
 import type { Normalization } from '../data/dataset.js';
 import { FoveaError } from '../errors.js';
+import { checkOptions, choice } from '../geometry/options.js';
 import type { Executable } from '../graph/executable.js';
-import type { Module } from '../nn/module.js';
+import { checkModule, type Module } from '../nn/module.js';
 import { normalize } from '../ops/internal/normalize.js';
 import type { Value } from '../ops/operator.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import { type DType, dtypeOf, formatShape, sizeOf, Tensor, type TypedArray } from '../tensor.js';
-import { checkJob, checkNames, checkWhole, type JobOptions } from './options.js';
+import { checkBatchShape, checkJob, checkLoss, checkOptimizer, checkWhole, type JobOptions } from './options.js';
 import { type Loss, type StepResult, Trainer } from './trainer.js';
 
 export interface CompileStepOptions extends JobOptions {
@@ -28,7 +29,7 @@ export interface CompiledStep {
   /**
    * Forward, loss, backward and update of the model's parameters, in one native call off the event loop.
    * @param x  as many elements as `inputShape` says; read until the promise settles
-   * @param y  one whole number for each sample
+   * @param y  one whole number for each sample, in an array of any type
    * @throws FoveaError (rejects) ERR_SHAPE, ERR_DTYPE, ERR_DATA, ERR_BUSY while a step is running, ERR_DISPOSED
    */
   step(x: Tensor | TypedArray, y: Tensor | TypedArray): Promise<StepResult>;
@@ -48,9 +49,14 @@ const optionNames = ['inputShape', 'loss', 'optimizer', 'inputType', 'normalizat
  * @throws FoveaError ERR_OPTION, ERR_SHAPE, ERR_GRAPH
  */
 export function compileStep(model: Module, options: CompileStepOptions): CompiledStep {
-  checkNames('compileStep', options, optionNames);
+  checkModule('compileStep', 'model', model);
+  checkOptions('compileStep', options, optionNames);
   checkJob('compileStep', options);
-  const { inputShape, loss, optimizer, inputType = 'float32', seed = 0 } = options;
+  const { inputShape, loss, optimizer, seed = 0 } = options;
+  checkBatchShape('compileStep', inputShape);
+  checkLoss('compileStep', loss);
+  checkOptimizer('compileStep', optimizer);
+  const inputType = choice('compileStep', 'inputType', options.inputType ?? 'float32', ['float32', 'uint8']);
   checkWhole('compileStep', 'seed', seed, 0);
   const batch = inputShape[0] ?? 0;
   const specs = [
@@ -75,16 +81,19 @@ export function compileStep(model: Module, options: CompileStepOptions): Compile
 
 function normalized(x: Value, normalization: Normalization | undefined): Value {
   if (!normalization) return x;
-  const { scale, mean, std } = normalization;
+  const { scale = 1, mean = [], std = [] } = normalization;
   const constants = (values: readonly number[]) =>
     values.length > 0 ? new Tensor([values.length], Float32Array.from(values)) : undefined;
   return normalize(x, constants(mean), constants(std), { scale });
 }
 
-/** Labels as bytes or floats are common; a label is small, so converting them costs nothing. */
+/** Labels as bytes or floats are common; there are few, so converting them costs nothing. @throws FoveaError ERR_DATA */
 function integers(y: Tensor | TypedArray): TypedArray {
   const array = y instanceof Tensor ? y.data : y;
-  return array instanceof Uint8Array ? Int32Array.from(array) : array;
+  if (dtypeOf(array, 'step') === 'int32') return array;
+  const i = array.findIndex((label: number) => (label | 0) !== label);
+  if (i < 0) return Int32Array.from(array);
+  throw new FoveaError('ERR_DATA', 'step', `label ${array[i]} at index ${i} is no whole number of 32 bits`);
 }
 
 /** @throws FoveaError ERR_SHAPE, ERR_DTYPE with both sides */

@@ -1,11 +1,12 @@
-import { FoveaError } from '../errors.js';
+import { checkOptions } from '../geometry/options.js';
 import { compileGraph, type Executable } from '../graph/executable.js';
 import { fuse } from '../graph/fuse.js';
-import type { Module } from '../nn/module.js';
+import { checkModule, type Module } from '../nn/module.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
+import { abortable, checkSignal, reasonOf, untilAborted } from './abort.js';
 import type { Evaluation } from './events.js';
 import { type DataSource, type Feed, openFeed } from './feed.js';
-import { checkJob, checkNames, checkWhole, type JobOptions } from './options.js';
+import { checkJob, checkLoss, checkMetrics, checkWhole, type JobOptions } from './options.js';
 import { type Loss, traceLoss } from './trainer.js';
 
 export interface EvaluateOptions extends JobOptions {
@@ -13,6 +14,8 @@ export interface EvaluateOptions extends JobOptions {
   readonly batchSize?: number;
   /** Default `ops.crossEntropy`. */
   readonly loss?: Loss;
+  /** Loss and accuracy are always measured; the names are checked. */
+  readonly metrics?: readonly 'accuracy'[];
   readonly signal?: AbortSignal;
 }
 
@@ -36,8 +39,11 @@ export class Evaluator {
       let lossSum = 0;
       let correct = 0;
       let seen = 0;
-      for await (const { size, arrays } of this.feed.batches(this.batchSize, undefined, 0)) {
-        checkAborted(signal, 'evaluate');
+      for await (const { size, arrays } of abortable(
+        this.feed.batches(this.batchSize, undefined, 0),
+        signal,
+        'evaluate',
+      )) {
         const [loss, right] = await this.program(size).run(arrays);
         lossSum += (loss?.[0] as number) * size;
         correct += right?.[0] as number;
@@ -69,24 +75,25 @@ export class Evaluator {
   }
 }
 
-/** @throws FoveaError ERR_ABORTED */
-export function checkAborted(signal: AbortSignal | undefined, operator: string): void {
-  if (signal?.aborted)
-    throw new FoveaError('ERR_ABORTED', operator, 'stopped by its AbortSignal', { cause: signal.reason });
-}
-
 /**
  * Mean loss and accuracy of a model on a data set, in evaluation mode.
  * @throws FoveaError (rejects) ERR_OPTION, ERR_DATA, ERR_SHAPE, ERR_ABORTED
  */
 export async function evaluate(model: Module, dataset: DataSource, options: EvaluateOptions = {}): Promise<Evaluation> {
-  checkNames('evaluate', options, ['batchSize', 'loss', 'signal', 'metrics', 'precision', 'threads']);
+  checkModule('evaluate', 'model', model);
+  checkOptions('evaluate', options, ['batchSize', 'loss', 'signal', 'metrics', 'precision', 'threads']);
   checkJob('evaluate', options);
   const { batchSize = 256, loss = crossEntropy, signal } = options;
   checkWhole('evaluate', 'batchSize', batchSize, 1);
-  const evaluator = new Evaluator(model, await openFeed(dataset, 'evaluate'), loss, batchSize, options);
+  checkLoss('evaluate', loss);
+  checkMetrics('evaluate', options.metrics);
+  checkSignal('evaluate', signal);
+  const feed = await untilAborted(openFeed(dataset, 'evaluate'), signal, 'evaluate');
+  const evaluator = new Evaluator(model, feed, loss, batchSize, options);
   try {
     return await evaluator.run(signal);
+  } catch (error) {
+    throw reasonOf(error, signal, 'evaluate');
   } finally {
     evaluator.dispose();
   }

@@ -31,7 +31,7 @@ export interface Feed {
 /** @throws FoveaError ERR_DATA when it is nothing that samples can be read from, or empty */
 export async function openFeed(source: DataSource, operator: string): Promise<Feed> {
   if (isArrayDataset(source)) return new ArrayFeed(source, operator);
-  if (isIndexed(source)) return new SampleFeed(source, operator);
+  if (isIndexed(source)) return SampleFeed.open(source, operator);
   if (isStream(source)) return StreamFeed.open(source, operator);
   throw new FoveaError(
     'ERR_DATA',
@@ -143,22 +143,28 @@ function checkSample(sample: unknown, number: number, operator: string): asserts
 class SampleFeed extends AssembledFeed {
   readonly length: number;
 
-  constructor(
-    private readonly dataset: Dataset,
+  private constructor(
+    sampleShape: readonly number[],
     operator: string,
+    private readonly dataset: Dataset,
   ) {
-    checkLength(dataset.length, operator);
-    const first: unknown = dataset.get(0);
-    checkSample(first, 0, operator);
-    super(first.x.shape, operator);
+    super(sampleShape, operator);
     this.length = dataset.length;
+  }
+
+  /** Reads one sample, to know its shape. */
+  static async open(dataset: Dataset, operator: string): Promise<SampleFeed> {
+    checkLength(dataset.length, operator);
+    const first: unknown = await dataset.get(0);
+    checkSample(first, 0, operator);
+    return new SampleFeed(first.x.shape, operator, dataset);
   }
 
   async *batches(batch: number, order: Int32Array | undefined, skip: number): AsyncIterable<Batch> {
     for (let start = skip * batch; start < this.length; start += batch) {
       const count = Math.min(batch, this.length - start);
       const samples = Array.from({ length: count }, (_, i) => this.dataset.get(order?.[start + i] ?? start + i));
-      yield this.assemble(samples, start);
+      yield this.assemble(await Promise.all(samples), start);
     }
   }
 }
@@ -193,11 +199,8 @@ class StreamFeed extends AssembledFeed {
       return;
     }
     yield this.started.first;
-    for (;;) {
-      const { done, value } = await this.started.iterator.next();
-      if (done) return;
-      yield value;
-    }
+    const { iterator } = this.started;
+    yield* { [Symbol.asyncIterator]: () => iterator }; // left early, it closes the stream
   }
 
   async *batches(batch: number, _order: Int32Array | undefined, skip: number): AsyncIterable<Batch> {

@@ -1,13 +1,15 @@
-import { FoveaError } from '../errors.js';
-import type { Module } from '../nn/module.js';
+import { FoveaError, show } from '../errors.js';
+import { checkOptions, flag } from '../geometry/options.js';
+import { checkModule, type Module } from '../nn/module.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import { Random } from '../random.js';
+import { abortable, checkAborted, checkSignal, reasonOf, untilAborted } from './abort.js';
 import { checkpointPath, loadCheckpoint, type Progress, saveCheckpoint } from './checkpoint.js';
-import { checkAborted, Evaluator } from './evaluate.js';
+import { Evaluator } from './evaluate.js';
 import type { EpochEvent, FitEvent } from './events.js';
 import { type Batch, type DataSource, type Feed, openFeed } from './feed.js';
-import { checkJob, checkNames, checkWhole, type JobOptions } from './options.js';
+import { checkJob, checkLoss, checkMetrics, checkOptimizer, checkWhole, type JobOptions } from './options.js';
 import { Run } from './run.js';
 import { type Loss, Trainer } from './trainer.js';
 
@@ -27,7 +29,7 @@ export interface FitOptions extends JobOptions {
   readonly metrics?: readonly 'accuracy'[];
   /** Fixes the order of the samples and what dropout layers without a seed of their own drop. Default 0. */
   readonly seed?: number;
-  /** Stops the training: the run rejects with ERR_ABORTED. */
+  /** Stops the training, also in the middle of a step: the run rejects with ERR_ABORTED, its `cause` is the signal's reason. */
   readonly signal?: AbortSignal;
   /** Writes `dir/checkpoint.safetensors` after each epoch and, if given, every so many steps. */
   readonly checkpoint?: { readonly dir: string; readonly everySteps?: number };
@@ -41,8 +43,21 @@ export interface FitResult {
   readonly history: readonly EpochEvent[];
 }
 
-const optionNames = ['optimizer', 'loss', 'epochs', 'batchSize', 'shuffle', 'validation', 'metrics', 'seed', 'signal'];
-const moreNames = ['checkpoint', 'resume', 'precision', 'threads'];
+const optionNames = [
+  'optimizer',
+  'loss',
+  'epochs',
+  'batchSize',
+  'shuffle',
+  'validation',
+  'metrics',
+  'seed',
+  'signal',
+  'checkpoint',
+  'resume',
+  'precision',
+  'threads',
+];
 
 /** A training that is under way. */
 export class FitRun extends Run<FitEvent, FitResult> {
@@ -68,10 +83,12 @@ const running = new WeakSet<Module>();
  * event loop. The same seed gives the same bits, with any number of threads.
  * @returns a run: `for await (const event of run)` for its events, `await run` for the history
  * @throws FoveaError ERR_OPTION, ERR_BUSY when this model is being trained already; the run rejects with ERR_ABORTED,
- *   ERR_DATA, ERR_SHAPE, ERR_IO …, and the model stays usable
+ *   ERR_DATA, ERR_SHAPE, ERR_IO …, and the model stays usable. A failure that nobody awaits or iterates is a warning of
+ *   the process, not an unhandled rejection
  */
 export function fit(model: Module, trainSet: DataSource, options: FitOptions): FitRun {
-  checkOptions(options);
+  checkModule('fit', 'model', model);
+  checkFitOptions(options);
   if (running.has(model)) {
     throw new FoveaError('ERR_BUSY', 'fit', 'this model is being trained already; wait for that run or abort it');
   }
@@ -79,20 +96,29 @@ export function fit(model: Module, trainSet: DataSource, options: FitOptions): F
   return new FitRun(new Training(model, trainSet, options));
 }
 
-function checkOptions(options: FitOptions): void {
-  checkNames('fit', options, [...optionNames, ...moreNames]);
+function checkFitOptions(options: FitOptions): void {
+  checkOptions('fit', options, optionNames);
   checkJob('fit', options);
-  if (typeof options.optimizer?.writeHyper !== 'function') {
-    throw new FoveaError('ERR_OPTION', 'fit', 'optimizer must be one of optim.*, such as new optim.SGD({ lr: 0.05 })');
+  const { epochs = 1, batchSize = 64, seed = 0, shuffle = true, checkpoint, resume } = options;
+  checkOptimizer('fit', options.optimizer);
+  checkLoss('fit', options.loss ?? crossEntropy);
+  checkWhole('fit', 'epochs', epochs, 1);
+  checkWhole('fit', 'batchSize', batchSize, 1);
+  checkWhole('fit', 'seed', seed, 0);
+  flag('fit', 'shuffle', shuffle);
+  checkMetrics('fit', options.metrics);
+  checkSignal('fit', options.signal);
+  if (checkpoint !== undefined) {
+    checkOptions('fit', checkpoint, ['dir', 'everySteps']);
+    checkPath('checkpoint.dir', checkpoint.dir);
+    if (checkpoint.everySteps !== undefined) checkWhole('fit', 'checkpoint.everySteps', checkpoint.everySteps, 1);
   }
-  checkWhole('fit', 'epochs', options.epochs ?? 1, 1);
-  checkWhole('fit', 'batchSize', options.batchSize ?? 64, 1);
-  checkWhole('fit', 'seed', options.seed ?? 0, 0);
-  if (options.checkpoint?.everySteps !== undefined) checkWhole('fit', 'everySteps', options.checkpoint.everySteps, 1);
-  for (const metric of options.metrics ?? []) {
-    if (metric !== 'accuracy')
-      throw new FoveaError('ERR_OPTION', 'fit', `unknown metric "${String(metric)}"; there is accuracy`);
-  }
+  if (resume !== undefined) checkPath('resume', resume);
+}
+
+function checkPath(name: string, path: unknown): void {
+  if (typeof path === 'string' && path !== '') return;
+  throw new FoveaError('ERR_OPTION', 'fit', `${name} must be a path, got ${show(path)}`);
 }
 
 type Emit = (event: FitEvent) => Promise<void>;
@@ -120,18 +146,21 @@ class Training {
     this.progress = { epoch: 0, stepInEpoch: 0, step: 0, lossSum: 0, correct: 0, seen: 0, seed, history: [] };
   }
 
-  async run(emit: Emit): Promise<FitResult> {
+  async run(send: Emit): Promise<FitResult> {
     const { signal } = this.options;
+    const emit: Emit = (event) => untilAborted(send(event), signal, 'fit');
     const stop = () => this.trainer?.cancel();
     signal?.addEventListener('abort', stop);
     let evaluator: Evaluator | undefined;
     try {
       checkAborted(signal, 'fit');
-      const feed = await openFeed(this.trainSet, 'fit');
+      const feed = await untilAborted(openFeed(this.trainSet, 'fit'), signal, 'fit');
       evaluator = await this.openValidation();
       const trainer = await this.start();
       while (this.progress.epoch < this.epochs) await this.epoch(trainer, feed, evaluator, emit);
       return { history: this.history };
+    } catch (error) {
+      throw reasonOf(error, signal, 'fit');
     } finally {
       signal?.removeEventListener('abort', stop);
       this.trainer?.dispose();
@@ -154,7 +183,7 @@ class Training {
   private async openValidation(): Promise<Evaluator | undefined> {
     const { validation } = this.options;
     if (!validation) return undefined;
-    const feed = await openFeed(validation, 'fit');
+    const feed = await untilAborted(openFeed(validation, 'fit'), this.options.signal, 'fit');
     return new Evaluator(this.model, feed, this.loss, Math.max(this.batchSize, 256), this.options);
   }
 
@@ -173,11 +202,10 @@ class Training {
 
   private async epoch(trainer: Trainer, feed: Feed, evaluator: Evaluator | undefined, emit: Emit): Promise<void> {
     const { progress, batchSize } = this;
-    const { signal } = this.options;
     this.epochStart = performance.now();
     this.seenAtStart = progress.seen;
-    for await (const batch of feed.batches(batchSize, this.order(feed), progress.stepInEpoch)) {
-      checkAborted(signal, 'fit');
+    const batches = feed.batches(batchSize, this.order(feed), progress.stepInEpoch);
+    for await (const batch of abortable(batches, this.options.signal, 'fit')) {
       await this.step(trainer, feed, batch, emit);
     }
     if (progress.seen === 0) throw new FoveaError('ERR_DATA', 'fit', 'the data set gave no samples in this epoch');

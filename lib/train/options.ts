@@ -1,4 +1,5 @@
-import { FoveaError } from '../errors.js';
+import { FoveaError, show } from '../errors.js';
+import { Optimizer } from '../optim/optimizer.js';
 
 /**
  * How exact float32 products are: `'highest'` float32 or better, `'high'` two bfloat16 each, `'medium'` one bfloat16.
@@ -22,10 +23,10 @@ export function checkJob(operator: string, { precision = 'highest', threads }: J
     throw new FoveaError(
       'ERR_OPTION',
       operator,
-      `precision must be one of ${precisions.join(', ')}, got ${String(precision)}`,
+      `precision must be one of ${precisions.join(', ')}, got ${show(precision)}`,
     );
   }
-  if (threads !== undefined) checkWhole(operator, 'threads', threads, 1, 1024);
+  if (threads !== undefined) checkWhole(operator, 'threads', threads, 1, 256);
 }
 
 /** @throws FoveaError ERR_OPTION unless `value` is a whole number in [least, most] */
@@ -38,13 +39,31 @@ export function checkWhole(
 ): void {
   if (Number.isSafeInteger(value) && value >= least && value <= most) return;
   const range = most === Number.MAX_SAFE_INTEGER ? `>= ${least}` : `in ${least}..${most}`;
-  throw new FoveaError('ERR_OPTION', operator, `${name} must be a whole number ${range}, got ${String(value)}`);
+  throw new FoveaError('ERR_OPTION', operator, `${name} must be a whole number ${range}, got ${show(value)}`);
 }
 
-/** @throws FoveaError ERR_OPTION for a name that is not in the list: a misspelt option must not be passed over */
-export function checkNames(operator: string, options: object, known: readonly string[]): void {
-  const unknown = Object.keys(options).find((name) => !known.includes(name));
-  if (unknown !== undefined) {
-    throw new FoveaError('ERR_OPTION', operator, `unknown option "${unknown}"; there are ${known.join(', ')}`);
-  }
+/** @throws FoveaError ERR_OPTION unless it is a function */
+export function checkLoss(operator: string, loss: unknown): void {
+  if (typeof loss === 'function') return;
+  throw new FoveaError('ERR_OPTION', operator, `loss must be a function such as ops.crossEntropy, got ${show(loss)}`);
+}
+
+/** @throws FoveaError ERR_OPTION unless it is one of `optim.*` */
+export function checkOptimizer(operator: string, optimizer: unknown): void {
+  if (optimizer instanceof Optimizer) return;
+  const detail = `optimizer must be one of optim.*, such as new optim.SGD({ lr: 0.05 }), got ${show(optimizer)}`;
+  throw new FoveaError('ERR_OPTION', operator, detail);
+}
+
+/** The shape of a batch. @throws FoveaError ERR_SHAPE */
+export function checkBatchShape(operator: string, shape: unknown): void {
+  if (Array.isArray(shape) && shape.length > 0 && shape.every((n) => Number.isSafeInteger(n) && n > 0)) return;
+  const detail = `inputShape must be [N, ...], whole numbers >= 1, got ${show(shape)}`;
+  throw new FoveaError('ERR_SHAPE', operator, detail);
+}
+
+/** @throws FoveaError ERR_OPTION for the name of a metric that there is none of */
+export function checkMetrics(operator: string, metrics: unknown): void {
+  if (metrics === undefined || (Array.isArray(metrics) && metrics.every((metric) => metric === 'accuracy'))) return;
+  throw new FoveaError('ERR_OPTION', operator, `metrics must be a list; there is 'accuracy', got ${show(metrics)}`);
 }

@@ -1,8 +1,9 @@
-import { FoveaError } from '../errors.js';
-import type { Module } from '../nn/module.js';
+import { FoveaError, show } from '../errors.js';
+import { checkOptions } from '../geometry/options.js';
+import { checkModule, type Module } from '../nn/module.js';
 import { allocate, formatShape, sizeOf, Tensor } from '../tensor.js';
 import { compileForward } from './compile-forward.js';
-import { checkJob, checkNames, checkWhole, type JobOptions } from './options.js';
+import { checkJob, checkWhole, type JobOptions } from './options.js';
 
 export interface PredictOptions extends JobOptions {
   /** Samples per call of the program. Default 256. */
@@ -17,10 +18,14 @@ export interface PredictOptions extends JobOptions {
  * @throws FoveaError (rejects) ERR_SHAPE, ERR_DTYPE, ERR_OPTION
  */
 export async function predict(model: Module, x: Tensor, options: PredictOptions = {}): Promise<Tensor> {
-  checkNames('predict', options, ['batchSize', 'precision', 'threads']);
+  checkModule('predict', 'model', model);
+  checkOptions('predict', options, ['batchSize', 'precision', 'threads']);
   checkJob('predict', options);
   const { batchSize = 256, ...job } = options;
   checkWhole('predict', 'batchSize', batchSize, 1);
+  if (!(x instanceof Tensor)) {
+    throw new FoveaError('ERR_DTYPE', 'predict', `x must be a Tensor [N, ...], got ${show(x)}`);
+  }
   const [count = 0, ...sample] = x.shape;
   if (count < 1)
     throw new FoveaError('ERR_SHAPE', 'predict', `x must be a batch [N, ...], got ${formatShape(x.shape)}`);

@@ -1,18 +1,21 @@
+import { FoveaError } from '../errors.js';
+
 /**
  * A job that is under way: a promise of its result and a stream of its events. Either may be ignored: awaiting without
- * iterating works, and so does iterating only.
+ * iterating works, and so does iterating only. When both are and the job fails, the process emits a warning: one who
+ * awaits later still gets the error, so it is no unhandled rejection.
  */
 export class Run<E, R> implements PromiseLike<R>, AsyncIterable<E> {
   private readonly result: Promise<R>;
   private readonly listeners = new Set<Queue<E>>();
+  private awaited = false;
 
   /** @param job  starts in the next microtask, so that an iterator made right away sees every event */
   constructor(job: (emit: (event: E) => Promise<void>) => Promise<R>) {
     this.result = Promise.resolve().then(() => job((event) => this.emit(event)));
-    this.result.then(
-      () => this.end(),
-      (error: unknown) => this.end(error), // who only iterates gets the error from the iterator
-    );
+    this.result.catch((error: unknown) => {
+      if (!this.awaited && this.listeners.size === 0) warn(error);
+    });
   }
 
   // biome-ignore lint/suspicious/noThenProperty: a run can be awaited
@@ -20,6 +23,7 @@ export class Run<E, R> implements PromiseLike<R>, AsyncIterable<E> {
     done?: ((value: R) => A | PromiseLike<A>) | null,
     failed?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
+    this.awaited = true;
     return this.result.then(done, failed);
   }
 
@@ -45,10 +49,16 @@ export class Run<E, R> implements PromiseLike<R>, AsyncIterable<E> {
   private async emit(event: E): Promise<void> {
     for (const queue of this.listeners) await queue.push(event);
   }
+}
 
-  private end(error?: unknown): void {
-    for (const queue of this.listeners) queue.end(error);
-  }
+/** Of a job that failed unheard. Being stopped is no failure. */
+function warn(error: unknown): void {
+  if (error instanceof FoveaError && error.code === 'ERR_ABORTED') return;
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  process.emitWarning(`nobody awaits this run, and it failed: ${message}`, {
+    type: 'FoveaWarning',
+    detail: stack ?? '',
+  });
 }
 
 /** Events that wait for their reader. */

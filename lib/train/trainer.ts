@@ -1,5 +1,5 @@
 import type { Spec } from '../backend/backend.js';
-import { FoveaError } from '../errors.js';
+import { FoveaError, show } from '../errors.js';
 import { differentiate } from '../graph/differentiate.js';
 import { compileGraph, type Executable } from '../graph/executable.js';
 import { fuse } from '../graph/fuse.js';
@@ -8,9 +8,8 @@ import { extend, trace } from '../graph/trace.js';
 import { BatchNorm1d, BatchNorm2d } from '../nn/batch-norm.js';
 import { Dropout } from '../nn/dropout.js';
 import type { Module } from '../nn/module.js';
-
 import { countCorrect } from '../ops/internal/count-correct.js';
-import { apply, type Value } from '../ops/operator.js';
+import { apply, Traced, type Value } from '../ops/operator.js';
 import { updateInplace } from '../ops/update.js';
 import type { Optimizer, OptimizerState } from '../optim/optimizer.js';
 import { Random } from '../random.js';
@@ -128,6 +127,13 @@ export function traceLoss(model: Module, loss: Loss, inputs: StepInputs, trainin
         const { x, labels } = inputs.read(values);
         const output = model.forward(x);
         const value = loss(output, labels);
+        if (!(value instanceof Traced || value instanceof Tensor)) {
+          throw new FoveaError(
+            'ERR_GRAPH',
+            'loss',
+            `the loss must return a value of operators, it returned ${show(value)}`,
+          );
+        }
         if (value.shape.length > 0) {
           throw new FoveaError('ERR_SHAPE', 'loss', `the loss must be a scalar, it is ${formatShape(value.shape)}`);
         }

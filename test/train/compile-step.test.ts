@@ -76,12 +76,33 @@ describe('a compiled step', () => {
         ),
       ),
     ).toBe('ERR_DATA');
+    expect(
+      await rejection(
+        compiled.step(
+          x,
+          Float32Array.from(y, (label) => label + 0.5),
+        ),
+      ),
+    ).toBe('ERR_DATA');
     expect(bits(model)).toEqual(before);
     const running = compiled.step(x, y);
     expect(await rejection(compiled.step(x, y))).toBe('ERR_BUSY');
     await running;
     compiled.dispose();
     expect(await rejection(compiled.step(x, y))).toBe('ERR_DISPOSED');
+  });
+
+  test('refuses what cannot be compiled', async () => {
+    const optimizer = new optim.SGD();
+    const compile = async (options: object) => compileStep(smallModel(), options as never);
+    const inputShape = [12, 1, 8, 8];
+    expect(await rejection(compile(undefined as never))).toBe('ERR_OPTION');
+    expect(await rejection(compile({ loss, optimizer }))).toBe('ERR_SHAPE');
+    expect(await rejection(compile({ inputShape: [0, 1, 8, 8], loss, optimizer }))).toBe('ERR_SHAPE');
+    expect(await rejection(compile({ inputShape: [1e9, 1, 8, 8], loss, optimizer }))).toBe('ERR_MEMORY');
+    expect(await rejection(compile({ inputShape, optimizer }))).toBe('ERR_OPTION');
+    expect(await rejection(compile({ inputShape, loss }))).toBe('ERR_OPTION');
+    expect(await rejection(compile({ inputShape, loss, optimizer, inputType: 'int8' }))).toBe('ERR_OPTION');
   });
 
   test('resident memory is flat over 2,000 steps', async () => {
