@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -12,6 +12,7 @@ function blocks(page: string): string[] {
 }
 
 function run(code: string): string {
+  mkdirSync(join(packageRoot(), 'out'), { recursive: true });
   const folder = mkdtempSync(join(packageRoot(), 'out', 'readme-'));
   const entry = pathToFileURL(join(packageRoot(), 'dist', 'esm', 'index.js')).href;
   const file = join(folder, 'example.mjs');
