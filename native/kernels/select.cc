@@ -1,5 +1,6 @@
 // Picks each family's instance for this CPU, under the cap.
 #include "cpu/features.h"
+#include "kernels/depthwise/depthwise.h"
 #include "kernels/eltwise/eltwise.h"
 #include "kernels/layout/layout.h"
 #include "kernels/norm/norm.h"

@@ -8,6 +8,7 @@
 namespace fovea {
 namespace {
 
+constexpr int64_t kMaxImage = int64_t(1) << 25;  // pixels along an axis: lists of them are made
 constexpr int64_t kMaxSide = int64_t(1) << 30;
 
 // Window o of `kernel` inputs, cut at the padded image; the divisor counts padding only when `count_pad`
@@ -102,7 +103,7 @@ Status read_sizes(SpecCheck& check, const Operand& x, const Operand& y, Sizes* s
                 shape_text(x.shape) + " cannot be pooled to " + shape_text(y.shape));
   *sizes = {x.shape[0] * blocks(x.shape[1]), x.shape[2], x.shape[3], y.shape[2], y.shape[3]};
   for (int64_t side : {sizes->H, sizes->W, sizes->P, sizes->Q}) {
-    check.require(side <= kMaxSide, Code::kShape, "the image is too large");
+    check.require(side <= kMaxImage, Code::kShape, "the image is too large");
   }
   return check.status();
 }

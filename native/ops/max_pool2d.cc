@@ -8,8 +8,10 @@
 namespace fovea {
 namespace {
 
+constexpr int64_t kMaxImage = int64_t(1) << 25;  // pixels along an axis: lists of them are made
 constexpr int64_t kMaxSide = int64_t(1) << 30;
-constexpr int64_t kMaxTaps = int64_t(1) << 24;  // indices pass through float32
+constexpr int64_t kMaxListed = int64_t(1) << 26;  // entries of a tap list
+constexpr int64_t kMaxTaps = int64_t(1) << 24;    // indices pass through float32
 
 struct Windows {
   PoolAxis rows, cols;
@@ -55,15 +57,15 @@ Status read_windows(SpecCheck& check, const OpSpec& spec, const Operand& x, cons
   };
   *windows = Windows{axis(0), axis(1), x.shape[0] * blocks(x.shape[1]), x.shape[1], DType::kUint8};
   for (const PoolAxis& a : {windows->rows, windows->cols}) {
-    check.require(a.in <= kMaxSide && a.out <= kMaxSide, Code::kShape, "the image is too large");
+    check.require(a.in <= kMaxImage && a.out <= kMaxImage, Code::kShape, "the image is too large");
     check.require(a.kernel >= 1 && a.kernel <= kMaxTaps && a.stride >= 1 && a.stride <= kMaxSide && a.dilation >= 1 &&
                       a.dilation <= kMaxSide && a.before >= 0 && a.before <= kMaxSide && a.after >= 0 &&
                       a.after <= kMaxSide,
                   Code::kOption, "kernelSize, stride, padding or dilation is out of range");
     if (check.ok()) {
-      check.require(
-          (a.out - 1) * a.stride <= kMaxSide && (a.kernel - 1) * a.dilation <= kMaxSide && a.out * a.kernel <= kMaxSide,
-          Code::kShape, "the windows reach too far");
+      check.require((a.out - 1) * a.stride <= kMaxSide && (a.kernel - 1) * a.dilation <= kMaxSide &&
+                        a.out * a.kernel <= kMaxListed,
+                    Code::kShape, "the windows reach too far");
     }
   }
   FOVEA_RETURN_IF_ERROR(check.status());

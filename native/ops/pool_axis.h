@@ -49,7 +49,7 @@ class RangeLists {
       const int32_t outputs = int32_t(begin_.size());
       if (i > 0) first = begin[size_t(i) - 1];
       while (first < outputs && end_[size_t(first)] <= i) ++first;
-      int32_t last = first;
+      int32_t last = i > 0 && end[size_t(i) - 1] > first ? end[size_t(i) - 1] : first;
       while (last < outputs && begin_[size_t(last)] <= i) ++last;
       begin[size_t(i)] = first, end[size_t(i)] = last;
     }

@@ -8,7 +8,6 @@ namespace fovea {
 
 struct SoftmaxKernels {
   const char* isa;
-  void (*exp)(const float* x, float* y, int64_t n);  // at most 2 units in the last place; for tests
   // log(sum exp(x)) is max + log_sum. One row of n classes.
   void (*row_statistics)(const float* x, int64_t n, float* max, double* log_sum);
   void (*softmax_row)(const float* x, float* y, int64_t n, bool log);
