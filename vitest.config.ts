@@ -7,7 +7,7 @@ export default defineConfig({
     // A process per file: the addon's thread pool and FOVEA_* settings belong to a process.
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 60_000,
+    testTimeout: 180_000,
     hookTimeout: 120_000,
     slowTestThreshold: 2_000,
   },

@@ -77,7 +77,7 @@ describe.skipIf(!native)('a whole run (skipped without the native backend: the r
     const uninterrupted = await fovea([...small, '--out', whole]);
     const stopped = await fovea([...small, '--out', parts], { interruptAt: /epoch 1\/2 {2}step 10\/20/ });
     expect([stopped.code, stopped.errors]).toEqual([130, '']);
-    expect(stopped.stopping).toBeLessThan(2500); // about 0.1 s on an idle machine
+    expect(stopped.stopping).toBeLessThan(5000); // milliseconds; about 100 on an idle machine
     expect(stopped.output).toContain(`stopped; the checkpoint is ${join(parts, 'checkpoint.safetensors')}`);
     expect(stopped.output).not.toContain('test accuracy');
     const resumed = await fovea(['--resume', '--out', parts]);
