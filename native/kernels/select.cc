@@ -1,5 +1,6 @@
 // Picks each family's instance for this CPU, under the cap.
 #include "cpu/features.h"
+#include "kernels/brgemm/brgemm.h"
 #include "kernels/depthwise/depthwise.h"
 #include "kernels/eltwise/eltwise.h"
 #include "kernels/layout/layout.h"
@@ -7,6 +8,7 @@
 #include "kernels/optim/optim.h"
 #include "kernels/pool/pool.h"
 #include "kernels/reduce/reduce.h"
+#include "kernels/report.h"
 #include "kernels/softmax/softmax.h"
 
 namespace fovea {
@@ -24,5 +26,14 @@ namespace fovea {
 #endif
 #include "kernels/families.inc"
 #undef KERNEL_FAMILY
+
+std::vector<std::pair<std::string, std::string>> kernel_report() {
+  return {
+      {"brgemm", brgemm_kernels().name},
+#define KERNEL_FAMILY(Type, name) {#name, name##_kernels().isa},
+#include "kernels/families.inc"
+#undef KERNEL_FAMILY
+  };
+}
 
 }  // namespace fovea

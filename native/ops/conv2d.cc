@@ -1,5 +1,6 @@
 // conv2d (x [N,C,H,W] plain or blocked, weight [K,C/G,R,S], bias? [K]) -> y [N,K,P,Q] blocked
 //   y[n,k,p,q] = act(b[k] + Σ_{c,r,s} x[n, c, p·sh + r·dh - top, q·sw + s·dw - left] · w[k,c,r,s])
+#include "ops/conv_depthwise.h"
 #include "ops/conv_stages.h"
 #include "ops/operations.h"
 
@@ -20,9 +21,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Op
   problem.dest_h = g.p;
   problem.dest_w = g.q;
   problem.taps_w = g.s;
-  for (int64_t r = 0; r < g.r; ++r) {
-    for (int64_t s = 0; s < g.s; ++s) problem.tap_offsets.push_back(g.weight_tap(r, s));
-  }
+  problem.tap_offsets = g.tap_offsets();
   problem.relu = spec.attributes.text("activation") == "relu";
   problem.flops = g.flops();
   ConvStages::Around around;
@@ -36,6 +35,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Op
 }
 
 const ConvAlgorithm kAlgorithms[] = {
+    {"depthwise", supports_depthwise, make_depthwise_forward},
     {"brgemm", anything, make_stream},
 };
 

@@ -1,6 +1,7 @@
 // conv2dGradInput (dy [N,K,P,Q] blocked, weight [K,C/G,R,S]) -> dx [N,C,H,W] blocked
 //   dx[n,c,h,w] = Σ_{k,r,s} dy[n, k, (h + top - r·dh) / sh, (w + left - s·dw) / sw] · w[k,c,r,s]   where both divide
 // For each (h mod sh, w mod sw) that is a convolution of stride 1 with some of the taps.
+#include "ops/conv_depthwise.h"
 #include "ops/conv_stages.h"
 #include "ops/operations.h"
 
@@ -8,6 +9,10 @@ namespace fovea {
 namespace {
 
 bool anything(const OpSpec&, const ConvGeometry&) { return true; }
+
+bool depthwise_with_zeros(const OpSpec& spec, const ConvGeometry& g) {
+  return g.mode == PaddingMode::kZeros && supports_depthwise(spec, g);
+}
 
 Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
   // Through a padding that repeats pixels, the gradient of the padded image comes first and is folded back.
@@ -23,9 +28,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Op
   problem.dest_h = h;
   problem.dest_w = w;
   problem.taps_w = g.s;
-  for (int64_t r = 0; r < g.r; ++r) {
-    for (int64_t s = 0; s < g.s; ++s) problem.tap_offsets.push_back(g.weight_tap(r, s));
-  }
+  problem.tap_offsets = g.tap_offsets();
   problem.flops = g.flops();
   ConvStages::Around around;
   around.name = "brgemm";
@@ -41,6 +44,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Op
 }
 
 const ConvAlgorithm kAlgorithms[] = {
+    {"depthwise", depthwise_with_zeros, make_depthwise_grad_input},
     {"brgemm", anything, make_stream},
 };
 

@@ -1,6 +1,7 @@
 // conv2dGradWeight (x [N,C,H,W] plain or blocked, dy [N,K,P,Q] blocked) -> dw [K,C/G,R,S], db? [K]
 //   dw[k,c,r,s] = Σ_{n,p,q} dy[n,k,p,q] · x[n, c, p·sh + r·dh - top, q·sw + s·dw - left],   db[k] = Σ_{n,p,q}
 //   dy[n,k,p,q]
+#include "ops/conv_depthwise.h"
 #include "ops/conv_grad_stream.h"
 #include "ops/conv_stages.h"
 #include "ops/operations.h"
@@ -72,9 +73,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Op
   problem.weight = {g.k_group(), g.c_group(), g.c_group() * g.taps(), g.taps(), g.k_group() * g.c_group() * g.taps()};
   problem.rows = forward_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, g.mode, false);
   problem.columns = forward_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, g.mode, g.q < 8);
-  for (int64_t r = 0; r < g.r; ++r) {
-    for (int64_t s = 0; s < g.s; ++s) problem.tap_offsets.push_back(g.weight_tap(r, s));
-  }
+  problem.tap_offsets = g.tap_offsets();
   problem.taps_w = g.s;
   problem.bias = operand_at(spec.outputs, 1).present;
   problem.flops = g.flops();
@@ -82,6 +81,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Op
 }
 
 const ConvAlgorithm kAlgorithms[] = {
+    {"depthwise", supports_depthwise, make_depthwise_grad_weight},
     {"brgemm", anything, make_stream},
 };
 

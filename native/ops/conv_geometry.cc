@@ -40,6 +40,14 @@ Status check_axis(const OpSpec& spec, const char* axis, int64_t in, int64_t kern
 
 }  // namespace
 
+std::vector<int64_t> ConvGeometry::tap_offsets() const {
+  std::vector<int64_t> offsets;
+  for (int64_t row = 0; row < r; ++row) {
+    for (int64_t column = 0; column < s; ++column) offsets.push_back(weight_tap(row, column));
+  }
+  return offsets;
+}
+
 std::string ConvGeometry::text() const {
   const auto pair = [](int64_t a, int64_t b) { return std::to_string(a) + "x" + std::to_string(b); };
   std::string text = pair(n, c) + "x" + pair(h, w) + " -> " + std::to_string(k) + ", " + pair(r, s);

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "runtime/operation.h"
 
@@ -27,6 +28,8 @@ struct ConvGeometry {
   int64_t weight_tap(int64_t row, int64_t column) const {
     return flip ? (r - 1 - row) * s + (s - 1 - column) : row * s + column;
   }
+  // weight_tap() of every tap, row by row.
+  std::vector<int64_t> tap_offsets() const;
   std::string text() const;  // "64x128x16x16 -> 128, 3x3"
 };
 

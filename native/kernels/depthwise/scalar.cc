@@ -1,0 +1,6 @@
+#include "kernels/depthwise/depthwise.inl.h"
+#include "simd/vec_scalar.h"
+
+namespace fovea {
+extern constexpr DepthwiseKernels depthwise_scalar = depthwise::instance<simd::scalar::F32>("scalar");
+}  // namespace fovea
