@@ -158,6 +158,9 @@ export class Tensor<A extends TypedArray = TypedArray> {
   static randn(shape: readonly number[], options: { seed?: number; dtype?: 'float32' | 'float64' } = {}): Tensor {
     checkShape(shape, 'randn');
     const { seed = 0, dtype = 'float32' } = options ?? {};
+    if (dtype !== 'float32' && dtype !== 'float64') {
+      throw new FoveaError('ERR_DTYPE', 'randn', `dtype must be float32 or float64, got ${show(dtype)}`);
+    }
     const data = allocate(dtype, sizeOf(shape), 'randn');
     const random = new Random(checkSeed('randn', seed));
     for (let i = 0; i < data.length; i++) data[i] = random.normal();

@@ -1,4 +1,5 @@
-import { FoveaError } from '../errors.js';
+import { FoveaError, show } from '../errors.js';
+import { checkOptions } from '../geometry/options.js';
 import { type NestedNumbers, Tensor, type TypedArray, tensor } from '../tensor.js';
 import { type ArrayDatasetOptions, InMemoryDataset } from './array-dataset.js';
 
@@ -20,6 +21,11 @@ export function fromArrays(
   y: Tensor | readonly number[] | TypedArray,
   options: FromArraysOptions = {},
 ): InMemoryDataset {
+  checkOptions('fromArrays', options, ['imageShape', 'classes', 'normalization']);
+  for (const [name, value] of Object.entries({ x, y })) {
+    if (value instanceof Tensor || Array.isArray(value) || ArrayBuffer.isView(value)) continue;
+    throw new FoveaError('ERR_DATA', 'fromArrays', `${name} must be a Tensor or an array, got ${show(value)}`);
+  }
   const labels = toLabels(y instanceof Tensor ? y.data : y);
   const samples = x instanceof Tensor ? x : toTensor(x, labels.length, options.imageShape);
   if (samples.shape[0] !== labels.length) {

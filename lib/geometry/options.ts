@@ -87,3 +87,10 @@ export function perAxis(operator: string, name: string, value: unknown, axes: nu
   }
   return value.map((n) => whole(operator, name, n, least));
 }
+
+/** The shape of a batch. @throws FoveaError ERR_SHAPE */
+export function checkBatchShape(operator: string, shape: unknown): void {
+  if (Array.isArray(shape) && shape.length > 0 && shape.every((n) => Number.isSafeInteger(n) && n > 0)) return;
+  const detail = `inputShape must be [N, ...], whole numbers >= 1, got ${show(shape)}`;
+  throw new FoveaError('ERR_SHAPE', operator, detail);
+}

@@ -1,4 +1,5 @@
 import type { Attributes } from '../backend/backend.js';
+import { checkBatchShape } from '../geometry/options.js';
 import type { ReceptiveField } from '../geometry/receptive-field.js';
 import type { Graph, GraphNode } from '../graph/graph.js';
 import { trace } from '../graph/trace.js';
@@ -33,6 +34,7 @@ export interface Summary {
  * @throws FoveaError ERR_SHAPE naming the layer that the shape does not fit
  */
 export function summarize(model: Module, inputShape: readonly number[]): Summary {
+  checkBatchShape('summary', inputShape);
   const { graph, calls } = traceLayers(model, inputShape);
   const fields = receptiveFields(graph);
   const counted = new Set<Tensor>();

@@ -140,6 +140,11 @@ function checkPairs(
         `parameter ${paths[i]} is ${formatShape(param.shape)}, its gradient is ${got}`,
       );
     }
+    const floats = param.dtype === 'float32' || param.dtype === 'float64';
+    if (!floats || grad.dtype !== param.dtype) {
+      const detail = `parameter ${paths[i]} is ${param.dtype}, its gradient ${grad.dtype}; both float32 or both float64`;
+      throw new FoveaError('ERR_DTYPE', name, detail);
+    }
     return grad;
   });
 }

@@ -1,11 +1,11 @@
-import { checkOptions } from '../geometry/options.js';
+import { checkBatchShape, checkOptions } from '../geometry/options.js';
 import { compileGraph, type Executable } from '../graph/executable.js';
 import { fuse } from '../graph/fuse.js';
 import { trace } from '../graph/trace.js';
 import { checkModule, type Module } from '../nn/module.js';
 import { Tensor, type TypedArray } from '../tensor.js';
 import { operand } from './compile-step.js';
-import { checkBatchShape, checkJob, type JobOptions } from './options.js';
+import { checkJob, type JobOptions } from './options.js';
 import { inMode } from './trainer.js';
 
 export interface CompileForwardOptions extends JobOptions {

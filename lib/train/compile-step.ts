@@ -1,14 +1,14 @@
 import type { Spec } from '../backend/backend.js';
 import type { Normalization } from '../data/dataset.js';
 import { FoveaError } from '../errors.js';
-import { checkOptions, choice } from '../geometry/options.js';
+import { checkBatchShape, checkOptions, choice } from '../geometry/options.js';
 import type { Executable } from '../graph/executable.js';
 import { checkModule, type Module } from '../nn/module.js';
 import { normalize } from '../ops/internal/normalize.js';
 import type { Value } from '../ops/operator.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import { type DType, dtypeOf, formatShape, sizeOf, Tensor, type TypedArray } from '../tensor.js';
-import { checkBatchShape, checkJob, checkLoss, checkOptimizer, checkWhole, type JobOptions } from './options.js';
+import { checkJob, checkLoss, checkOptimizer, checkWhole, type JobOptions } from './options.js';
 import { type Loss, type StepResult, Trainer } from './trainer.js';
 
 export interface CompileStepOptions extends JobOptions {

@@ -55,13 +55,6 @@ export function checkOptimizer(operator: string, optimizer: unknown): void {
   throw new FoveaError('ERR_OPTION', operator, detail);
 }
 
-/** The shape of a batch. @throws FoveaError ERR_SHAPE */
-export function checkBatchShape(operator: string, shape: unknown): void {
-  if (Array.isArray(shape) && shape.length > 0 && shape.every((n) => Number.isSafeInteger(n) && n > 0)) return;
-  const detail = `inputShape must be [N, ...], whole numbers >= 1, got ${show(shape)}`;
-  throw new FoveaError('ERR_SHAPE', operator, detail);
-}
-
 /** @throws FoveaError ERR_OPTION for the name of a metric that there is none of */
 export function checkMetrics(operator: string, metrics: unknown): void {
   if (metrics === undefined || (Array.isArray(metrics) && metrics.every((metric) => metric === 'accuracy'))) return;

@@ -135,6 +135,8 @@ describe('what cannot be', () => {
     ['a parameter that is no tensor', () => new SGD().update([5 as never], [g]), 'ERR_DATA'],
     ['a gradient that is no tensor', () => new SGD().update([p], [5 as never]), 'ERR_SHAPE'],
     ['a state of another optimizer', () => new Adam().update([p], [g], { step: 1, slots: {} }), 'ERR_DATA'],
+    ['a gradient of another type', () => new SGD().update([p], [Tensor.ones([1], 'float64')]), 'ERR_DTYPE'],
+    ['integers', () => new SGD().update([Tensor.ones([1], 'int32')], [Tensor.ones([1], 'int32')]), 'ERR_DTYPE'],
     ['a state that is none', () => new Adam().update([p], [g], 5 as never), 'ERR_DATA'],
   ])('%s', (_, body, code) => {
     expect(body).toThrow(FoveaError);
