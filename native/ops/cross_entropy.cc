@@ -81,13 +81,14 @@ class CrossEntropy : public Operation {
     for (int i = 0; i < lanes; ++i) {
       const int32_t label = labels[pixel + i];
       double own = 0;
+      // The difference first: huge logits would swallow the logarithm.
+      const auto log_probability = [&](int64_t c) { return double(x[c * s.inner + i]) - double(top[i]) - log_sum[i]; };
       if (o_.counts(label)) {
-        const double log_total = double(top[i]) + log_sum[i];
         const double t = o_.at_label(weight, label);
-        if (t != 0) own -= t * (double(x[label * s.inner + i]) - log_total);
+        if (t != 0) own -= t * log_probability(label);
         for (int64_t c = 0; o_.smoothing != 0 && c < s.classes; ++c) {
           const double smooth = o_.everywhere(weight, c);
-          if (smooth != 0) own -= smooth * (double(x[c * s.inner + i]) - log_total);
+          if (smooth != 0) own -= smooth * log_probability(c);
         }
       }
       if (o_.reduction == Reduction::kNone) loss[pixel + i] = float(own);
