@@ -92,11 +92,9 @@ Status Program::make(const ProgramSpec& spec, std::unique_ptr<Program>* program)
     FOVEA_RETURN_IF_ERROR(made->check_values(spec));
     made->steps_.resize(spec.steps.size());
     for (size_t i = 0; i < spec.steps.size(); ++i) FOVEA_RETURN_IF_ERROR(made->make_step(spec, i));
-    const auto update =
-        std::find_if(spec.steps.begin(), spec.steps.end(), [&](const StepSpec& step) { return updates(spec, step); });
-    made->first_update_ = size_t(update - spec.steps.begin());
     FOVEA_RETURN_IF_ERROR(made->take_memory(spec));
     made->bind(spec);
+    made->find_first_update(spec);
     *program = std::move(made);
     return {};
   } catch (const std::bad_alloc&) {
@@ -168,16 +166,6 @@ Status Program::make_step(const ProgramSpec& spec, size_t index) {
   return {};
 }
 
-// Writes a value of the caller's that was read before: parameters, optimizer states, running statistics.
-bool Program::updates(const ProgramSpec& spec, const StepSpec& step) {
-  return std::any_of(step.outputs.begin(), step.outputs.end(), [&](int64_t value) {
-    if (value < 0 || spec.values[size_t(value)].external < 0) return false;
-    return std::any_of(spec.steps.data(), &step + 1, [&](const StepSpec& earlier) {
-      return std::find(earlier.inputs.begin(), earlier.inputs.end(), value) != earlier.inputs.end();
-    });
-  });
-}
-
 Status Program::take_memory(const ProgramSpec& spec) {
   uint64_t workspace = 0;
   for (const Step& step : steps_) workspace = std::max<uint64_t>(workspace, step.operation->workspace_bytes());
@@ -217,6 +205,28 @@ void Program::bind(const ProgramSpec& spec) {
   }
 }
 
+// The last steps of a training step write parameters, optimizer states and statistics back. Stopping among them would
+// leave half of a step behind, so from the first of them on the run goes to its end: they are short.
+void Program::find_first_update(const ProgramSpec& spec) {
+  const auto external = [&](int64_t value) { return value < 0 ? -1 : spec.values[size_t(value)].external; };
+  std::vector<char> read(externals_.size(), 0);
+  for (const StepSpec& step : spec.steps) {
+    for (int64_t value : step.inputs) {
+      if (external(value) >= 0) read[size_t(external(value))] = 1;
+    }
+  }
+  first_update_ = spec.steps.size();
+  for (size_t s = spec.steps.size(); s-- > 0;) {
+    bool writes_external = false;
+    for (int64_t value : spec.steps[s].outputs) {
+      if (external(value) < 0) continue;
+      writes_external = true;
+      if (read[size_t(external(value))]) first_update_ = s;
+    }
+    if (!writes_external) return;
+  }
+}
+
 Status Program::run(void* const* data, uint64_t counter, ThreadPool& pool, const std::atomic<bool>& cancelled) {
   using Clock = std::chrono::steady_clock;
   const FlushDenormals flush;
@@ -229,7 +239,7 @@ Status Program::run(void* const* data, uint64_t counter, ThreadPool& pool, const
   const std::atomic<bool> never{false};
   for (size_t s = 0; s < steps_.size(); ++s) {
     const std::atomic<bool>& stop = s < first_update_ ? cancelled : never;
-    if (stop.load(std::memory_order_relaxed))
+    if ((s == first_update_ ? cancelled : stop).load(std::memory_order_relaxed))
       return invalid(Code::kAborted, "cancelled before step " + std::to_string(s) + " (" + names_[s] + ")");
     const Step& step = steps_[s];
     const RunContext context{step.inputs.data(), step.outputs.data(), workspace_, pool, stop, counter};

@@ -49,8 +49,9 @@ class Program {
   const std::vector<External>& externals() const { return externals_; }
 
   // Runs every step. `pool` has at most threads() of them. `data[i]` stands for external i, aligned for its element
-  // type only. Not reentrant. After a failure, what was written is undefined, except as an operator promises; but a
-  // cancelled run has updated nothing in place: from the first such step on, cancellation comes too late.
+  // type only. Not reentrant. After a failure, what was written is undefined, except as an operator promises; but when
+  // the steps that update externals in place stand at the end, as in a training step, a cancelled run has updated none
+  // of them.
   Status run(void* const* data, uint64_t counter, ThreadPool& pool, const std::atomic<bool>& cancelled);
 
   int threads() const { return threads_; }
@@ -73,9 +74,9 @@ class Program {
   Program() = default;
   Status check_values(const ProgramSpec& spec);
   Status make_step(const ProgramSpec& spec, size_t index);
-  static bool updates(const ProgramSpec& spec, const StepSpec& step);
   Status take_memory(const ProgramSpec& spec);
   void bind(const ProgramSpec& spec);
+  void find_first_update(const ProgramSpec& spec);
 
   int threads_ = 1;
   uint64_t memory_bytes_ = 0;
@@ -84,7 +85,7 @@ class Program {
   std::vector<External> externals_;
   std::vector<Step> steps_;
   std::vector<std::string> names_;
-  size_t first_update_ = 0;  // step that begins to change external values in place; number of steps if none does
+  size_t first_update_ = 0;  // step from which on a run is not cancelled; number of steps if there is none
   std::vector<Patch> patches_;
   std::unique_ptr<std::atomic<int64_t>[]> nanoseconds_;
 };
