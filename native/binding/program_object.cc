@@ -140,8 +140,16 @@ ProgramObject::ProgramObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<
     const Status status = Program::make(spec, &compiled->program);
     if (!status.ok()) throw make_error(env, status);
     compiled_ = std::move(compiled);
+    // So that forgotten programs are collected before memory runs out: to V8 this object is a few bytes.
+    Napi::MemoryManagement::AdjustExternalMemory(env, int64_t(compiled_->program->memory_bytes()));
     return env.Undefined();
   });
+}
+
+void ProgramObject::drop(Napi::BasicEnv env) {
+  if (!compiled_) return;
+  Napi::MemoryManagement::AdjustExternalMemory(env, -int64_t(compiled_->program->memory_bytes()));
+  compiled_.reset();
 }
 
 Compiled& ProgramObject::ready(Napi::Env env) {
@@ -225,7 +233,7 @@ Napi::Value ProgramObject::describe(const Napi::CallbackInfo& info) {
 
 Napi::Value ProgramObject::dispose(const Napi::CallbackInfo& info) {
   cancel(info);
-  compiled_.reset();  // a run in flight holds the memory until it has stopped
+  drop(info.Env());
   return info.Env().Undefined();
 }
 

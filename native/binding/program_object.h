@@ -19,6 +19,7 @@ class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
  public:
   static Napi::Function define(Napi::Env env);
   explicit ProgramObject(const Napi::CallbackInfo& info);  // (spec)
+  void Finalize(Napi::BasicEnv env) override { drop(env); }
 
  private:
   Napi::Value run_sync(const Napi::CallbackInfo& info);  // (externals, counter = 0)
@@ -29,6 +30,7 @@ class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
   Napi::Value dispose(const Napi::CallbackInfo& info);
   Napi::Value arena_bytes(const Napi::CallbackInfo& info);
 
+  void drop(Napi::BasicEnv env);        // a run in flight holds the memory until it has stopped
   Compiled& ready(Napi::Env env);       // throws ERR_DISPOSED
   Compiled& ready_idle(Napi::Env env);  // and ERR_BUSY
 
