@@ -1,5 +1,5 @@
 import type { Attributes } from '../backend.js';
-import { convTaps } from './taps.js';
+import { convTaps, readBy } from './taps.js';
 import { activate, flag, grid, need, number, type Operation, result, store, text } from './view.js';
 
 // All three operators walk over the same products x·w of the convolution, each with another of x, w and y as the sum.
@@ -40,15 +40,20 @@ export const conv2d: Operation = (inputs, outputs, attributes) => {
   const [N, , H, W] = x.shape;
   const [, K, P, Q] = y.shape;
   const [rows, columns] = convTaps(attributes, H, W);
+  const { data: from } = x;
+  const { data: to } = y;
   kernelElements(weight.shape, attributes, (k, c, r, s, channel, row, column) => {
     const factor = weight.get(k, c, row, column);
+    const read = readBy(columns, s, Q);
     for (let n = 0; n < N; n++) {
       for (let p = 0; p < P; p++) {
         const h = rows.at(p, r);
         if (h < 0) continue;
+        const xRow = x.row(n, channel, h);
+        const yRow = y.row(n, k, p);
         for (let q = 0; q < Q; q++) {
-          const w = columns.at(q, s);
-          if (w >= 0) y.add(n, k, p, q, x.get(n, channel, h, w) * factor);
+          const w = read[q] as number;
+          if (w >= 0) to[yRow + q] = (to[yRow + q] as number) + (from[xRow + w] as number) * factor;
         }
       }
     }
@@ -71,15 +76,20 @@ export const conv2dGradInput: Operation = (inputs, outputs, attributes) => {
   const [N, , H, W] = dx.shape;
   const [, , P, Q] = dy.shape;
   const [rows, columns] = convTaps(attributes, H, W);
+  const { data: from } = dy;
+  const { data: to } = dx;
   kernelElements(weight.shape, attributes, (k, c, r, s, channel, row, column) => {
     const factor = weight.get(k, c, row, column);
+    const read = readBy(columns, s, Q);
     for (let n = 0; n < N; n++) {
       for (let p = 0; p < P; p++) {
         const h = rows.at(p, r);
         if (h < 0) continue;
+        const xRow = dx.row(n, channel, h);
+        const yRow = dy.row(n, k, p);
         for (let q = 0; q < Q; q++) {
-          const w = columns.at(q, s);
-          if (w >= 0) dx.add(n, channel, h, w, dy.get(n, k, p, q) * factor);
+          const w = read[q] as number;
+          if (w >= 0) to[xRow + w] = (to[xRow + w] as number) + (from[yRow + q] as number) * factor;
         }
       }
     }
@@ -99,14 +109,17 @@ export const conv2dGradWeight: Operation = (inputs, outputs, attributes) => {
   const [, K, P, Q] = dy.shape;
   const [rows, columns] = convTaps(attributes, H, W);
   kernelElements(dw.shape, attributes, (k, c, r, s, channel, row, column) => {
+    const read = readBy(columns, s, Q);
     let sum = 0;
     for (let n = 0; n < N; n++) {
       for (let p = 0; p < P; p++) {
         const h = rows.at(p, r);
         if (h < 0) continue;
+        const xRow = x.row(n, channel, h);
+        const yRow = dy.row(n, k, p);
         for (let q = 0; q < Q; q++) {
-          const w = columns.at(q, s);
-          if (w >= 0) sum += dy.get(n, k, p, q) * x.get(n, channel, h, w);
+          const w = read[q] as number;
+          if (w >= 0) sum += (dy.data[yRow + q] as number) * (x.data[xRow + w] as number);
         }
       }
     }

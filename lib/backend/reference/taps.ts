@@ -9,6 +9,11 @@ export interface Taps {
   at(o: number, k: number): number;
 }
 
+/** What kernel position k reads for each of `outputs` positions of the window. */
+export function readBy(axis: Taps, k: number, outputs: number): Int32Array {
+  return Int32Array.from({ length: outputs }, (_, o) => axis.at(o, k));
+}
+
 /**
  * Source of the padding modes: torch.nn.Conv2d. For [a b c d] and two elements each side:
  * reflect [c b | a b c d | c b], replicate [a a | a b c d | d d], circular [c d | a b c d | a b].

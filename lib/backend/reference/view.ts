@@ -45,8 +45,12 @@ export class Grid {
     this.c = c;
     this.d = d;
   }
+  /** Where row (i, j, k) begins in `data`, for inner loops. */
+  row(i: number, j: number, k: number): number {
+    return ((i * this.b + j) * this.c + k) * this.d;
+  }
   private offset(i: number, j: number, k: number, l: number): number {
-    return ((i * this.b + j) * this.c + k) * this.d + l;
+    return this.row(i, j, k) + l;
   }
   get(i: number, j: number, k: number, l: number): number {
     return this.data[this.offset(i, j, k, l)] as number;
