@@ -69,17 +69,18 @@ int affinity_threads() {
 int affinity_threads() { return int(std::thread::hardware_concurrency()); }
 #endif
 
-uint64_t system_memory() {
+uint64_t system_memory(const char* field) {
 #if defined(__linux__)
   std::istringstream lines(read_text("/proc/meminfo"));
   std::string name, unit;
   uint64_t kib;
   while (lines >> name >> kib) {
-    if (name == "MemAvailable:") return kib * 1024;
+    if (name == field) return kib * 1024;
     std::getline(lines, unit);
   }
   return uint64_t(sysconf(_SC_PHYS_PAGES)) * uint64_t(sysconf(_SC_PAGESIZE));
 #elif defined(__APPLE__)
+  (void)field;
   uint64_t bytes = 0;
   size_t size = sizeof(bytes);
   if (sysctlbyname("hw.memsize", &bytes, &size, nullptr, 0) == 0) return bytes;
@@ -126,10 +127,16 @@ int available_threads() {
   return threads;
 }
 
-uint64_t available_memory() {
+namespace {
+
+uint64_t within_group(uint64_t bytes) {
   const uint64_t limit = cgroup_memory_limit(read_text("/proc/self/cgroup"), "/sys/fs/cgroup");
-  const uint64_t system = system_memory();
-  return limit == 0 ? system : std::min(system, limit);
+  return limit == 0 ? bytes : std::min(bytes, limit);
 }
+
+}  // namespace
+
+uint64_t available_memory() { return within_group(system_memory("MemAvailable:")); }
+uint64_t total_memory() { return within_group(system_memory("MemTotal:")); }
 
 }  // namespace fovea

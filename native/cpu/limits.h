@@ -10,6 +10,7 @@ int available_threads();
 
 // Bytes that could be taken now without swapping: the system's estimate, and never more than the control group's limit.
 uint64_t available_memory();
+uint64_t total_memory();  // what there would be if nobody used any
 
 // CPUs that the control groups named in `membership` (the text of /proc/self/cgroup) may use; 0 for no limit. `root` is
 // where they are mounted, /sys/fs/cgroup. Versions 1 and 2, the strictest group on the way up to the root.

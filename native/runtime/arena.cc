@@ -1,5 +1,7 @@
 #include "runtime/arena.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -17,6 +19,8 @@ namespace {
 constexpr uint64_t kHugePage = 2u << 20;
 constexpr uint64_t kWorthAsking = 64u << 20;  // below this, reading the system's estimate costs more than it tells
 
+std::atomic<uint64_t> all_arenas{0};  // bytes, in the whole process
+
 Status refused(uint64_t bytes, const std::string& why) {
   return {Code::kMemory, "program: " + std::to_string(bytes) + " bytes of working memory cannot be had" + why};
 }
@@ -24,6 +28,7 @@ Status refused(uint64_t bytes, const std::string& why) {
 }  // namespace
 
 Arena::~Arena() {
+  all_arenas.fetch_sub(counted_);
 #if defined(FOVEA_MMAP)
   if (base_) munmap(base_, mapped_);
 #else
@@ -37,6 +42,10 @@ Status Arena::allocate(uint64_t bytes) {
   if (bytes >= kWorthAsking) {
     const uint64_t available = available_memory();
     if (bytes > available) return refused(bytes, ": " + std::to_string(available) + " are available");
+    const uint64_t total = total_memory(), others = all_arenas.load();
+    if (bytes > total - std::min(total, others)) {
+      return refused(bytes, ": other programs hold " + std::to_string(others) + " of " + std::to_string(total));
+    }
   }
 #if defined(FOVEA_MMAP)
   const bool huge = bytes >= kHugePage;
@@ -58,6 +67,8 @@ Status Arena::allocate(uint64_t bytes) {
   const uintptr_t start = (reinterpret_cast<uintptr_t>(base_) + kAlignment - 1) & ~uintptr_t(kAlignment - 1);
 #endif
   data_ = reinterpret_cast<std::byte*>(start);
+  counted_ = bytes;
+  all_arenas.fetch_add(bytes);
   return {};
 }
 

@@ -16,14 +16,16 @@ class Arena {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  // kMemory when the bytes are not there. Large blocks are checked against free memory first, because Linux promises
-  // more than it has and kills the process later.
+  // kMemory when the bytes are not there. Large blocks are checked first, against free memory and, with all other
+  // arenas (which may not have been written to yet), against all memory: Linux promises more than it has and kills
+  // later.
   Status allocate(uint64_t bytes);
   std::byte* data() const { return data_; }
 
  private:
   void* base_ = nullptr;
   size_t mapped_ = 0;
+  uint64_t counted_ = 0;  // its part of the process's sum
   std::byte* data_ = nullptr;
 };
 

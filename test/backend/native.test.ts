@@ -60,3 +60,8 @@ test('what the native backend cannot run, the reference backend does', () => {
   expect(backendFor('relu', ['float64', 'float64']).name).toBe('reference');
   expect(backendFor('relu', ['float32', 'float32']).name).toBe(activeBackend().name);
 });
+
+test.runIf(native)('the peak of the multiply-add units is a speed', () => {
+  expect(native?.measurePeak(1)).toBeGreaterThan(0.01);
+  expect(() => native?.measurePeak(1000)).toThrow(FoveaError);
+});

@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { findAddon } from '../../lib/backend/addon-path.ts';
@@ -103,6 +104,18 @@ describe.runIf(addon)('the addon', () => {
     expect(code({ shape: [1, 1, 1, 1, 1, 1, 1, 1, 16], offset: 64 })).toBe('ERR_SHAPE');
     expect(code({ layout: 'blocked', offset: 64 })).toBe('ERR_SHAPE');
     expect(code({ shape: new Array(4294967295), offset: 64 })).toBe('ERR_DATA');
+  });
+
+  test('refuses arenas that together are more than there is, though none was written to yet', () => {
+    const spec = { values: [], steps: [], externals: 0, arenaBytes: 2 ** 30, threads: 1 };
+    const held: Loose[] = [];
+    const most = 2 * Math.ceil(totalmem() / 2 ** 30);
+    const code = codeOf(() => {
+      while (held.length < most) held.push(addon.createProgram(spec));
+    });
+    for (const program of held) program.dispose();
+    expect(code).toBe('ERR_MEMORY');
+    expect(codeOf(() => addon.createProgram(spec).dispose())).toBe('no error');
   });
 
   test('checks every array of a run', async () => {
