@@ -7,7 +7,6 @@ namespace fovea {
 namespace {
 
 int64_t modulo(int64_t a, int64_t b) { return ((a % b) + b) % b; }
-int64_t floor_divide(int64_t a, int64_t b) { return (a - modulo(a, b)) / b; }
 
 // What a tap reads: source index first + step·o.
 struct Reach {
@@ -102,13 +101,18 @@ Axis gradient_axis(int64_t in, int64_t out, int64_t kernel, int64_t stride, int6
   Axis axis;
   axis.source = out;
   std::vector<Reach> reaches;  // of all phases: they share the packed operand
-  for (int64_t first = 0; first < std::min(stride, in); ++first) {
-    axis.phases.push_back({(in - first + stride - 1) / stride, first, stride, {}});
-    for (int64_t tap = 0; tap < kernel; ++tap) {
-      const int64_t shift = first + before - tap * dilation;
-      if (modulo(shift, stride) == 0) reaches.push_back({first * kernel + tap, floor_divide(shift, stride)});
+  for (int64_t tap = 0; tap < kernel; ++tap) {
+    const int64_t first = modulo(tap * dilation - before, stride);  // the phase that this tap serves
+    if (first >= in) continue;
+    int64_t phase = 0;
+    while (phase < static_cast<int64_t>(axis.phases.size()) && axis.phases[static_cast<size_t>(phase)].first != first)
+      ++phase;
+    if (phase == static_cast<int64_t>(axis.phases.size())) {
+      axis.phases.push_back({(in - first + stride - 1) / stride, first, stride, {}});
     }
+    reaches.push_back({phase * kernel + tap, (first + before - tap * dilation) / stride});
   }
+  axis.holes = static_cast<int64_t>(axis.phases.size()) < std::min(stride, in);
   std::vector<AxisTap> taps;
   if (!reaches.empty()) add_taps(reaches, 1, axis.outputs(), separate, &axis, &taps);
   for (const AxisTap& tap : taps) {

@@ -32,7 +32,8 @@ struct Axis {
   int64_t source = 0;  // size
   PaddingMode mode = PaddingMode::kZeros;
   std::vector<AxisClass> classes;
-  std::vector<AxisPhase> phases;
+  std::vector<AxisPhase> phases;  // those that have taps
+  bool holes = false;             // some outputs belong to no phase: they are zero
 
   int64_t outputs() const;  // of the longest phase
   int64_t extra() const;    // the largest of the classes
@@ -44,7 +45,8 @@ struct Axis {
 // y[o] = Σ_t x[o·stride + t·dilation - before] w[t]
 Axis forward_axis(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t dilation, int64_t before,
                   PaddingMode mode, bool separate);
-// x[i] = Σ_t y[(i + before - t·dilation) / stride] w[t] over the t that divide: one phase for each i mod stride.
+// x[i] = Σ_t y[(i + before - t·dilation) / stride] w[t] over the t that divide: one phase for each i mod stride that
+// has any.
 Axis gradient_axis(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t dilation, int64_t before,
                    bool separate);
 

@@ -35,6 +35,10 @@ struct Bands {
                        static_cast<double>(columns.outputs() + columns.extra()) * 64;
     if (row * static_cast<double>(1 + rows.extra()) > 1e12)
       return {Code::kMemory, "convolution workspace would exceed 1 TB"};
+    if (rows.phases.empty() || columns.phases.empty()) {  // every output is zero
+      bands = 0;
+      return {};
+    }
     direct = rows.direct() && columns.direct();
     band =
         std::clamp<int64_t>(static_cast<int64_t>(kBandBytes / std::max(row, 64.0)) - rows.extra(), 1, rows.outputs());
@@ -119,6 +123,12 @@ class Depthwise : public Operation {
     float* scratch = bias + bands_.channel_blocks() * kBlock;
     FOVEA_RETURN_IF_ERROR(blocked_.run(context, context.in<float>(0), blocked));
     const float* source = blocked_.needed ? blocked : context.in<float>(0);
+    if (bands_.rows.holes || bands_.columns.holes) {
+      const int64_t plane = dest_h_ * dest_w_ * kBlock;
+      FOVEA_RETURN_IF_ERROR(for_tasks(context, bands_.images * bands_.channel_blocks(), [&](int64_t task) {
+        std::fill_n(context.out<float>(0) + task * plane, plane, 0.f);
+      }));
+    }
     for (const Phase& phase : phases_) {
       pack_weight(context.in<float>(1), bands_.weight(), phase.taps, 1, 0, bands_.channel_blocks(),
                   weight + phase.weight);

@@ -48,6 +48,11 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   constexpr double kMost = 1ll << 44;
   if (row > kMost || panels > kMost) return {Code::kMemory, "convolution workspace would exceed 16 TiB"};
 
+  s.holes_ = problem.rows.holes || problem.columns.holes;
+  if (problem.rows.phases.empty() || problem.columns.phases.empty()) {  // every output is zero
+    s.image_groups_ = 0;
+    return {};
+  }
   // Tiles run along rows, and on across them where packed rows follow each other without a gap.
   const int64_t columns = problem.columns.phases.front().outputs;
   const bool flat = problem.columns.extra() == 0 && (!s.direct_ || problem.columns.source == columns);
@@ -277,6 +282,11 @@ Status ConvStream::run(const RunContext& context, const float* source, const flo
       const int64_t lane = i % (dest_blocks_ * kBlock);
       padded_bias[i] = lane < p.weight.lanes ? bias[i / (dest_blocks_ * kBlock) * p.weight.lanes + lane] : 0;
     }
+  }
+  if (holes_) {
+    const int64_t plane = p.dest_h * p.dest_w * kBlock;
+    context.pool.parallel_for(p.images * p.groups * dest_blocks_,
+                              [&](int64_t index, int) { std::fill_n(dest + index * plane, plane, 0.f); });
   }
   const int64_t pack_tasks = ceil_divide(dest_blocks_, kPackBlocks);
   context.pool.parallel_for(p.groups * pack_tasks, [&](int64_t index, int) {

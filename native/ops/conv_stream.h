@@ -69,7 +69,7 @@ class ConvStream {
   StreamProblem problem_;
   const BrgemmKernels* kernels_ = nullptr;
   BrgemmRows rows_kind_ = BrgemmRows::kPixels;
-  bool direct_ = false;
+  bool direct_ = false, holes_ = false;
   int64_t step_ = 1;  // blocks of filters that a tile takes at once
   int threads_ = 1;
   int64_t lanes_ = 16;                           // of one unit of the source

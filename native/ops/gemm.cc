@@ -11,8 +11,8 @@ namespace fovea {
 
 namespace {
 
-constexpr int64_t kDepth = 128;   // of one pass, for the choice of tiles
-constexpr int64_t kRowTiles = 8;  // tiles that a panel of B serves while it is in L1
+constexpr int64_t kDepth = 128;     // of one pass, for the choice of tiles
+constexpr int64_t kTaskRows = 144;  // of A, that a panel of B serves while it is in L1
 constexpr int64_t kTasks = 16;
 constexpr double kLeastFlops = 4e6;
 constexpr int64_t kPackBlocks = 4;  // of 16 columns, packed by one task
@@ -47,12 +47,11 @@ Status Gemm::plan(const GemmProblem& problem, int threads, Gemm* gemm) {
   }
 
   g.step_ = choose_tiles(*g.kernels_, p.m, g.blocks_, std::min(p.k, kDepth)).nb;
-  const int64_t step = g.step_, tile_rows = g.kernels_->rows[step - 1], groups = ceil_div(g.blocks_, step),
-                batches = static_cast<int64_t>(p.a_batch.size());
+  const int64_t step = g.step_, groups = ceil_div(g.blocks_, step), batches = static_cast<int64_t>(p.a_batch.size());
   const double flops = 2.0 * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k) *
                        static_cast<double>(batches);
   const int64_t wanted = std::max<int64_t>(1, std::min(kTasks, static_cast<int64_t>(flops / kLeastFlops)));
-  g.row_task_ = even(p.m, kRowTiles * tile_rows);
+  g.row_task_ = even(p.m, kTaskRows);
   g.row_tasks_ = ceil_div(p.m, g.row_task_);
   const int64_t splits = std::clamp<int64_t>(ceil_div(wanted, batches * g.row_tasks_), 1, groups);
   g.block_task_ = ceil_div(groups, splits) * step;
@@ -64,7 +63,7 @@ Status Gemm::plan(const GemmProblem& problem, int threads, Gemm* gemm) {
   else
     g.kind_ = g.block_task_ >= 2 * step ? BrgemmRows::kPixels : BrgemmRows::kList;
   if (g.kind_ == BrgemmRows::kList) {
-    for (int64_t i = 0; i < tile_rows; ++i) g.row_offsets_.push_back(i * p.a_row);
+    for (int64_t i = 0; i < g.kernels_->rows[step - 1]; ++i) g.row_offsets_.push_back(i * p.a_row);
   }
   for (int64_t i = 0; i < g.depth_ / kBlock; ++i) g.entries_.push_back({i * g.row_task_ * kBlock, i * kBlock * kBlock});
   const int64_t packed = g.kind_ == BrgemmRows::kPixels ? g.row_task_ * ceil_div(g.depth_, kBlock) * kBlock : 0;
