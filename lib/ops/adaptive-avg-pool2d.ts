@@ -1,7 +1,7 @@
 import { adaptiveSize } from '../geometry/pool.js';
 import { sizeOf, type Tensor } from '../tensor.js';
 import { operand, rankOf, sameFloats, shapeOf, spec } from './internal/check.js';
-import { apply1, type Operator, touchedBytes, type Value } from './operator.js';
+import { apply1, type InputGradient, type Operator, touchedBytes, type Value } from './operator.js';
 
 /** P = Q, or [P, Q]; null keeps the size of the input along that axis. */
 export type AdaptiveSize = number | readonly [number | null, number | null];
@@ -60,14 +60,20 @@ export function adaptiveAvgPool2d(x: Value, outputSize: AdaptiveSize): Value {
  * @returns           gradInput [N, C, H, W]
  * @throws FoveaError as `adaptiveAvgPool2d`, and ERR_SHAPE when gradOutput has another shape
  */
-export function adaptiveAvgPool2dBackward(gradOutput: Tensor, x: Tensor, outputSize: AdaptiveSize): Tensor;
-export function adaptiveAvgPool2dBackward(gradOutput: Value, x: Value, outputSize: AdaptiveSize): Value;
-export function adaptiveAvgPool2dBackward(gradOutput: Value, x: Value, outputSize: AdaptiveSize): Value {
+export function adaptiveAvgPool2dBackward(
+  gradOutput: Tensor,
+  x: Tensor,
+  outputSize: AdaptiveSize,
+): InputGradient<Tensor>;
+export function adaptiveAvgPool2dBackward(gradOutput: Value, x: Value, outputSize: AdaptiveSize): InputGradient;
+export function adaptiveAvgPool2dBackward(gradOutput: Value, x: Value, outputSize: AdaptiveSize): InputGradient {
   const name = 'adaptiveAvgPool2dBackward';
   const checked = checkPool(name, x, outputSize);
   const dy = operand(name, 'gradOutput', gradOutput);
   sameFloats(name, { x: checked.x, gradOutput: dy });
   const shape = [...checked.x.shape.slice(0, 2), ...checked.attributes.outputSize];
   shapeOf(name, 'gradOutput', dy, shape, ', the shape of the output');
-  return apply1(adaptiveAvgPool2dBackwardOperator, [dy], { ...checked.attributes, inputShape: checked.x.shape });
+  return {
+    gradInput: apply1(adaptiveAvgPool2dBackwardOperator, [dy], { ...checked.attributes, inputShape: checked.x.shape }),
+  };
 }

@@ -3,7 +3,7 @@ import { type Pool2dOptions, poolGeometry } from '../geometry/pool.js';
 import { sizeOf, type Tensor } from '../tensor.js';
 import { operand, rankOf, sameFloats, shapeOf, spec } from './internal/check.js';
 import { dilatedAvgPool2d } from './internal/dilated-avg-pool2d.js';
-import { apply1, type Operator, touchedBytes, type Value } from './operator.js';
+import { apply1, type InputGradient, type Operator, touchedBytes, type Value } from './operator.js';
 
 export interface AvgPool2dOptions extends Pool2dOptions {
   /** Does the divisor count padding? Default true. What `ceilMode` hangs over beyond the padding never counts. */
@@ -82,14 +82,15 @@ export function avgPool2d(x: Value, options: AvgPool2dOptions): Value {
  * @returns           gradInput [N, C, H, W]
  * @throws FoveaError as `avgPool2d`, and ERR_SHAPE when gradOutput has another shape
  */
-export function avgPool2dBackward(gradOutput: Tensor, x: Tensor, options: AvgPool2dOptions): Tensor;
-export function avgPool2dBackward(gradOutput: Value, x: Value, options: AvgPool2dOptions): Value;
-export function avgPool2dBackward(gradOutput: Value, x: Value, options: AvgPool2dOptions): Value {
+export function avgPool2dBackward(gradOutput: Tensor, x: Tensor, options: AvgPool2dOptions): InputGradient<Tensor>;
+export function avgPool2dBackward(gradOutput: Value, x: Value, options: AvgPool2dOptions): InputGradient;
+export function avgPool2dBackward(gradOutput: Value, x: Value, options: AvgPool2dOptions): InputGradient {
   const name = 'avgPool2dBackward';
   const checked = checkPool(name, x, options);
   const dy = operand(name, 'gradOutput', gradOutput);
   sameFloats(name, { x: checked.x, gradOutput: dy });
   shapeOf(name, 'gradOutput', dy, checked.geometry.outputShape, ', the shape of the output');
-  if (checked.dilated) return dilatedAvgPool2d(checked.x, checked.geometry, checked.countIncludePad).backward(dy);
-  return apply1(avgPool2dBackwardOperator, [dy], { ...checked.attributes, inputShape: checked.x.shape });
+  if (checked.dilated)
+    return { gradInput: dilatedAvgPool2d(checked.x, checked.geometry, checked.countIncludePad).backward(dy) };
+  return { gradInput: apply1(avgPool2dBackwardOperator, [dy], { ...checked.attributes, inputShape: checked.x.shape }) };
 }

@@ -1,6 +1,6 @@
 import type { Tensor } from '../tensor.js';
 import { adaptiveAvgPool2d, adaptiveAvgPool2dBackward } from './adaptive-avg-pool2d.js';
-import type { Value } from './operator.js';
+import type { InputGradient, Value } from './operator.js';
 
 /**
  * The mean of each channel: y[n,c] = 1/(H·W) · Σ_{h,w} x[n,c,h,w]. The same as `adaptiveAvgPool2d(x, 1)`.
@@ -21,8 +21,8 @@ export function globalAvgPool2d(x: Value): Value {
  * @returns           gradInput [N, C, H, W]
  * @throws FoveaError as `adaptiveAvgPool2dBackward`
  */
-export function globalAvgPool2dBackward(gradOutput: Tensor, x: Tensor): Tensor;
-export function globalAvgPool2dBackward(gradOutput: Value, x: Value): Value;
-export function globalAvgPool2dBackward(gradOutput: Value, x: Value): Value {
+export function globalAvgPool2dBackward(gradOutput: Tensor, x: Tensor): InputGradient<Tensor>;
+export function globalAvgPool2dBackward(gradOutput: Value, x: Value): InputGradient;
+export function globalAvgPool2dBackward(gradOutput: Value, x: Value): InputGradient {
   return adaptiveAvgPool2dBackward(gradOutput, x, 1);
 }

@@ -1,7 +1,7 @@
 import { type Pool2dOptions, type PoolAttributes, poolGeometry } from '../geometry/pool.js';
 import { sizeOf, type Tensor } from '../tensor.js';
 import { operand, rankOf, sameFloats, shapeOf, spec } from './internal/check.js';
-import { apply, apply1, type Operator, touchedBytes, type Value } from './operator.js';
+import { apply, apply1, type InputGradient, type Operator, touchedBytes, type Value } from './operator.js';
 
 export type MaxPool2dOptions = Pool2dOptions;
 
@@ -69,9 +69,9 @@ export function maxPool2d(x: Value, options: MaxPool2dOptions): Value {
  * @returns           gradInput [N, C, H, W]
  * @throws FoveaError as `maxPool2d`, and ERR_SHAPE when gradOutput has another shape
  */
-export function maxPool2dBackward(gradOutput: Tensor, x: Tensor, options: MaxPool2dOptions): Tensor;
-export function maxPool2dBackward(gradOutput: Value, x: Value, options: MaxPool2dOptions): Value;
-export function maxPool2dBackward(gradOutput: Value, x: Value, options: MaxPool2dOptions): Value {
+export function maxPool2dBackward(gradOutput: Tensor, x: Tensor, options: MaxPool2dOptions): InputGradient<Tensor>;
+export function maxPool2dBackward(gradOutput: Value, x: Value, options: MaxPool2dOptions): InputGradient;
+export function maxPool2dBackward(gradOutput: Value, x: Value, options: MaxPool2dOptions): InputGradient {
   const name = 'maxPool2dBackward';
   const checked = checkPool(name, x, options);
   const dy = operand(name, 'gradOutput', gradOutput);
@@ -79,5 +79,7 @@ export function maxPool2dBackward(gradOutput: Value, x: Value, options: MaxPool2
   const { attributes, outputShape } = checked.geometry;
   shapeOf(name, 'gradOutput', dy, outputShape, ', the shape of the output');
   const [, indices] = apply(maxPool2dOperator, [checked.x], attributes);
-  return apply1(maxPool2dBackwardOperator, [dy, indices], { ...attributes, inputShape: checked.x.shape });
+  return {
+    gradInput: apply1(maxPool2dBackwardOperator, [dy, indices], { ...attributes, inputShape: checked.x.shape }),
+  };
 }

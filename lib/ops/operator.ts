@@ -20,6 +20,11 @@ export class Traced implements Spec {
 
 /** What every operator takes and gives: a tensor now, or a traced value for later. */
 export type Value = Tensor | Traced;
+/** What the named gradients of operators without weights return. */
+export interface InputGradient<T extends Value = Value> {
+  readonly gradInput: T;
+}
+
 /** An optional operand. */
 export type Maybe<T> = T | null | undefined;
 

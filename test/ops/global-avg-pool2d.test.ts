@@ -13,7 +13,7 @@ onBackends(() => {
   test('every pixel takes dy / (H·W), and vjp agrees', () => {
     const x = integers([2, 3, 2, 5]);
     const dy = integers([2, 3, 1, 1], 2);
-    const gradInput = ops.globalAvgPool2dBackward(dy, x);
+    const { gradInput } = ops.globalAvgPool2dBackward(dy, x);
     expectClose(gradInput, spread(dy, x.shape));
     expectClose(vjp((v) => ops.globalAvgPool2d(v), [x]).pullback(dy)[0] as Tensor, gradInput);
   });
