@@ -303,8 +303,9 @@ WinogradProblem winograd_gradient(const ConvGeometry& g) {
 int winograd_tile(const ConvGeometry& g, const WinogradProblem& p) {
   const bool possible = g.r == 3 && g.s == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 &&
                         g.dilation_w == 1 && g.groups == 1 && g.mode == PaddingMode::kZeros;
-  // Fewer channels leave most lanes of the transforms empty; less work is done before any of this pays.
-  if (!possible || p.depth < kBlock || p.lanes < kBlock || g.flops() < 1e7) return 0;
+  // Fewer channels leave most lanes of the transforms empty; less work than this is done in a
+  // tenth of a millisecond anyway, and exactly when the numbers are small integers.
+  if (!possible || p.depth < kBlock || p.lanes < kBlock || g.flops() < 2e7) return 0;
   const double two = winograd_cycles(p, 2), four = winograd_cycles(p, 4);
   const bool may_four = winograd_kernels().fused;
   if (std::min(two, may_four ? four : two) > 0.9 * direct_cycles(p)) return 0;

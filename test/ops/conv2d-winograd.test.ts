@@ -25,7 +25,7 @@ const cases: readonly Case[] = [
   { name: 'no padding, rotated', x: [2, 96, 14, 13], filters: 80, padding: [0, 0, 0, 0], flipKernel: true },
   { name: 'more filters than tiles', x: [2, 96, 8, 8], filters: 200, padding: [1, 1, 1, 1] },
   { name: 'maps of 7×7', x: [4, 160, 7, 7], filters: 128, padding: [1, 1, 1, 1] },
-  { name: 'maps of 2×2', x: [16, 128, 2, 2], filters: 96, padding: [1, 1, 1, 1] },
+  { name: 'maps of 2×2', x: [24, 128, 2, 2], filters: 96, padding: [1, 1, 1, 1] },
 ];
 
 const contract = (depth: number) => 5e-7 * Math.sqrt((9 * depth) / 1000 + 1);

@@ -21,8 +21,8 @@
 //        m = 4, one sum         4.6    5.9    7.5   10.0   14.0   19.3     beyond the contract
 //        m = 4, points 0 ±1 ±2  9.9   10.6   10.9   12.0   13.0   15.5     beyond the contract, in sums of 16
 //
-// A tile is one linear map of its n×n inputs: Inf and NaN reach all of its m×m outputs as NaN, and values beyond about
-// the largest float32 / 100 may overflow where a direct sum would not.
+// A tile is one linear map of its n×n inputs: Inf and NaN reach all of its m×m outputs as NaN, and values within
+// a factor of some thousand of the largest float32 may overflow where a direct sum would not.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
