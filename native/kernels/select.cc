@@ -10,6 +10,7 @@
 #include "kernels/reduce/reduce.h"
 #include "kernels/report.h"
 #include "kernels/softmax/softmax.h"
+#include "kernels/winograd/winograd.h"
 
 namespace fovea {
 
@@ -30,6 +31,7 @@ namespace fovea {
 std::vector<std::pair<std::string, std::string>> kernel_report() {
   return {
       {"brgemm", brgemm_kernels().name},
+      {"winograd", winograd_kernels().name},
 #define KERNEL_FAMILY(Type, name) {#name, name##_kernels().isa},
 #include "kernels/families.inc"
 #undef KERNEL_FAMILY

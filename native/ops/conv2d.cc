@@ -2,6 +2,7 @@
 //   y[n,k,p,q] = act(b[k] + Σ_{c,r,s} x[n, c, p·sh + r·dh - top, q·sw + s·dw - left] · w[k,c,r,s])
 #include "ops/conv_depthwise.h"
 #include "ops/conv_stages.h"
+#include "ops/conv_winograd.h"
 #include "ops/operations.h"
 
 namespace fovea {
@@ -34,8 +35,22 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Op
   return ConvStages::make(problem, around, spec.threads, operation);
 }
 
+WinogradProblem winograd_problem(const OpSpec& spec, const ConvGeometry& g) {
+  return winograd_forward(g, operand_at(spec.inputs, 2).present, spec.attributes.text("activation") == "relu");
+}
+
+bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
+  return spec.inputs[0].layout == Layout::kBlocked && winograd_tile(g, winograd_problem(spec, g)) > 0;
+}
+
+Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  const WinogradProblem problem = winograd_problem(spec, g);
+  return make_winograd(problem, winograd_tile(g, problem), spec.threads, operation);
+}
+
 const ConvAlgorithm kAlgorithms[] = {
     {"depthwise", supports_depthwise, make_depthwise_forward},
+    {"winograd", winograd_wins, make_winograd},
     {"brgemm", anything, make_stream},
 };
 

@@ -3,6 +3,7 @@
 // For each (h mod sh, w mod sw) that is a convolution of stride 1 with some of the taps.
 #include "ops/conv_depthwise.h"
 #include "ops/conv_stages.h"
+#include "ops/conv_winograd.h"
 #include "ops/operations.h"
 
 namespace fovea {
@@ -43,8 +44,16 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Op
   return ConvStages::make(problem, around, spec.threads, operation);
 }
 
+bool winograd_wins(const OpSpec&, const ConvGeometry& g) { return winograd_tile(g, winograd_gradient(g)) > 0; }
+
+Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  const WinogradProblem problem = winograd_gradient(g);
+  return make_winograd(problem, winograd_tile(g, problem), spec.threads, operation);
+}
+
 const ConvAlgorithm kAlgorithms[] = {
     {"depthwise", depthwise_with_zeros, make_depthwise_grad_input},
+    {"winograd", winograd_wins, make_winograd},
     {"brgemm", anything, make_stream},
 };
 

@@ -1,0 +1,91 @@
+// Winograd's minimal filtering F(m×m, 3×3) for convolutions of stride 1 (Lavin and Gray, 2015): a tile of m×m outputs
+// comes from n×n inputs, n = m + 2, by n² products instead of 9·m².
+//
+//     Y = Aᵀ [ (G g Gᵀ) ∘ (Bᵀ d B) ] A        summed over the channels between the two transforms
+//
+// The products are matrix products, one for each of the n² frequencies f.
+//
+// m = 2 takes the points 0, ±1, ∞. m = 4 takes 0, ±5/8, ±3/2, ∞ (of those between 1/2 and 1 and between 1 and 2 about
+// the best; Barabasz, Anderson, Soodhalter and Gregg, 2020, say why the usual 0, ±1, ±2 are poor): Bᵀ and Aᵀ then hold
+// dyadic fractions, G does not. Relative error in the 2-norm against float64, normally distributed data, mean of four
+// seeds, in units of 1e-7, with C channels whose products are added up in sums of so many channels each:
+//
+//        C                      16     32     64    128    256    512
+//        contract of 'highest'  5.3    5.7    6.3    7.3    9.1   11.8     5·√(9C/1000 + 1)
+//        direct, sums of 160    2.2    2.3    2.3    2.3    2.4    2.6     products
+//        m = 2, sums of 16      1.6    1.6    1.8    1.9    2.0    2.4
+//        m = 2, sums of 64      1.6    2.0    2.6    2.7    2.8    2.8
+//        m = 4, sums of 16      4.6    4.9    5.1    5.4    6.0    6.9
+//        m = 4, sums of 32      4.6    5.9    6.0    6.1    6.4    6.9
+//        m = 4, sums of 64      4.6    5.9    7.5    7.7    7.8    8.0
+//        m = 4, one sum         4.6    5.9    7.5   10.0   14.0   19.3     beyond the contract
+//        m = 4, points 0 ±1 ±2  9.9   10.6   10.9   12.0   13.0   15.5     beyond the contract, in sums of 16
+//
+// A tile is one linear map of its n×n inputs: Inf and NaN reach all of its m×m outputs as NaN, and values within
+// a factor of some thousand of the largest float32 may overflow where a direct sum would not.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+namespace fovea {
+
+// The n×n input pixels of a tile, cut to the image: rows [row, row_end) and columns [column, column_end) of them exist
+// and the others are zero. `offset` is that of the first that exists, in floats.
+struct WinogradWindow {
+  ptrdiff_t offset;
+  int row, row_end, column, column_end;
+};
+
+// The m×m output pixels of a tile, of which rows × columns exist.
+struct WinogradTarget {
+  ptrdiff_t offset;
+  int rows, columns;
+};
+
+// All values are pixels of 16 floats. Reads and writes nothing but what exists; any alignment.
+struct WinogradTransforms {
+  int m, n;  // outputs and inputs of a tile along an axis
+
+  // v[f·v_step + 16·t] = (Bᵀ d B)_f, f = n·row + column, d behind x + windows[t].offset with x_row floats from a row to
+  // the next.
+  void (*input)(const float* x, ptrdiff_t x_row, const WinogradWindow* windows, int count, float* v, ptrdiff_t v_step);
+
+  // u[i·u_row + f·u_step] = (G g Gᵀ)_f for `count` filters g: tap (r, s) at w + 144·i + (3r + s)·tap_step. A negative
+  // step rotates the filter.
+  void (*weight)(const float* w, ptrdiff_t tap_step, int count, float* u, ptrdiff_t u_row, ptrdiff_t u_step);
+
+  // y = act(Aᵀ M A + bias) in the first `lanes` lanes, zero in the others; M_f at product + f·step + 16·t. bias: 16
+  // floats or null. NaN stays NaN.
+  void (*output)(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
+                 const WinogradTarget* targets, int count, float* y, ptrdiff_t y_row);
+};
+
+// One frequency: product[j][t][16] (+)= Σ_c v[c / 16][t][c % 16] · u[c][j], c < depth. Products are added up in
+// registers over `sum` (1, 2 or 4) blocks of 16 channels, in order; these sums are added to the product one after
+// another. That, not the speed, is why brgemm's tiles are not used: the table above needs short sums, and here they
+// cost no call each.
+struct WinogradMultiply {
+  const float* v;
+  const float* u;  // rows of 16·blocks floats, no gap between them
+  float* product;
+  ptrdiff_t v_block, product_block;  // floats from a block of 16 channels to the next
+  int tiles, depth, blocks, sum;     // 1 <= blocks <= WinogradKernels::blocks
+  bool accumulate;                   // otherwise the first sum is stored
+};
+
+struct WinogradKernels {
+  const char* name;
+  int blocks;                    // of 16 filters that a multiplication takes at once
+  bool fused;                    // fma() rounds once; if twice, m = 4 comes within 3 % of the contract
+  WinogradTransforms two, four;  // by m
+  void (*multiply)(const WinogradMultiply& call);
+};
+
+#define WINOGRAD_KERNEL(name, needs) extern const WinogradKernels name;
+#include "kernels/winograd/kernels.inc"
+#undef WINOGRAD_KERNEL
+
+// The first row of the table that this CPU, or the cap FOVEA_CPU, can run.
+const WinogradKernels& winograd_kernels();
+
+}  // namespace fovea

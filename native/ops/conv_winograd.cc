@@ -1,0 +1,320 @@
+#include "ops/conv_winograd.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/layout/layout.h"
+#include "ops/parallel.h"
+
+namespace fovea {
+
+namespace {
+
+constexpr int64_t kMaxTiles = 128;            // of one task
+constexpr int64_t kCacheBytes = 1024 * 1024;  // what V, M and U of a task may fill of a core's L2
+constexpr int64_t kStreamTiles = 96;          // when U comes from beyond L2: enough work for each byte of it
+constexpr int64_t kLeastTiles = 24;           // when it stays in L2
+constexpr int64_t kChunkBlocks = 4;           // channel blocks of filters transformed at once
+
+int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
+
+// Cycles of one AVX-512 core, as measured on Ice Lake; with shorter vectors all of them grow alike. A product of 16×16
+// channels takes 8 cycles at best, and half as long again with what the caches add.
+double direct_cycles(const WinogradProblem& p) {
+  const double pixels = static_cast<double>(p.images * p.dest_h * p.dest_w);
+  return static_cast<double>(blocks(p.depth) * blocks(p.lanes)) * (11.0 * 9.0 * pixels + 6000.0);
+}
+
+double winograd_cycles(const WinogradProblem& p, int tile) {
+  const double tiles = static_cast<double>(p.images * ceil_div(p.dest_h, tile) * ceil_div(p.dest_w, tile));
+  const double depth = static_cast<double>(blocks(p.depth)), lanes = static_cast<double>(blocks(p.lanes));
+  const double products = 12.2 * tiles * depth * lanes, pixels = 13.5 * tiles * (depth + lanes);
+  const double filters = 15.0 * kBlock * depth * lanes;
+  return (tile + 2) * (tile + 2) * (products + pixels + filters);
+}
+
+class ConvWinograd : public Operation {
+ public:
+  ConvWinograd(const WinogradProblem& problem, int tile, int threads);
+
+  size_t workspace_bytes() const override;
+  Status run(const RunContext& context) const override;
+  std::string describe() const override;
+
+ private:
+  struct Task {
+    int64_t tile, tiles, block, blocks;  // blocks of filters
+  };
+  // How V, U and M of one task lie: floats from a frequency to the next. An odd number of cache lines, since powers of
+  // two would put all frequencies of a tile into the same few lines of the cache.
+  int64_t v_step(int64_t tiles, int64_t depth_blocks) const { return (depth_blocks * tiles | 1) * kBlock; }
+  int64_t u_step(int64_t blocks, int64_t depth_blocks) const { return (depth_blocks * blocks * kBlock | 1) * kBlock; }
+  int64_t frequencies() const { return transforms_.n * transforms_.n; }
+  int64_t tile_groups() const { return ceil_div(tiles_, group_tiles_); }
+  int64_t filter_groups() const { return ceil_div(lane_blocks_, group_blocks_); }
+
+  Task task(int64_t tile_group, int64_t first_filter_group, int64_t filter_groups) const;
+  void transform_input(const float* source, const Task& task, float* v) const;
+  void transform_weight(const float* weight, int64_t block, int64_t blocks, int64_t depth_block, int64_t depth_blocks,
+                        float* taps, float* u, int64_t u_step) const;
+  void multiply_tiles(const float* v, int64_t v_step, int64_t depth, const float* u, int64_t u_step, int64_t tiles,
+                      int64_t blocks, bool accumulate, float* product) const;
+  void transform_output(const float* product, const Task& task, const float* bias, float* dest) const;
+
+  void run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const;
+  void run_with_shared_input(const RunContext& context, const float* bias, float* workspace) const;
+
+  WinogradProblem problem_;
+  const WinogradKernels* kernels_;
+  WinogradTransforms transforms_;
+  int threads_;
+  int64_t tiles_h_, tiles_w_, tiles_, depth_blocks_, lane_blocks_;
+  int64_t group_tiles_ = 1, group_blocks_ = 1, chunk_blocks_ = 1, sum_ = 1;
+  bool shared_input_ = false;
+  // In floats: all of V or U; what each thread has for itself.
+  int64_t shared_floats_ = 0, v_floats_ = 0, u_floats_ = 0, m_floats_ = 0, tap_floats_ = 0;
+};
+
+// Blocks of 16 channels that are summed before they are added to the others: as many as the table in winograd.h allows
+// with a tenth to spare.
+int64_t sum_blocks(int tile, int64_t depth) {
+  if (tile == 2) return 4;
+  return depth < 128 ? 1 : depth < 256 ? 2 : 4;
+}
+
+ConvWinograd::ConvWinograd(const WinogradProblem& problem, int tile, int threads)
+    : problem_(problem), kernels_(&winograd_kernels()), threads_(threads) {
+  transforms_ = tile == 2 ? kernels_->two : kernels_->four;
+  tiles_h_ = ceil_div(problem.dest_h, tile);
+  tiles_w_ = ceil_div(problem.dest_w, tile);
+  tiles_ = problem.images * tiles_h_ * tiles_w_;
+  depth_blocks_ = blocks(problem.depth);
+  lane_blocks_ = blocks(problem.lanes);
+  group_blocks_ = even(lane_blocks_, kernels_->blocks);
+  sum_ = sum_blocks(tile, problem.depth);
+
+  // U is larger than V when there are more filters than tiles; then no task should need all of it.
+  shared_input_ = tiles_ <= kMaxTiles && tiles_ < problem.lanes;
+  const int64_t pixel_bytes = frequencies() * kBlock * 4, u_bytes = pixel_bytes * kBlock * depth_blocks_ * lane_blocks_;
+  const bool stays = u_bytes <= kCacheBytes * 2 / 3;
+  const int64_t fitting = (kCacheBytes - u_bytes) / (pixel_bytes * (depth_blocks_ + lane_blocks_)) / 6 * 6;
+  const int64_t wanted = stays ? std::clamp(fitting, kLeastTiles, kMaxTiles) : kStreamTiles;
+  const int64_t groups = ceil_div(ceil_div(tiles_, wanted), threads) * threads;  // no bits depend on it
+  group_tiles_ = shared_input_ ? tiles_ : ceil_div(tiles_, groups);
+  chunk_blocks_ = std::min(depth_blocks_, kChunkBlocks);
+
+  m_floats_ = frequencies() * v_step(group_tiles_, shared_input_ ? group_blocks_ : lane_blocks_);
+  tap_floats_ = chunk_blocks_ * kBlock * 9 * kBlock;
+  if (shared_input_) {
+    shared_floats_ = ceil_div(depth_blocks_, chunk_blocks_) * frequencies() * v_step(group_tiles_, chunk_blocks_);
+    u_floats_ = frequencies() * u_step(group_blocks_, chunk_blocks_);
+  } else {
+    shared_floats_ = frequencies() * u_step(lane_blocks_, depth_blocks_);
+    v_floats_ = frequencies() * v_step(group_tiles_, depth_blocks_);
+  }
+}
+
+ConvWinograd::Task ConvWinograd::task(int64_t tile_group, int64_t first_filter_group, int64_t filter_groups) const {
+  Task t;
+  t.tile = tile_group * group_tiles_;
+  t.tiles = std::min(group_tiles_, tiles_ - t.tile);
+  t.block = first_filter_group * group_blocks_;
+  t.blocks = std::min(filter_groups * group_blocks_, lane_blocks_ - t.block);
+  return t;
+}
+
+// V of the depth blocks [task.block, task.block + task.blocks).
+void ConvWinograd::transform_input(const float* source, const Task& task, float* v) const {
+  const WinogradProblem& p = problem_;
+  const int m = transforms_.m, n = transforms_.n;
+  const int64_t plane = p.source_h * p.source_w * kBlock;
+  WinogradWindow windows[kMaxTiles];
+  for (int64_t i = 0; i < task.tiles; ++i) {
+    const int64_t tile = task.tile + i, image = tile / (tiles_h_ * tiles_w_);
+    const int64_t h = tile / tiles_w_ % tiles_h_ * m - p.top, w = tile % tiles_w_ * m - p.left;
+    const auto cut = [n](int64_t position) { return static_cast<int>(std::clamp<int64_t>(position, 0, n)); };
+    WinogradWindow& window = windows[i];
+    window = {0, cut(-h), cut(p.source_h - h), cut(-w), cut(p.source_w - w)};
+    if (window.row < window.row_end && window.column < window.column_end)
+      window.offset = image * depth_blocks_ * plane + ((h + window.row) * p.source_w + w + window.column) * kBlock;
+  }
+  for (int64_t block = 0; block < task.blocks; ++block) {
+    transforms_.input(source + (task.block + block) * plane, p.source_w * kBlock, windows, static_cast<int>(task.tiles),
+                      v + block * task.tiles * kBlock, v_step(task.tiles, task.blocks));
+  }
+}
+
+// U of one group of filters and some blocks of their depth. `taps`: [depth][9][16], filters in the lanes.
+void ConvWinograd::transform_weight(const float* weight, int64_t block, int64_t blocks, int64_t depth_block,
+                                    int64_t depth_blocks, float* taps, float* u, int64_t u_step) const {
+  const WinogradProblem& p = problem_;
+  const LayoutKernels& layout = layout_kernels();
+  const int64_t first = depth_block * kBlock, depth = std::min(depth_blocks * kBlock, p.depth - first);
+  for (int64_t b = 0; b < blocks; ++b) {
+    const int64_t lane = (block + b) * kBlock;
+    const int lanes = static_cast<int>(std::min<int64_t>(kBlock, p.lanes - lane));
+    if (p.depth_first) {
+      for (int64_t i = 0; i < depth; ++i)
+        layout.to_blocked(weight + ((first + i) * p.lanes + lane) * 9, 9, lanes, 9, taps + i * 144);
+    } else {
+      layout.to_blocked(weight + (lane * p.depth + first) * 9, p.depth * 9, lanes, depth * 9, taps);
+    }
+    transforms_.weight(p.rotated ? taps + 8 * kBlock : taps, p.rotated ? -kBlock : kBlock, static_cast<int>(depth),
+                       u + b * kBlock, blocks * kBlock, u_step);
+  }
+}
+
+void ConvWinograd::multiply_tiles(const float* v, int64_t v_step, int64_t depth, const float* u, int64_t u_step,
+                                  int64_t tiles, int64_t blocks, bool accumulate, float* product) const {
+  WinogradMultiply call;
+  call.v_block = call.product_block = tiles * kBlock;
+  call.tiles = static_cast<int>(tiles);
+  call.depth = static_cast<int>(depth);
+  call.sum = static_cast<int>(sum_);
+  call.accumulate = accumulate;
+  const int64_t m_step = this->v_step(tiles, blocks), block_floats = fovea::blocks(depth) * kBlock * kBlock;
+  for (int64_t f = 0; f < frequencies(); ++f) {
+    call.v = v + f * v_step;
+    for (int64_t block = 0; block < blocks; block += group_blocks_) {
+      call.blocks = static_cast<int>(std::min(group_blocks_, blocks - block));
+      call.u = u + f * u_step + block * block_floats;
+      call.product = product + f * m_step + block * tiles * kBlock;
+      kernels_->multiply(call);
+    }
+  }
+}
+
+void ConvWinograd::transform_output(const float* product, const Task& task, const float* bias, float* dest) const {
+  const WinogradProblem& p = problem_;
+  const int64_t m = transforms_.m, plane = p.dest_h * p.dest_w * kBlock;
+  WinogradTarget targets[kMaxTiles];
+  for (int64_t i = 0; i < task.tiles; ++i) {
+    const int64_t tile = task.tile + i, image = tile / (tiles_h_ * tiles_w_);
+    const int64_t h = tile / tiles_w_ % tiles_h_ * m, w = tile % tiles_w_ * m;
+    targets[i] = {image * lane_blocks_ * plane + (h * p.dest_w + w) * kBlock,
+                  static_cast<int>(std::min(m, p.dest_h - h)), static_cast<int>(std::min(m, p.dest_w - w))};
+  }
+  for (int64_t b = 0; b < task.blocks; ++b) {
+    const int64_t block = task.block + b;
+    transforms_.output(product + b * task.tiles * kBlock, v_step(task.tiles, task.blocks),
+                       bias ? bias + block * kBlock : nullptr, p.relu,
+                       static_cast<int>(std::min<int64_t>(kBlock, p.lanes - block * kBlock)), targets,
+                       static_cast<int>(task.tiles), dest + block * plane, p.dest_w * kBlock);
+  }
+}
+
+// Many tiles: U first, then each task goes from its input pixels to its output pixels within a core's L2.
+void ConvWinograd::run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const {
+  float *const u = workspace, *const scratch = workspace + shared_floats_;
+  const int64_t own = v_floats_ + m_floats_ + tap_floats_, step = u_step(lane_blocks_, depth_blocks_);
+  const int64_t chunks = ceil_div(depth_blocks_, chunk_blocks_);
+  const auto cancelled = [&] { return context.cancelled.load(std::memory_order_relaxed); };
+  context.pool.parallel_for(filter_groups() * chunks, [&](int64_t index, int thread) {
+    if (cancelled()) return;
+    const Task t = task(0, index / chunks, 1);
+    const int64_t first = index % chunks * chunk_blocks_, count = std::min(chunk_blocks_, depth_blocks_ - first);
+    float* const taps = scratch + thread * own;
+    transform_weight(context.in<float>(1), t.block, t.blocks, first, count, taps,
+                     u + (t.block * depth_blocks_ + first * t.blocks) * kBlock * kBlock, step);
+  });
+  context.pool.parallel_for(tile_groups(), [&](int64_t group, int thread) {
+    if (cancelled()) return;
+    float *const v = scratch + thread * own, *const product = v + v_floats_;
+    const Task t = task(group, 0, filter_groups());
+    transform_input(context.in<float>(0), {t.tile, t.tiles, 0, depth_blocks_}, v);
+    multiply_tiles(v, v_step(t.tiles, depth_blocks_), problem_.depth, u, step, t.tiles, t.blocks, false, product);
+    transform_output(product, t, bias, context.out<float>(0));
+  });
+}
+
+// More filters than tiles: V first, then each task transforms filters that no other task needs.
+void ConvWinograd::run_with_shared_input(const RunContext& context, const float* bias, float* workspace) const {
+  float *const v = workspace, *const scratch = workspace + shared_floats_;
+  const int64_t own = u_floats_ + m_floats_ + tap_floats_, chunks = ceil_div(depth_blocks_, chunk_blocks_);
+  const int64_t chunk_floats = frequencies() * v_step(tiles_, chunk_blocks_);
+  const auto cancelled = [&] { return context.cancelled.load(std::memory_order_relaxed); };
+  const auto count = [&](int64_t chunk) { return std::min(chunk_blocks_, depth_blocks_ - chunk * chunk_blocks_); };
+  context.pool.parallel_for(chunks, [&](int64_t chunk, int) {
+    if (cancelled()) return;
+    transform_input(context.in<float>(0), {0, tiles_, chunk * chunk_blocks_, count(chunk)}, v + chunk * chunk_floats);
+  });
+  context.pool.parallel_for(filter_groups(), [&](int64_t filters, int thread) {
+    if (cancelled()) return;
+    float *const u = scratch + thread * own, *const product = u + u_floats_, *const taps = product + m_floats_;
+    const Task t = task(0, filters, 1);
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+      const int64_t step = u_step(t.blocks, count(chunk));
+      transform_weight(context.in<float>(1), t.block, t.blocks, chunk * chunk_blocks_, count(chunk), taps, u, step);
+      const int64_t depth = std::min(chunk_blocks_ * kBlock, problem_.depth - chunk * chunk_blocks_ * kBlock);
+      multiply_tiles(v + chunk * chunk_floats, v_step(tiles_, count(chunk)), depth, u, step, tiles_, t.blocks,
+                     chunk > 0, product);
+    }
+    transform_output(product, t, bias, context.out<float>(0));
+  });
+}
+
+size_t ConvWinograd::workspace_bytes() const {
+  const int64_t own = v_floats_ + u_floats_ + m_floats_ + tap_floats_;
+  return static_cast<size_t>(lane_blocks_ * kBlock + shared_floats_ + threads_ * own) * sizeof(float);
+}
+
+Status ConvWinograd::run(const RunContext& context) const {
+  float* const workspace = reinterpret_cast<float*>(context.workspace);
+  const float* bias = nullptr;
+  if (problem_.bias) {  // with zeros in the lanes that do not exist
+    std::memset(workspace, 0, static_cast<size_t>(lane_blocks_ * kBlock) * sizeof(float));
+    std::memcpy(workspace, context.in<float>(2), static_cast<size_t>(problem_.lanes) * sizeof(float));
+    bias = workspace;
+  }
+  float* const rest = workspace + lane_blocks_ * kBlock;
+  shared_input_ ? run_with_shared_input(context, bias, rest) : run_with_shared_weight(context, bias, rest);
+  return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
+}
+
+std::string ConvWinograd::describe() const {
+  const std::string m = std::to_string(transforms_.m);
+  const double share = winograd_cycles(problem_, transforms_.m) / direct_cycles(problem_);
+  return "winograd " + m + "x" + m + ": " + kernels_->name + ", tiles " + std::to_string(group_tiles_) + ", channels " +
+         std::to_string(sum_ * kBlock) + " a sum, " + (shared_input_ ? "input" : "filters") +
+         " transformed first, tasks " + std::to_string(shared_input_ ? filter_groups() : tile_groups()) +
+         ", estimated at " + std::to_string(static_cast<int>(share * 100)) + " % of brgemm's time";
+}
+
+}  // namespace
+
+WinogradProblem winograd_forward(const ConvGeometry& g, bool bias, bool relu) {
+  WinogradProblem p;
+  p.images = g.n, p.depth = g.c, p.lanes = g.k;
+  p.source_h = g.h, p.source_w = g.w, p.dest_h = g.p, p.dest_w = g.q, p.top = g.top, p.left = g.left;
+  p.rotated = g.flip;
+  p.bias = bias, p.relu = relu;
+  return p;
+}
+
+WinogradProblem winograd_gradient(const ConvGeometry& g) {
+  WinogradProblem p;
+  p.images = g.n, p.depth = g.k, p.lanes = g.c;
+  p.source_h = g.p, p.source_w = g.q, p.dest_h = g.h, p.dest_w = g.w, p.top = 2 - g.top, p.left = 2 - g.left;
+  p.depth_first = true;
+  p.rotated = !g.flip;
+  return p;
+}
+
+int winograd_tile(const ConvGeometry& g, const WinogradProblem& p) {
+  const bool possible = g.r == 3 && g.s == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 &&
+                        g.dilation_w == 1 && g.groups == 1 && g.mode == PaddingMode::kZeros;
+  // Fewer channels leave most lanes of the transforms empty; less work than this is done in a
+  // tenth of a millisecond anyway, and exactly when the numbers are small integers.
+  if (!possible || p.depth < kBlock || p.lanes < kBlock || g.flops() < 2e7) return 0;
+  const double two = winograd_cycles(p, 2), four = winograd_cycles(p, 4);
+  const bool may_four = winograd_kernels().fused;
+  if (std::min(two, may_four ? four : two) > 0.9 * direct_cycles(p)) return 0;
+  return two < four || !may_four ? 2 : 4;
+}
+
+Status make_winograd(const WinogradProblem& problem, int tile, int threads, std::unique_ptr<Operation>* operation) {
+  *operation = std::make_unique<ConvWinograd>(problem, tile, threads);
+  return {};
+}
+
+}  // namespace fovea

@@ -1,0 +1,37 @@
+// 3×3 convolutions of stride 1 by Winograd's minimal filtering: kernels/winograd/winograd.h has the formula and what it
+// costs in accuracy.
+//
+//   V[f][channel block][tile][16]        transform_input, for the tiles of one task
+//   U[f][filter group][channel][16·nb]   transform_weight, nb blocks to a group
+//   M[f][filter block][tile][16]         multiply_tiles, for one task
+//
+// The operand that is used most often is transformed once, before the tasks; the other one within each task.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "kernels/winograd/winograd.h"
+#include "ops/conv_geometry.h"
+
+namespace fovea {
+
+// dest[image][lane][p][q] = act(bias[lane] + Σ source[image][depth][p + r - top][q + s - left] ·
+// filter[lane][depth][r][s]) The forward convolution, and its input gradient with the filter rotated and depth and
+// lanes exchanged.
+struct WinogradProblem {
+  int64_t images = 1, depth = 1, lanes = 1;
+  int64_t source_h = 1, source_w = 1, dest_h = 1, dest_w = 1, top = 0, left = 0;
+  bool depth_first = false;  // weight is [depth][lanes][3][3], not [lanes][depth][3][3]
+  bool rotated = false;      // filter (r, s) is weight (2 - r, 2 - s)
+  bool bias = false, relu = false;
+};
+
+WinogradProblem winograd_forward(const ConvGeometry& g, bool bias, bool relu);
+WinogradProblem winograd_gradient(const ConvGeometry& g);
+
+// The size of tile that pays: 4, 2, or 0 where the direct convolution is better or Winograd cannot do it.
+int winograd_tile(const ConvGeometry& g, const WinogradProblem& problem);
+
+Status make_winograd(const WinogradProblem& problem, int tile, int threads, std::unique_ptr<Operation>* operation);
+
+}  // namespace fovea
