@@ -13,7 +13,7 @@ export interface SpeedComparison {
   /** Milliseconds of one training step. */
   readonly native: number;
   readonly reference: number;
-  /** Largest disagreement about how much a parameter changed, as a share of the largest change. */
+  /** ‖native − reference‖ / ‖reference‖ over how much each parameter changed. */
   readonly difference: number;
 }
 
@@ -29,8 +29,12 @@ export interface SpeedOptions {
   readonly budget?: number;
 }
 
-/** What float32 sums in another order differ by is ten times less; a wrong gradient differs by far more. */
-const tolerance = 1e-3;
+/**
+ * Rounding alone is 1e-6 or less. But an even background makes ties in max pooling, which rounding decides (Winograd's
+ * tiles do not round every place alike), and then single elements of a gradient move: 1e-3 in the norm. A wrong
+ * gradient differs by a share near 1.
+ */
+const tolerance = 1e-2;
 
 /**
  * Times the same training step on both backends: same parameters, same images, after checking that the parameters
@@ -51,7 +55,7 @@ export async function compareSpeed(options: SpeedOptions): Promise<SpeedComparis
   const native = await timeStep('native', options, batchSize);
   const difference = disagreement(native.changes, reference.changes);
   if (!(difference <= tolerance)) {
-    const detail = `after one step the parameters' changes differ by ${difference.toExponential(1)} of the largest, allowed is ${tolerance}`;
+    const detail = `after one step the parameters' changes differ by ${difference.toExponential(1)} of their norm, allowed is ${tolerance}`;
     throw new FoveaError('ERR_BACKEND', 'speed', `native and reference disagree: ${detail}`);
   }
   const inputShape = [batchSize, ...native.imageShape];
@@ -130,14 +134,13 @@ async function medianOver(milliseconds: number, timed: () => Promise<number>): P
 
 function disagreement(a: readonly Float64Array[], b: readonly Float64Array[]): number {
   let difference = 0;
-  let largest = 0;
+  let whole = 0;
   a.forEach((changes, i) => {
     changes.forEach((change, j) => {
       const other = b[i]?.[j] ?? Number.NaN;
-      const apart = Math.abs(change - other);
-      difference = apart >= 0 ? Math.max(difference, apart) : Number.POSITIVE_INFINITY; // NaN is no agreement
-      largest = Math.max(largest, Math.abs(other));
+      difference += (change - other) ** 2;
+      whole += other ** 2;
     });
   });
-  return largest > 0 ? difference / largest : Number.POSITIVE_INFINITY;
+  return whole > 0 ? Math.sqrt(difference / whole) : Number.POSITIVE_INFINITY; // NaN is no agreement either
 }

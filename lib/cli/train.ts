@@ -164,6 +164,6 @@ async function showSpeed({ settings, set, threads, output }: Job, make: () => Mo
     `native was ${count(reference / native)} times faster than the reference backend: one training step on ${images} images of ${height}×${width}`,
   );
   output.line(
-    `took ${native.toFixed(1)} ms against ${count(reference)} ms, and changed the parameters alike (to ${difference.toExponential(0)} of the largest change)`,
+    `took ${native.toFixed(1)} ms against ${count(reference)} ms, and changed the parameters alike (‖difference‖ / ‖change‖ = ${difference.toExponential(0)})`,
   );
 }
