@@ -1,11 +1,14 @@
-import { compileStep, nn, ops, optim, Tensor, useBackend } from '../lib/index.js';
+import { compileStep, nn, ops, optim, type Precision, Tensor, useBackend } from '../lib/index.js';
 import { measure, type Timing } from './helpers/timing.js';
 import type { ModelShape } from './shapes/models.js';
 
 type Step = ReturnType<typeof compileStep>;
 
 /** A compiled training step with random data: forward, cross entropy, backward, SGD with momentum. */
-export function trainingStep(shape: ModelShape, options: { batch?: number; threads?: number } = {}) {
+export function trainingStep(
+  shape: ModelShape,
+  options: { batch?: number; threads?: number; precision?: Precision } = {},
+) {
   nn.manualSeed(1);
   const model = shape.make();
   const [n, ...image] = shape.inputShape;
@@ -17,6 +20,7 @@ export function trainingStep(shape: ModelShape, options: { batch?: number; threa
     loss: ops.crossEntropy,
     optimizer: new optim.SGD({ lr: 0.01, momentum: 0.9 }),
     ...(options.threads === undefined ? {} : { threads: options.threads }),
+    precision: options.precision ?? 'highest',
   });
   return { model, compiled, once: () => timedStep(compiled, x, y) };
 }

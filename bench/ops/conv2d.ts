@@ -1,6 +1,6 @@
 import { compileGraph, type Executable } from '../../lib/graph/executable.js';
 import { trace } from '../../lib/graph/trace.js';
-import { ops, Tensor } from '../../lib/index.js';
+import { ops, type Precision, Tensor } from '../../lib/index.js';
 import { conv2dGradInputOperator, conv2dGradWeightOperator } from '../../lib/ops/conv2d.js';
 import { apply1, type Value } from '../../lib/ops/operator.js';
 import type { TypedArray } from '../../lib/tensor.js';
@@ -28,7 +28,7 @@ const operatorOf: Readonly<Record<Pass, string>> = {
 export function convolutionBench(
   layer: ConvolutionShape,
   pass: Pass,
-  options: { backend?: 'native' | 'reference'; threads?: number; batch?: number } = {},
+  options: { backend?: 'native' | 'reference'; threads?: number; batch?: number; precision?: Precision } = {},
 ): ConvolutionBench {
   const { batch = layer.batch, ...compile } = options;
   const { channels, height, width, filters, kernel, stride, padding, groups } = layer;

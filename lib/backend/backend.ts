@@ -16,6 +16,12 @@ export type Attributes = Readonly<Record<string, number | string | boolean | rea
  */
 export type Layout = 'plain' | 'blocked';
 
+/**
+ * How exact float32 products are: `'highest'` float32 or better, `'high'` two bfloat16 each, `'medium'` one bfloat16.
+ * A CPU without bfloat16 arithmetic computes all three in float32, and so does the reference backend in double precision.
+ */
+export type Precision = 'highest' | 'high' | 'medium';
+
 /** One value of a program: in the arena at `offset` (bytes), or given by the caller at each run as `externals[external]`. */
 export interface ProgramValue extends Spec {
   readonly layout: Layout;
@@ -38,6 +44,8 @@ export interface ProgramSpec {
   readonly externals: number;
   readonly arenaBytes: number;
   readonly threads: number;
+  /** Default 'highest'. */
+  readonly precision?: Precision;
 }
 
 /** A program made ready by a backend. Arrays are given in the order of `ProgramValue.external`. */

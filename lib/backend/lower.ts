@@ -1,5 +1,5 @@
 import { placeIntervals } from './arena.js';
-import type { OperandLayouts, ProgramSpec, ProgramStep, ProgramValue, Spec } from './backend.js';
+import type { OperandLayouts, Precision, ProgramSpec, ProgramStep, ProgramValue, Spec } from './backend.js';
 import { assignLayouts, bytesOf, type LaidOut, type LaidOutValue } from './layout.js';
 
 /** What is to be computed, before a backend's layouts and places are decided. Every value is plain. */
@@ -15,16 +15,22 @@ export interface Program {
  * is not external its place in one arena by lifetime.
  * @param layouts  the backend's operand letters; empty: everything stays plain
  * @param threads  handed on; 0 is the backend's default
+ * @param precision  handed on
  * @throws FoveaError ERR_GRAPH when a step reads a value that no earlier step wrote
  */
-export function lower(program: Program, layouts: ReadonlyMap<string, OperandLayouts>, threads: number): ProgramSpec {
+export function lower(
+  program: Program,
+  layouts: ReadonlyMap<string, OperandLayouts>,
+  threads: number,
+  precision: Precision = 'highest',
+): ProgramSpec {
   const laidOut = withoutUnused(assignLayouts(program, layouts));
   const { offsets, bytes } = placeStorages(laidOut);
   const values = laidOut.values.map(({ shape, dtype, layout, external, storage }): ProgramValue => {
     if (external !== undefined) return { shape, dtype, layout, external };
     return { shape, dtype, layout, offset: offsets.get(storage) ?? 0 };
   });
-  return { values, steps: laidOut.steps, externals: program.externals, arenaBytes: bytes, threads };
+  return { values, steps: laidOut.steps, externals: program.externals, arenaBytes: bytes, threads, precision };
 }
 
 // Each storage lives from the first step that touches one of its names to the last. A step's outputs live together with

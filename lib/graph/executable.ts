@@ -1,4 +1,4 @@
-import type { Backend, CompiledProgram, ProgramSpec, Spec } from '../backend/backend.js';
+import type { Backend, CompiledProgram, Precision, ProgramSpec, Spec } from '../backend/backend.js';
 import { lower } from '../backend/lower.js';
 import { activeBackend, backend, namedBackend } from '../backend/select.js';
 import { FoveaError } from '../errors.js';
@@ -14,6 +14,8 @@ export interface CompileOptions {
   readonly backend?: 'native' | 'reference';
   /** Default: FOVEA_THREADS, or as many as there are. */
   readonly threads?: number;
+  /** Default 'highest'. */
+  readonly precision?: Precision;
 }
 
 /** What one step of the last run took. */
@@ -40,7 +42,7 @@ export function compileGraph(graph: Graph, options: CompileOptions = {}): Execut
     const detail = `the ${chosen.name} backend cannot run it on ${dtypes} (in ${graph.name})`;
     throw new FoveaError('ERR_BACKEND', unsupported.operator.name, detail);
   }
-  const spec = lower(programOf(alive), chosen.layouts, options.threads ?? 0);
+  const spec = lower(programOf(alive), chosen.layouts, options.threads ?? 0, options.precision);
   return new Executable(alive, chosen, spec, chosen.compile(spec));
 }
 

@@ -5,7 +5,7 @@ import { trace } from '../graph/trace.js';
 import { checkModule, type Module } from '../nn/module.js';
 import { Tensor, type TypedArray } from '../tensor.js';
 import { operand } from './compile-step.js';
-import { checkJob, type JobOptions } from './options.js';
+import { checkJob, compileOptions, type JobOptions } from './options.js';
 import { inMode } from './trainer.js';
 
 export interface CompileForwardOptions extends JobOptions {
@@ -37,11 +37,11 @@ export function compileForward(model: Module, options: CompileForwardOptions): C
   checkModule('compileForward', 'model', model);
   checkOptions('compileForward', options, ['inputShape', 'precision', 'threads']);
   checkJob('compileForward', options);
-  const { inputShape, threads } = options;
+  const { inputShape } = options;
   checkBatchShape('compileForward', inputShape);
   const spec = { shape: inputShape, dtype: 'float32' } as const;
   const graph = inMode(model, false, () => trace((x) => model.forward(x), [spec], 'forward'));
-  const program = compileGraph(fuse(graph), threads === undefined ? {} : { threads });
+  const program = compileGraph(fuse(graph), compileOptions(options));
   const outputShape = graph.values[graph.outputs[0] as number]?.shape ?? [];
   return {
     outputShape,

@@ -6,7 +6,7 @@ import { crossEntropy } from '../ops/cross-entropy.js';
 import { abortable, checkSignal, reasonOf, untilAborted } from './abort.js';
 import type { Evaluation } from './events.js';
 import { type DataSource, type Feed, openFeed } from './feed.js';
-import { checkJob, checkLoss, checkMetrics, checkWhole, type JobOptions } from './options.js';
+import { checkJob, checkLoss, checkMetrics, checkWhole, compileOptions, type JobOptions } from './options.js';
 import { type Loss, traceLoss } from './trainer.js';
 
 export interface EvaluateOptions extends JobOptions {
@@ -69,7 +69,7 @@ export class Evaluator {
     if (known) return known;
     const inputs = { specs: this.feed.inputs(batch), read: this.feed.read.bind(this.feed) };
     const graph = fuse(traceLoss(this.model, this.loss, inputs, false));
-    const program = compileGraph(graph, this.job.threads === undefined ? {} : { threads: this.job.threads });
+    const program = compileGraph(graph, compileOptions(this.job));
     this.programs.set(batch, program);
     return program;
   }

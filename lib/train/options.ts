@@ -1,11 +1,7 @@
+import type { Precision } from '../backend/backend.js';
 import { FoveaError, show } from '../errors.js';
+import type { CompileOptions } from '../graph/executable.js';
 import { Optimizer } from '../optim/optimizer.js';
-
-/**
- * How exact float32 products are: `'highest'` float32 or better, `'high'` two bfloat16 each, `'medium'` one bfloat16.
- * A CPU without bfloat16 arithmetic computes all three in float32.
- */
-export type Precision = 'highest' | 'high' | 'medium';
 
 /** What every compiled job takes. */
 export interface JobOptions {
@@ -16,6 +12,11 @@ export interface JobOptions {
 }
 
 const precisions: readonly string[] = ['highest', 'high', 'medium'];
+
+/** What `compileGraph` takes of a job's options. */
+export function compileOptions({ precision, threads }: JobOptions): CompileOptions {
+  return { ...(precision === undefined ? {} : { precision }), ...(threads === undefined ? {} : { threads }) };
+}
 
 /** @throws FoveaError ERR_OPTION */
 export function checkJob(operator: string, { precision = 'highest', threads }: JobOptions): void {

@@ -14,7 +14,7 @@ import { updateInplace } from '../ops/update.js';
 import type { Optimizer, OptimizerState } from '../optim/optimizer.js';
 import { Random } from '../random.js';
 import { formatShape, Tensor, type TypedArray } from '../tensor.js';
-import type { JobOptions } from './options.js';
+import { compileOptions, type JobOptions } from './options.js';
 
 /** A loss as the operators have it: `ops.crossEntropy`, or a function of one's own that ends in a scalar. */
 export type Loss = (output: Value, labels: Value) => Value;
@@ -75,8 +75,7 @@ export class Trainer {
     const key = JSON.stringify(inputs.specs);
     const known = this.steps.get(key);
     if (known) return known;
-    const { threads } = this.options;
-    const step = compileGraph(this.trainingGraph(inputs), threads === undefined ? {} : { threads });
+    const step = compileGraph(this.trainingGraph(inputs), compileOptions(this.options));
     this.steps.set(key, step);
     return step;
   }

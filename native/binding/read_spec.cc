@@ -58,6 +58,15 @@ Layout read_layout(const Napi::Value& value, const std::string& what) {
   refuse(value.Env(), what, "plain or blocked");
 }
 
+Precision read_precision(const Napi::Value& value, const std::string& what) {
+  if (value.IsUndefined()) return Precision::kHighest;
+  const std::string name = read_text(value, what);
+  if (name == "highest") return Precision::kHighest;
+  if (name == "high") return Precision::kHigh;
+  if (name == "medium") return Precision::kMedium;
+  refuse(value.Env(), what, "highest, high or medium");
+}
+
 ValueSpec read_value(const Napi::Value& item, const std::string& what) {
   const Napi::Object object = read_object(item, what);
   ValueSpec value;
@@ -138,6 +147,7 @@ ProgramSpec read_spec(Napi::Env env, const Napi::Value& value) {
   spec.externals = read_whole(object.Get("externals"), "externals", 0);
   spec.arena_bytes = uint64_t(read_whole(object.Get("arenaBytes"), "arenaBytes", 0));
   spec.threads = read_whole(object.Get("threads"), "threads", 1);
+  spec.precision = read_precision(object.Get("precision"), "precision");
   return spec;
 }
 

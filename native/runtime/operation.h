@@ -51,10 +51,16 @@ class Attributes {
   mutable std::string missing_;
 };
 
+// How exact products of float32 values have to be; docs/performance.md has the bounds. kHighest: float32 or better.
+// kHigh: each value as the sum of two bfloat16. kMedium: each value as one bfloat16; sums are float32 in all of them.
+// An operator may always be more exact than it has to be.
+enum class Precision : uint8_t { kHighest, kHigh, kMedium };
+
 struct OpSpec {
   std::string name;
   std::vector<Operand> inputs, outputs;
   Attributes attributes;
+  Precision precision = Precision::kHighest;
   int threads = 1;  // at most so many threads will run it; results must not depend on it
 };
 

@@ -30,6 +30,7 @@ struct ProgramSpec {
   int64_t externals = 0;
   uint64_t arena_bytes = 0;
   int64_t threads = 1;
+  Precision precision = Precision::kHighest;  // of every step
 };
 
 class Program {

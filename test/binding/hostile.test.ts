@@ -65,6 +65,7 @@ describe.runIf(addon)('the addon', () => {
       (spec, value) => (spec.externals = value),
       (spec, value) => (spec.arenaBytes = value),
       (spec, value) => (spec.threads = value),
+      (spec, value) => (spec.precision = value),
     ];
     for (const set of fields) {
       for (const value of junk) {

@@ -1,4 +1,4 @@
-import type { Backend, Layout, ProgramStep, ProgramValue, Spec } from '../../lib/backend/backend.js';
+import type { Backend, Layout, Precision, ProgramStep, ProgramValue, Spec } from '../../lib/backend/backend.js';
 import { elementBytes, sizeOf, Tensor, type TypedArray } from '../../lib/tensor.js';
 import { type Guarded, guarded } from './guarded.js';
 import type { Call } from './reference.js';
@@ -7,6 +7,8 @@ export interface RunOptions {
   readonly threads: number;
   /** The layout of operands that may be either (letters X and E of native/ops/registry.h). */
   readonly layout: Layout;
+  /** Default 'highest'. */
+  readonly precision?: Precision;
 }
 
 export interface RunResult {
@@ -78,7 +80,14 @@ class Setup {
   spec() {
     const steps = [...this.poison(), ...this.before, this.step, ...this.after];
     const { values, arrays, arenaBytes } = this;
-    return { values, steps, externals: arrays.length, arenaBytes, threads: this.options.threads };
+    return {
+      values,
+      steps,
+      externals: arrays.length,
+      arenaBytes,
+      threads: this.options.threads,
+      precision: this.options.precision ?? 'highest',
+    };
   }
 
   damage(): string[] {
