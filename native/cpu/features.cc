@@ -41,6 +41,13 @@ uint64_t saved_state() {
 
 bool has_bits(uint64_t value, uint64_t bits) { return (value & bits) == bits; }
 
+// AMD's family 19h is Zen 3, which has no AVX-512, and Zen 4; cpuid spells "AuthenticAMD" over b, d and c.
+bool is_zen4() {
+  const Registers vendor = cpuid(0), basic = cpuid(1);
+  const bool amd = vendor.b == 0x68747541 && vendor.d == 0x69746e65 && vendor.c == 0x444d4163;
+  return amd && ((basic.a >> 8) & 0xf) + ((basic.a >> 20) & 0xff) == 0x19;
+}
+
 // Linux grants the 8 KiB of tile registers on request, once for all threads of the process.
 bool amx_permitted() {
 #if defined(__linux__)
@@ -110,6 +117,7 @@ CpuFeatures detect() {
   f.isa = f.detected < cap ? f.detected : cap;
 #if defined(__x86_64__)
   f.avx512_bf16 = f.isa >= Isa::kAvx512 && (cpuid(7, 1).a & (1u << 5));
+  f.halved_512 = f.isa >= Isa::kAvx512 && is_zen4();
 #endif
   f.brand = detect_brand();
   f.l1d_bytes = cache_bytes(1, 32u << 10);

@@ -16,6 +16,7 @@ struct CpuFeatures {
   Isa isa = Isa::kBaseline;       // what kernels are picked for: `detected`, capped
   Isa detected = Isa::kBaseline;  // never kAmx under a cap: the permission is then not asked for
   bool avx512_bf16 = false;       // false below kAvx512
+  bool halved_512 = false;        // 512-bit vectors are worked on in halves, one multiply-add a cycle: AMD's Zen 4
   std::string brand;
   size_t l1d_bytes = 0, l2_bytes = 0, l3_bytes = 0;  // of one core's caches; usual sizes where the system does not tell
   std::string problem;                               // why FOVEA_CPU could not be obeyed; empty when all is well

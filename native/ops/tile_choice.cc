@@ -3,18 +3,23 @@
 #include <algorithm>
 
 #include "cpu/features.h"
+#include "runtime/operation.h"
 
 namespace fovea {
 
 namespace {
 
 // Two multiply-adds a cycle, each four cycles long; loads: 1.1 of 64 bytes a cycle (measured on Ice Lake), 2 of the
-// shorter ones. Entering, adding up and storing a tile costs some 50 cycles and 3 for each of its vectors.
+// shorter ones. Where vectors are worked on in halves, one multiply-add, one long load or two broadcasts. Entering,
+// adding up and storing a tile costs some 50 cycles and 3 for each of its vectors, once for each panel that fits L1.
 double tile_cycles(const BrgemmKernels& kernels, int64_t m, int64_t nb, int64_t steps) {
   const double vectors = static_cast<double>(nb * 16 / kernels.lanes), rows = static_cast<double>(m);
-  const double loads = (rows + vectors) * (kernels.lanes == 16 ? 0.91 : 0.5);
-  const double step = std::max({rows * vectors / 2, loads, 4.0});
-  return step * static_cast<double>(steps) + 50 + 3 * rows * vectors;
+  const bool wide = kernels.lanes == 16, halved = wide && cpu_features().halved_512;
+  const double loads = halved ? rows / 2 + vectors : (rows + vectors) * (wide ? 0.91 : 0.5);
+  const double step = std::max({rows * vectors / (halved ? 1 : 2), loads, 4.0});
+  const double passes =
+      std::max(1.0, static_cast<double>(steps * nb * kBlock * 4) / static_cast<double>(panel_bytes()));
+  return step * static_cast<double>(steps) + passes * (50 + 3 * rows * vectors);
 }
 
 double run_cycles(const BrgemmKernels& kernels, int64_t length, int64_t nb, int64_t steps) {

@@ -57,6 +57,7 @@ FOVEA_INLINE void accumulate(F32& sum, F32 a, F32 b) {
   sum = fma(a, b, sum);
 #endif
 }
+FOVEA_INLINE void accumulate(F32& sum, const float* a, F32 b) { accumulate(sum, F32::splat(*a), b); }
 FOVEA_INLINE void keep(F32& x) {
 #if defined(__GNUC__)
   asm("" : "+x"(x.v));

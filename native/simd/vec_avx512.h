@@ -60,6 +60,13 @@ FOVEA_INLINE void accumulate(F32& sum, F32 a, F32 b) {
   sum = fma(a, b, sum);
 #endif
 }
+FOVEA_INLINE void accumulate(F32& sum, const float* a, F32 b) {
+#if defined(__GNUC__)
+  asm("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum.v) : "v"(b.v), "m"(*a));
+#else
+  sum = fma(F32::splat(*a), b, sum);
+#endif
+}
 FOVEA_INLINE void keep(F32& x) {
 #if defined(__GNUC__)
   asm("" : "+v"(x.v));

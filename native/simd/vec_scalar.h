@@ -67,6 +67,8 @@ FOVEA_INLINE F32 operator/(F32 a, F32 b) { return {a.v / b.v}; }
 FOVEA_INLINE F32 fma(F32 a, F32 b, F32 c) { return {a.v * b.v + c.v}; }
 // sum = a * b + sum, in the register that holds sum: keeps long unrolled loops free of moves and spills.
 FOVEA_INLINE void accumulate(F32& sum, F32 a, F32 b) { sum = fma(a, b, sum); }
+// The same with *a in every lane, loaded by the multiply-add itself where it can.
+FOVEA_INLINE void accumulate(F32& sum, const float* a, F32 b) { accumulate(sum, F32::splat(*a), b); }
 // Has x computed here, in a register, instead of again at each use.
 FOVEA_INLINE void keep(F32&) {}
 FOVEA_INLINE F32 sqrt(F32 a) { return {Raw{sqrtf(a.v[0]), sqrtf(a.v[1]), sqrtf(a.v[2]), sqrtf(a.v[3])}}; }

@@ -20,13 +20,20 @@ struct BrgemmSums {
     }
   }
 
-  // One q: `a(i)` gives A(i, q), b[n] points at B(q, 16 n), `offset` floats before it.
+  // One q: `a(i)` refers to A(i, q), b[n] points at B(q, 16 n), `offset` floats before it.
   template <class A>
   FOVEA_INLINE void add(const A& a, const float* const* b, ptrdiff_t offset) {
     V row[kVectors];
     UNROLL for (int j = 0; j < kVectors; ++j) {
       row[j] = V::load(b[j / kPerBlock] + offset + j % kPerBlock * V::kLanes);
       keep(row[j]);
+    }
+    // With one product for each element of A, that load is better part of the product: 118 GFLOP/s instead of 85 on
+    // Zen 4.
+    if (kVectors == 1) {
+      UNROLL for (int i = 0; i < M; ++i)
+        accumulate(sum[i][0], &a(i), row[0]);
+      return;
     }
     UNROLL for (int i = 0; i < M; ++i) {
       const V ai = V::splat(a(i));
@@ -103,12 +110,12 @@ void brgemm_tile(const BrgemmCall& call) {
     for (; end - entry >= U; entry += U, b.advance(U)) {
       UNROLL for (int u = 0; u < U; ++u) {
         const float* a = a0 + entry[u].a;
-        sums.add([a](int i) { return a[i]; }, b.block, 16 * u);
+        sums.add([a](int i) -> const float& { return a[i]; }, b.block, 16 * u);
       }
     }
     for (; entry != end; ++entry, b.advance(1)) {
       const float* a = a0 + entry->a;
-      sums.add([a](int i) { return a[i]; }, b.block, 0);
+      sums.add([a](int i) -> const float& { return a[i]; }, b.block, 0);
     }
   }
   for (; entry != end; ++entry) {
@@ -121,15 +128,16 @@ void brgemm_tile(const BrgemmCall& call) {
     }
     // Where A(0, q) stands, and the way from there to A(i, q).
     const ptrdiff_t step = kRows == BrgemmRows::kChannels ? 16 : kRows == BrgemmRows::kColumns ? call.a_step : 1;
-    const auto at = [&row](const float* a_q, ptrdiff_t q, int i) {
+    const auto at = [&row](const float* a_q, ptrdiff_t q, int i) -> const float& {
       return kRows == BrgemmRows::kList ? row[i][q] : a_q[kRows == BrgemmRows::kPixels ? 16 * i : i];
     };
     ptrdiff_t q = 0;
     for (; q + U <= depth; q += U, b.advance(U)) {
       UNROLL for (int u = 0; u < U; ++u, a += step)
-        sums.add([&](int i) { return at(a, q + u, i); }, b.block, 16 * u);
+        sums.add([&](int i) -> const float& { return at(a, q + u, i); }, b.block, 16 * u);
     }
-    for (; q < depth; ++q, a += step, b.advance(1)) sums.add([&](int i) { return at(a, q, i); }, b.block, 0);
+    for (; q < depth; ++q, a += step, b.advance(1))
+      sums.add([&](int i) -> const float& { return at(a, q, i); }, b.block, 0);
   }
   sums.store(call);
 }
