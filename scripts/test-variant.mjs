@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { buildVariant, variantAddon } from './build-cmake.mjs';
 import { root } from './native-build.mjs';
 
-const caps = ['baseline', 'avx2', 'avx512', 'amx'];
+const caps = ['baseline', 'avx2', 'avx512', 'avx512bf16', 'amx'];
 
 /** The sanitizer's run-time library; node itself is not instrumented, so it has to be loaded before everything else. */
 const runtimes = { asan: 'libasan.so', ubsan: 'libubsan.so', tsan: 'libtsan.so' };
@@ -51,6 +51,8 @@ if (what === 'cap') {
 } else if (Object.hasOwn(runtimes, what)) {
   process.exitCode = testSanitized(/** @type {keyof typeof runtimes} */ (what), args);
 } else {
-  console.error('usage: node scripts/test-variant.mjs cap [baseline | avx2 | avx512 | amx] | asan | ubsan | tsan');
+  console.error(
+    'usage: node scripts/test-variant.mjs cap [baseline | avx2 | avx512 | avx512bf16 | amx] | asan | ubsan | tsan',
+  );
   process.exitCode = 2;
 }

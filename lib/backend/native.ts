@@ -5,7 +5,7 @@ import type { Backend, CompiledProgram, OperandLayouts, ProgramSpec } from './ba
 
 /** What the addon found out about the machine, and how it was built. */
 export interface NativeInfo {
-  /** Level that kernels are picked for: baseline, avx2, avx512 or amx. */
+  /** Level that kernels are picked for: baseline, avx2, avx512, avx512bf16 or amx. */
   readonly isa: string;
   /** Level that the CPU has; under a cap never amx, which is then not asked for. */
   readonly detected: string;

@@ -15,10 +15,14 @@
 #include <sys/sysctl.h>
 #endif
 
+#if defined(__linux__)
+extern "C" __attribute__((weak)) void fovea_amx_emulator();  // defined by the emulator only
+#endif
+
 namespace fovea {
 namespace {
 
-constexpr const char* kNames[] = {"baseline", "avx2", "avx512", "amx"};
+constexpr const char* kNames[] = {"baseline", "avx2", "avx512", "avx512bf16", "amx"};
 
 #if defined(__x86_64__)
 struct Registers {
@@ -58,6 +62,17 @@ bool amx_permitted() {
 #endif
 }
 
+// The emulator of tile instructions (test/amx) is a library that was loaded before this one, and only obeys an explicit
+// FOVEA_CPU=amx: nobody should get its speed by accident.
+bool amx_emulated() {
+#if defined(__linux__)
+  const char* word = getenv("FOVEA_CPU");
+  return fovea_amx_emulator != nullptr && word && strcmp(word, "amx") == 0;
+#else
+  return false;
+#endif
+}
+
 Isa detect_isa(Isa cap) {
   constexpr uint64_t kYmm = 0x6, kZmm = 0xe6, kTiles = 0x60000;
   const uint64_t state = saved_state();
@@ -67,8 +82,10 @@ Isa detect_isa(Isa cap) {
   if (!avx2) return Isa::kBaseline;
   const uint32_t f_dq_bw_vl = (1u << 16) | (1u << 17) | (1u << 30) | (1u << 31);
   if (!has_bits(state, kZmm) || !has_bits(extended.b, f_dq_bw_vl)) return Isa::kAvx2;
+  if (!(cpuid(7, 1).a & (1u << 5))) return Isa::kAvx512;
   const bool amx = has_bits(state, kTiles) && has_bits(extended.d, (1u << 22) | (1u << 24));
-  return amx && cap == Isa::kAmx && amx_permitted() ? Isa::kAmx : Isa::kAvx512;
+  if (cap != Isa::kAmx) return Isa::kAvx512Bf16;
+  return (amx && amx_permitted()) || amx_emulated() ? Isa::kAmx : Isa::kAvx512Bf16;
 }
 
 std::string detect_brand() {
@@ -111,12 +128,12 @@ CpuFeatures detect() {
   Isa cap = Isa::kAmx;
   const char* word = getenv("FOVEA_CPU");
   if (word && *word && !parse_isa(word, &cap)) {
-    f.problem = "FOVEA_CPU is '" + std::string(word).substr(0, 64) + "', expected baseline, avx2, avx512 or amx";
+    f.problem =
+        "FOVEA_CPU is '" + std::string(word).substr(0, 64) + "', expected baseline, avx2, avx512, avx512bf16 or amx";
   }
   f.detected = detect_isa(cap);
   f.isa = f.detected < cap ? f.detected : cap;
 #if defined(__x86_64__)
-  f.avx512_bf16 = f.isa >= Isa::kAvx512 && (cpuid(7, 1).a & (1u << 5));
   f.halved_512 = f.isa >= Isa::kAvx512 && is_zen4();
 #endif
   f.brand = detect_brand();
@@ -131,7 +148,7 @@ CpuFeatures detect() {
 const char* isa_name(Isa isa) { return kNames[static_cast<int>(isa)]; }
 
 bool parse_isa(const std::string& word, Isa* isa) {
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i <= static_cast<int>(Isa::kAmx); ++i) {
     if (word != kNames[i]) continue;
     *isa = static_cast<Isa>(i);
     return true;

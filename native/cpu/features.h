@@ -6,16 +6,15 @@
 namespace fovea {
 
 // Each level includes the ones before it. kBaseline is what the compiler may use everywhere: SSE2 on x86-64, NEON on
-// arm64. kAvx2 means AVX2 and FMA; kAvx512 means F, BW, DQ and VL; kAmx means kAvx512 and AMX tiles of bfloat16,
-// permitted by the kernel.
-enum class Isa { kBaseline, kAvx2, kAvx512, kAmx };
+// arm64. kAvx2 means AVX2 and FMA; kAvx512 means F, BW, DQ and VL; kAvx512Bf16 adds the products of bfloat16 pairs;
+// kAmx adds AMX tiles of bfloat16, permitted by the kernel.
+enum class Isa { kBaseline, kAvx2, kAvx512, kAvx512Bf16, kAmx };
 const char* isa_name(Isa isa);  // the word that FOVEA_CPU takes
 bool parse_isa(const std::string& word, Isa* isa);
 
 struct CpuFeatures {
   Isa isa = Isa::kBaseline;       // what kernels are picked for: `detected`, capped
   Isa detected = Isa::kBaseline;  // never kAmx under a cap: the permission is then not asked for
-  bool avx512_bf16 = false;       // false below kAvx512
   bool halved_512 = false;        // 512-bit vectors are worked on in halves, one multiply-add a cycle: AMD's Zen 4
   std::string brand;
   size_t l1d_bytes = 0, l2_bytes = 0, l3_bytes = 0;  // of one core's caches; usual sizes where the system does not tell

@@ -1,5 +1,6 @@
 // conv2d (x [N,C,H,W] plain or blocked, weight [K,C/G,R,S], bias? [K]) -> y [N,K,P,Q] blocked
 //   y[n,k,p,q] = act(b[k] + Σ_{c,r,s} x[n, c, p·sh + r·dh - top, q·sw + s·dw - left] · w[k,c,r,s])
+#include "ops/conv_bf16.h"
 #include "ops/conv_depthwise.h"
 #include "ops/conv_stages.h"
 #include "ops/conv_winograd.h"
@@ -10,13 +11,15 @@ namespace {
 
 bool anything(const OpSpec&, const ConvGeometry&) { return true; }
 
-Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::unique_ptr<Operation>* operation) {
   StreamProblem problem;
+  problem.planes = planes;
   problem.images = g.n;
   problem.groups = g.groups;
   problem.planar = spec.inputs[0].layout == Layout::kPlain;
   problem.weight = {g.k_group(), g.c_group(), g.c_group() * g.taps(), g.taps(), g.k_group() * g.c_group() * g.taps()};
-  const bool separate = short_rows(g.p, g.q, blocks(g.k_group()), g.taps(), g.s);
+  const BrgemmKernels& kernels = planes > 0 ? *brgemm_bf16_kernels() : brgemm_kernels();
+  const bool separate = short_rows(kernels, g.p, g.q, blocks(g.k_group()), g.taps(), g.s);
   problem.rows = forward_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, g.mode, false);
   problem.columns = forward_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, g.mode, separate);
   problem.dest_h = g.p;
@@ -26,7 +29,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Op
   problem.relu = spec.attributes.text("activation") == "relu";
   problem.flops = g.flops();
   ConvStages::Around around;
-  around.name = "brgemm";
+  around.name = planes > 0 ? "bf16" : "brgemm";
   around.source_channels = g.c;
   around.dest_channels = g.k;
   around.dest_h = g.p;
@@ -35,12 +38,29 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Op
   return ConvStages::make(problem, around, spec.threads, operation);
 }
 
+Status make_direct(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  return make_stream(spec, g, 0, operation);
+}
+
+bool bf16_possible(const OpSpec& spec, const ConvGeometry&) {
+  return spec.inputs[0].layout == Layout::kBlocked && brgemm_bf16_kernels();
+}
+
+bool bf16_wins(const OpSpec& spec, const ConvGeometry& g) {
+  return bf16_possible(spec, g) && bf16_pays(spec.precision);
+}
+
+Status make_bf16(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  return make_guarded_bf16(make_stream, spec, g, operation);
+}
+
 WinogradProblem winograd_problem(const OpSpec& spec, const ConvGeometry& g) {
   return winograd_forward(g, operand_at(spec.inputs, 2).present, spec.attributes.text("activation") == "relu");
 }
 
 bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
-  return spec.inputs[0].layout == Layout::kBlocked && winograd_tile(g, winograd_problem(spec, g)) > 0;
+  return spec.inputs[0].layout == Layout::kBlocked && !bf16_beats_winograd(spec.precision) &&
+         winograd_tile(g, winograd_problem(spec, g)) > 0;
 }
 
 Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
@@ -51,7 +71,9 @@ Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<
 const ConvAlgorithm kAlgorithms[] = {
     {"depthwise", supports_depthwise, make_depthwise_forward},
     {"winograd", winograd_wins, make_winograd},
-    {"brgemm", anything, make_stream},
+    {"bf16", bf16_wins, make_bf16},
+    {"brgemm", anything, make_direct},
+    {"bf16", bf16_possible, make_bf16},  // only by name: where it does not pay
 };
 
 }  // namespace

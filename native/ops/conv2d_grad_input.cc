@@ -1,6 +1,7 @@
 // conv2dGradInput (dy [N,K,P,Q] blocked, weight [K,C/G,R,S]) -> dx [N,C,H,W] blocked
 //   dx[n,c,h,w] = Σ_{k,r,s} dy[n, k, (h + top - r·dh) / sh, (w + left - s·dw) / sw] · w[k,c,r,s]   where both divide
 // For each (h mod sh, w mod sw) that is a convolution of stride 1 with some of the taps.
+#include "ops/conv_bf16.h"
 #include "ops/conv_depthwise.h"
 #include "ops/conv_stages.h"
 #include "ops/conv_winograd.h"
@@ -15,15 +16,18 @@ bool depthwise_with_zeros(const OpSpec& spec, const ConvGeometry& g) {
   return g.mode == PaddingMode::kZeros && supports_depthwise(spec, g);
 }
 
-Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::unique_ptr<Operation>* operation) {
   // Through a padding that repeats pixels, the gradient of the padded image comes first and is folded back.
   const bool folds = g.mode != PaddingMode::kZeros;
   const int64_t h = folds ? g.h + g.top + g.bottom : g.h, w = folds ? g.w + g.left + g.right : g.w;
   StreamProblem problem;
+  problem.planes = planes;
   problem.images = g.n;
   problem.groups = g.groups;
   problem.weight = {g.c_group(), g.k_group(), g.taps(), g.c_group() * g.taps(), g.k_group() * g.c_group() * g.taps()};
-  const bool separate = g.stride_h == 1 && g.stride_w == 1 && short_rows(h, w, blocks(g.c_group()), g.taps(), g.s);
+  const BrgemmKernels& kernels = planes > 0 ? *brgemm_bf16_kernels() : brgemm_kernels();
+  const bool separate =
+      g.stride_h == 1 && g.stride_w == 1 && short_rows(kernels, h, w, blocks(g.c_group()), g.taps(), g.s);
   problem.rows = gradient_axis(h, g.p, g.r, g.stride_h, g.dilation_h, folds ? 0 : g.top, false);
   problem.columns = gradient_axis(w, g.q, g.s, g.stride_w, g.dilation_w, folds ? 0 : g.left, separate);
   problem.dest_h = h;
@@ -32,7 +36,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Op
   problem.tap_offsets = g.tap_offsets();
   problem.flops = g.flops();
   ConvStages::Around around;
-  around.name = "brgemm";
+  around.name = planes > 0 ? "bf16" : "brgemm";
   around.source_channels = g.k;
   around.dest_channels = g.c;
   around.dest_h = g.h;
@@ -44,7 +48,23 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Op
   return ConvStages::make(problem, around, spec.threads, operation);
 }
 
-bool winograd_wins(const OpSpec&, const ConvGeometry& g) { return winograd_tile(g, winograd_gradient(g)) > 0; }
+Status make_direct(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  return make_stream(spec, g, 0, operation);
+}
+
+bool bf16_possible(const OpSpec&, const ConvGeometry&) { return brgemm_bf16_kernels() != nullptr; }
+
+bool bf16_wins(const OpSpec& spec, const ConvGeometry& g) {
+  return bf16_possible(spec, g) && bf16_pays(spec.precision);
+}
+
+Status make_bf16(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  return make_guarded_bf16(make_stream, spec, g, operation);
+}
+
+bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
+  return !bf16_beats_winograd(spec.precision) && winograd_tile(g, winograd_gradient(g)) > 0;
+}
 
 Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
   const WinogradProblem problem = winograd_gradient(g);
@@ -54,7 +74,9 @@ Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<
 const ConvAlgorithm kAlgorithms[] = {
     {"depthwise", depthwise_with_zeros, make_depthwise_grad_input},
     {"winograd", winograd_wins, make_winograd},
-    {"brgemm", anything, make_stream},
+    {"bf16", bf16_wins, make_bf16},
+    {"brgemm", anything, make_direct},
+    {"bf16", bf16_possible, make_bf16},  // only by name: where it does not pay
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/bf16/bf16.h"
 #include "kernels/layout/layout.h"
 
 namespace fovea {
@@ -75,21 +76,47 @@ void PackedBand::copy_row(const std::vector<Run>& runs, const float* source, flo
   }
 }
 
-void PackedBand::pack(const float* source, int64_t first, int64_t count, float* target) const {
+template <class Row>
+void PackedBand::for_rows(int64_t first, int64_t count, const Row& row) const {
   const int64_t row_floats = pitch_ * lanes_;
   for (size_t column = 0; column < runs_.size(); ++column) {
-    for (size_t row = 0; row < rows_.classes.size(); ++row) {
-      const AxisClass& cls = rows_.classes[row];
-      float* to = target + (static_cast<int64_t>(column) * total_rows_ + row_base_[row]) * row_floats;
-      for (int64_t j = 0; j < count + cls.extra; ++j, to += row_floats) {
-        const int64_t from = source_index(cls.first + cls.step * (first + j), rows_.source, rows_.mode);
-        if (from < 0)
-          std::memset(to, 0, static_cast<size_t>(row_floats) * sizeof(float));
-        else
-          copy_row(runs_[column], source + from * source_width_ * lanes_, to);
-      }
+    for (size_t cls = 0; cls < rows_.classes.size(); ++cls) {
+      const AxisClass& c = rows_.classes[cls];
+      int64_t to = (static_cast<int64_t>(column) * total_rows_ + row_base_[cls]) * row_floats;
+      for (int64_t j = 0; j < count + c.extra; ++j, to += row_floats)
+        row(runs_[column], source_index(c.first + c.step * (first + j), rows_.source, rows_.mode), to);
     }
   }
+}
+
+void PackedBand::pack(const float* source, int64_t first, int64_t count, float* target) const {
+  for_rows(first, count, [&](const std::vector<Run>& runs, int64_t from, int64_t to) {
+    if (from < 0)
+      std::memset(target + to, 0, static_cast<size_t>(pitch_ * lanes_) * sizeof(float));
+    else
+      copy_row(runs, source + from * source_width_ * lanes_, target + to);
+  });
+}
+
+void PackedBand::pack_pairs(const float* first_block, const float* second_block, int64_t first, int64_t count,
+                            int planes, float* target) const {
+  const auto pixels = bf16_kernels()->pixels;
+  const auto clear = [&](int64_t positions, float* to) {
+    for (int p = 0; p < planes; ++p)
+      std::memset(to + p * floats_, 0, static_cast<size_t>(positions * kBlock) * sizeof(float));
+  };
+  for_rows(first, count, [&](const std::vector<Run>& runs, int64_t from, int64_t to) {
+    if (from < 0) return clear(pitch_, target + to);
+    for (const Run& run : runs) {
+      float* words = target + to + run.target * kBlock;
+      if (run.source < 0) {
+        clear(run.count, words);
+        continue;
+      }
+      const int64_t at = (from * source_width_ + run.source) * kBlock;
+      pixels(first_block + at, second_block ? second_block + at : nullptr, run.step, run.count, planes, words, floats_);
+    }
+  });
 }
 
 int64_t weight_block_floats(const WeightView& view, int64_t taps, int64_t unit) {
@@ -131,6 +158,21 @@ void pack_weight(const float* weight, const WeightView& view, const std::vector<
         }
       }
     }
+  }
+}
+
+void pack_weight_pairs(const float* weight, const WeightView& view, const std::vector<int64_t>& taps, int planes,
+                       int64_t first, int64_t last, float* scratch, float* panels) {
+  const int64_t steps = (view.depth + kPairUnit - 1) / kPairUnit * static_cast<int64_t>(taps.size());
+  constexpr int64_t kWords = kPairUnit / 2 * kBlock;  // of one plane, unit and tap
+  for (int64_t block = first; block < last; ++block) {
+    // pack_weight() finds its own place for a block.
+    pack_weight(weight, view, taps, kPairUnit, block, block + 1,
+                scratch - block * weight_block_floats(view, static_cast<int64_t>(taps.size()), kPairUnit));
+    float* to = panels + block * steps * planes * kWords;
+    for (int64_t step = 0; step < steps; ++step)
+      bf16_kernels()->rows(scratch + step * kPairUnit * kBlock, kPairUnit / 2, planes, to + step * planes * kWords,
+                           kWords);
   }
 }
 

@@ -24,6 +24,10 @@ class PackedBand {
 
   // Packs the rows that outputs [first, first + count), count <= band, need from one block or plane of the source.
   void pack(const float* source, int64_t first, int64_t count, float* target) const;
+  // The same of two blocks (`second` may be null: zeros) as bfloat16: the 32 channels of a pixel become 16 words. Plane
+  // p of the copy starts at target + p·floats().
+  void pack_pairs(const float* first_block, const float* second_block, int64_t first, int64_t count, int planes,
+                  float* target) const;
 
  private:
   struct Run {  // count positions from `target`: zeros if source < 0, else the source positions source + i·step
@@ -35,6 +39,9 @@ class PackedBand {
   int64_t source_width_ = 0, lanes_ = 1, pitch_ = 0, total_rows_ = 0, floats_ = 0;
 
   void copy_row(const std::vector<Run>& runs, const float* source, float* target) const;
+  // row(runs of its class, source row or -1 for zeros, floats from the start of the copy) for each row that is packed.
+  template <class Row>
+  void for_rows(int64_t first, int64_t count, const Row& row) const;
 };
 
 // A convolution's weight seen as a matrix for each tap and group: element (depth, lane) of tap t. Lanes and depth are
@@ -56,6 +63,12 @@ void unpack_weight(const float* rows, const WeightView& view, const std::vector<
                    int64_t first_depth, int64_t last_depth, int64_t block, float* weight);
 // Floats of one block of 16 lanes.
 int64_t weight_block_floats(const WeightView& view, int64_t taps, int64_t unit);
+
+// The same panels of bfloat16 pairs: [block of 16 lanes][unit of 32 depths][tap][plane][16 words][16], word q of a lane
+// being depths 2q and 2q + 1. `scratch` takes one block in float32: weight_block_floats(view, taps, kPairUnit).
+constexpr int64_t kPairUnit = 32;
+void pack_weight_pairs(const float* weight, const WeightView& view, const std::vector<int64_t>& taps, int planes,
+                       int64_t first, int64_t last, float* scratch, float* panels);
 
 // Blocked channels of one pixel plane to other places: target channel i (block i / 16, lane i % 16) takes source
 // channel from[i], or zero if negative. from.size() is a multiple of 16.

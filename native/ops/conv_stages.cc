@@ -9,15 +9,18 @@ namespace fovea {
 
 Status make_first(const ConvAlgorithm* algorithms, size_t count, const OpSpec& spec, const ConvGeometry& geometry,
                   std::unique_ptr<Operation>* operation) {
+  const std::string only = spec.attributes.has("algorithm") ? spec.attributes.text("algorithm") : "";
   for (size_t i = 0; i < count; ++i) {
+    if (!only.empty() && only != algorithms[i].name) continue;
     if (algorithms[i].supports(spec, geometry)) return algorithms[i].make(spec, geometry, operation);
   }
-  return {Code::kBackend, spec.name + ": no algorithm for " + geometry.text()};
+  return {Code::kBackend,
+          spec.name + ": no algorithm " + only.substr(0, 64) + (only.empty() ? "" : " ") + "for " + geometry.text()};
 }
 
-bool short_rows(int64_t rows, int64_t columns, int64_t blocks, int64_t taps, int64_t taps_w) {
+bool short_rows(const BrgemmKernels& kernels, int64_t rows, int64_t columns, int64_t blocks, int64_t taps,
+                int64_t taps_w) {
   if (taps_w == 1) return false;
-  const BrgemmKernels& kernels = brgemm_kernels();
   const double pixels = static_cast<double>(rows * columns);
   const double by_row = static_cast<double>(rows) * choose_tiles(kernels, columns, blocks, taps * kBlock).cycles;
   const double copies = 4 * static_cast<double>(taps_w - 1) * pixels;  // cycles to pack them, and to fetch them from L2

@@ -11,7 +11,7 @@
 namespace fovea {
 
 // One way to compute a convolution. An operator lists its algorithms best first and runs the first that supports the
-// case.
+// case. The attribute `algorithm` of a step, which tests and benches set, leaves only the one of that name.
 struct ConvAlgorithm {
   const char* name;
   bool (*supports)(const OpSpec& spec, const ConvGeometry& geometry);
@@ -22,7 +22,8 @@ Status make_first(const ConvAlgorithm* algorithms, size_t count, const OpSpec& s
                   std::unique_ptr<Operation>* operation);
 
 // Whether each of `taps_w` columns of the filter gets a copy of its own, so that tiles of pixels run across short rows.
-bool short_rows(int64_t rows, int64_t columns, int64_t blocks, int64_t taps, int64_t taps_w);
+bool short_rows(const BrgemmKernels& kernels, int64_t rows, int64_t columns, int64_t blocks, int64_t taps,
+                int64_t taps_w);
 
 class ConvStages : public Operation {
  public:

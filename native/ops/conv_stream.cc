@@ -23,19 +23,33 @@ int64_t round_up(int64_t a, int64_t b) { return ceil_divide(a, b) * b; }
 // The size of parts that cuts `whole` into as many parts as `size` does, as evenly as can be.
 int64_t even(int64_t whole, int64_t size) { return ceil_divide(whole, ceil_divide(whole, size)); }
 
+// Which planes of x = Σ x_i and w = Σ w_j are multiplied: those with i + j below the number of planes. The others are
+// of the size of what the planes leave out. The largest come last, for the sums to round less often.
+std::vector<std::pair<int, int>> plane_products(int64_t planes) {
+  std::vector<std::pair<int, int>> products;
+  for (int order = static_cast<int>(planes) - 1; order >= 0; --order) {
+    for (int x = 0; x <= order; ++x) products.push_back({x, order - x});
+  }
+  return products;
+}
+
 }  // namespace
 
 Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* stream) {
   ConvStream& s = *stream;
   s.problem_ = problem;
-  s.kernels_ = &brgemm_kernels();
+  s.kernels_ = problem.planes > 0 ? brgemm_bf16_kernels() : &brgemm_kernels();
   s.threads_ = threads;
   s.lanes_ = problem.planar ? 1 : kBlock;
+  s.unit_depth_ = problem.planes > 0 ? kPairUnit : s.lanes_;
+  s.planes_ = std::max(1, problem.planes);
+  s.products_ = plane_products(s.planes_);
   s.rows_kind_ = problem.planar ? BrgemmRows::kPlanes : BrgemmRows::kPixels;
-  s.units_ = ceil_divide(problem.weight.depth, s.lanes_);
+  s.units_ = ceil_divide(problem.weight.depth, s.unit_depth_);
+  s.source_blocks_ = ceil_divide(problem.weight.depth, s.lanes_);
   s.dest_blocks_ = blocks(problem.weight.lanes);
-  s.source_unit_floats_ = problem.rows.source * problem.columns.source * s.lanes_;
-  s.direct_ = problem.rows.direct() && problem.columns.direct();
+  s.source_block_floats_ = problem.rows.source * problem.columns.source * s.lanes_;
+  s.direct_ = problem.planes == 0 && problem.rows.direct() && problem.columns.direct();
   s.outputs_ = problem.rows.outputs();
 
   // Sizes as doubles first: nothing below may overflow. One row of one image, all of its units, is the least to pack.
@@ -43,8 +57,8 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
                      static_cast<double>(problem.rows.classes.size()) * static_cast<double>(1 + problem.rows.extra()) *
                      static_cast<double>(problem.columns.outputs() + problem.columns.extra()) * 64.0;
   const double panels = static_cast<double>(problem.groups) * static_cast<double>(s.dest_blocks_) * 16.0 *
-                        static_cast<double>(s.units_ * s.lanes_) * static_cast<double>(problem.tap_offsets.size()) *
-                        4.0;
+                        static_cast<double>(s.units_ * s.lanes_ * s.planes_) *
+                        static_cast<double>(problem.tap_offsets.size()) * 4.0;
   constexpr double kMost = 1ll << 44;
   if (row > kMost || panels > kMost) return {Code::kMemory, "convolution workspace would exceed 16 TiB"};
 
@@ -58,12 +72,13 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   const bool flat = problem.columns.extra() == 0 && (!s.direct_ || problem.columns.source == columns);
   const int64_t taps = static_cast<int64_t>(problem.tap_offsets.size());
   s.step_ = choose_tiles(*s.kernels_, flat ? s.outputs_ * columns : columns, s.dest_blocks_,
-                         std::min<int64_t>(taps * s.lanes_, 144))
+                         std::min<int64_t>(taps * s.lanes_ * static_cast<int64_t>(s.products_.size()), 144))
                 .nb;
   s.choose_blocking();
   s.band_pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_);
-  s.unit_floats_ = s.direct_ ? s.source_unit_floats_ : s.band_pack_.floats();
-  s.scratch_floats_ = s.direct_ ? 0 : round_up(s.group_images_ * s.chunk_ * s.unit_floats_, 16);
+  s.unit_floats_ = s.direct_ ? s.source_block_floats_ : s.band_pack_.floats();
+  s.scratch_floats_ = s.direct_ ? 0 : round_up(s.group_images_ * s.chunk_ * s.planes_ * s.unit_floats_, 16);
+  if (problem.planes > 0) s.weight_scratch_floats_ = weight_block_floats(problem.weight, taps, kPairUnit);
   for (const AxisPhase& row_phase : s.problem_.rows.phases) {
     for (const AxisPhase& column_phase : s.problem_.columns.phases) s.add_phase(row_phase, column_phase);
   }
@@ -76,7 +91,7 @@ void ConvStream::choose_blocking() {
   const int64_t columns = p.columns.outputs(), pitch = columns + p.columns.extra();
   const auto unit_bytes = [&](int64_t band) {
     const double classes = static_cast<double>(p.rows.classes.size() * p.columns.classes.size());
-    return classes * static_cast<double>(band + p.rows.extra()) * static_cast<double>(pitch * lanes_) * 4;
+    return classes * static_cast<double>(band + p.rows.extra()) * static_cast<double>(pitch * lanes_ * planes_) * 4;
   };
   const auto all_bytes = [&](int64_t band) { return unit_bytes(band) * static_cast<double>(units_); };
   const double weight_bytes =
@@ -130,21 +145,23 @@ void ConvStream::add_phase(const AxisPhase& row, const AxisPhase& column) {
   const int64_t taps = static_cast<int64_t>(offsets.size());
   for (int64_t unit = 0; unit < chunk_; ++unit) {
     for (int64_t tap = 0; tap < taps; ++tap) {
-      phase.entries.push_back(
-          {unit * unit_floats_ + offsets[static_cast<size_t>(tap)], (unit * taps + tap) * lanes_ * kBlock});
+      const int64_t a = unit * planes_ * unit_floats_ + offsets[static_cast<size_t>(tap)];
+      const int64_t b = unit * panel_floats(taps) + tap * panel_floats(1);
+      for (const auto& [x, w] : products_) phase.entries.push_back({a + x * unit_floats_, b + w * lanes_ * kBlock});
     }
   }
   phase.full = make_pieces(taps, chunk_);
   phase.last = make_pieces(taps, units_ - (chunks_ - 1) * chunk_);
   // The depth that the last unit really has: padding lanes are not multiplied.
-  const int64_t depth = p.weight.depth - (units_ - 1) * lanes_;
+  const int64_t rest = p.weight.depth - (units_ - 1) * unit_depth_;
+  const int64_t depth = ceil_divide(rest * lanes_, unit_depth_);
   if (depth < lanes_ && taps > 0) {
     phase.last = make_pieces(taps, units_ - (chunks_ - 1) * chunk_ - 1);
-    const int64_t first = (units_ - (chunks_ - 1) * chunk_ - 1) * taps;
+    const int64_t first = (units_ - (chunks_ - 1) * chunk_ - 1) * taps * static_cast<int64_t>(products_.size());
     for (Piece piece : make_pieces(taps, 1)) phase.last.push_back({first + piece.first, piece.count, depth});
   }
   phase.panel = group_panel_floats_;
-  phase.block_floats = weight_block_floats(p.weight, taps, lanes_);
+  phase.block_floats = units_ * panel_floats(taps);
   group_panel_floats_ += dest_blocks_ * phase.block_floats;
   phase.tiles = make_tiles(phase, band_);
   phase.last_tiles = make_tiles(phase, outputs_ - (bands_ - 1) * band_);
@@ -153,12 +170,13 @@ void ConvStream::add_phase(const AxisPhase& row, const AxisPhase& column) {
 
 // Entries of `units` units cut into pieces that fit L1, at unit boundaries when several units fit.
 std::vector<ConvStream::Piece> ConvStream::make_pieces(int64_t taps, int64_t units) const {
-  const int64_t most = std::max<int64_t>(1, panel_bytes() / 4 / (lanes_ * kBlock * step_));
+  const int64_t products = static_cast<int64_t>(products_.size());
+  const int64_t most = std::max<int64_t>(1, panel_bytes() / 4 / (panel_floats(1) * step_));
   const int64_t total = taps * units;
   const int64_t size = taps == 0 ? 1 : taps <= most ? most / taps * taps : even(taps, most);
   std::vector<Piece> pieces;
   for (int64_t first = 0; first < total; first += size)
-    pieces.push_back({first, std::min(size, total - first), lanes_});
+    pieces.push_back({first * products, std::min(size, total - first) * products, lanes_});
   return pieces;
 }
 
@@ -196,7 +214,7 @@ ConvStream::Task ConvStream::task(int64_t index) const {
 }
 
 void ConvStream::run_phase(const Task& task, const Phase& phase, int64_t chunk, const float* base, int64_t image_stride,
-                           const float* panels, const float* bias, float* dest) const {
+                           const float* panels, const float* bias, float* dest, bool* not_finite) const {
   const StreamProblem& p = problem_;
   const bool last_chunk = chunk == chunks_ - 1;
   const std::vector<Piece>& pieces = last_chunk ? phase.last : phase.full;
@@ -217,7 +235,7 @@ void ConvStream::run_phase(const Task& task, const Phase& phase, int64_t chunk, 
   for (int64_t block = task.block; block < task.block + task.blocks; block += step_) {
     const int nb = static_cast<int>(std::min<int64_t>(step_, task.block + task.blocks - block));
     const float* panel = panels + phase.panel + block * phase.block_floats +
-                         chunk * chunk_ * static_cast<int64_t>(phase.taps.size()) * lanes_ * kBlock;
+                         chunk * chunk_ * panel_floats(static_cast<int64_t>(phase.taps.size()));
     float* target = dest + (task.image * p.groups + task.group) * dest_blocks_ * plane + block * plane + first_row;
     const size_t count = std::max<size_t>(1, pieces.size());
     for (size_t i = 0; i < count; ++i) {
@@ -230,6 +248,7 @@ void ConvStream::run_phase(const Task& task, const Phase& phase, int64_t chunk, 
       call.accumulate = chunk > 0 || i > 0;
       call.bias = last && bias ? bias + (task.group * dest_blocks_ + block) * kBlock : nullptr;
       call.relu = last && p.relu;
+      call.not_finite = last ? not_finite : nullptr;
       for (int64_t image = 0; image < task.images; ++image) {
         const float* a = base + image * image_stride;
         float* c = target + image * image_floats;
@@ -244,30 +263,41 @@ void ConvStream::run_phase(const Task& task, const Phase& phase, int64_t chunk, 
 }
 
 void ConvStream::run_task(const Task& task, const float* source, const float* panels, const float* bias, float* dest,
-                          float* scratch) const {
-  const int64_t image_floats = problem_.groups * units_ * source_unit_floats_;
-  const float* images = source + task.image * image_floats + task.group * units_ * source_unit_floats_;
+                          float* scratch, bool* not_finite) const {
+  const BrgemmScope scope(*kernels_);
+  const int64_t image_floats = problem_.groups * source_blocks_ * source_block_floats_;
+  const float* images = source + task.image * image_floats + task.group * source_blocks_ * source_block_floats_;
+  const float* base = direct_ ? images + task.row * problem_.columns.source * lanes_ : scratch;
+  const int64_t stride = direct_ ? image_floats : chunk_ * planes_ * unit_floats_;
   for (int64_t chunk = 0; chunk < chunks_; ++chunk) {
-    const int64_t units = std::min(chunk_, units_ - chunk * chunk_);
-    if (direct_) {
-      const float* base = images + task.row * problem_.columns.source * lanes_;
-      for (const Phase& phase : phases_) run_phase(task, phase, chunk, base, image_floats, panels, bias, dest);
-      continue;
-    }
-    for (int64_t image = 0; image < task.images; ++image) {
-      for (int64_t unit = 0; unit < units; ++unit) {
-        band_pack_.pack(images + image * image_floats + (chunk * chunk_ + unit) * source_unit_floats_, task.row,
-                        task.rows, scratch + (image * chunk_ + unit) * unit_floats_);
+    if (!direct_) pack_band(images, task, chunk, scratch);
+    for (const Phase& phase : phases_) run_phase(task, phase, chunk, base, stride, panels, bias, dest, not_finite);
+  }
+}
+
+// [image][unit of the chunk][plane]: what the task reads of each.
+void ConvStream::pack_band(const float* images, const Task& task, int64_t chunk, float* scratch) const {
+  const int64_t image_floats = problem_.groups * source_blocks_ * source_block_floats_;
+  const int64_t first = chunk * chunk_, units = std::min(chunk_, units_ - first);
+  const int64_t unit_blocks = unit_depth_ / lanes_;
+  for (int64_t image = 0; image < task.images; ++image) {
+    for (int64_t unit = 0; unit < units; ++unit) {
+      const int64_t block = (first + unit) * unit_blocks;
+      const float* source = images + image * image_floats + block * source_block_floats_;
+      float* target = scratch + (image * chunk_ + unit) * planes_ * unit_floats_;
+      if (problem_.planes == 0) {
+        band_pack_.pack(source, task.row, task.rows, target);
+        continue;
       }
+      const float* second = block + 1 < source_blocks_ ? source + source_block_floats_ : nullptr;
+      band_pack_.pack_pairs(source, second, task.row, task.rows, problem_.planes, target);
     }
-    for (const Phase& phase : phases_)
-      run_phase(task, phase, chunk, scratch, chunk_ * unit_floats_, panels, bias, dest);
   }
 }
 
 size_t ConvStream::workspace_bytes() const {
-  const int64_t floats =
-      problem_.groups * group_panel_floats_ + problem_.groups * dest_blocks_ * kBlock + threads_ * scratch_floats_;
+  const int64_t floats = problem_.groups * group_panel_floats_ + problem_.groups * dest_blocks_ * kBlock +
+                         threads_ * std::max(scratch_floats_, weight_scratch_floats_);
   return static_cast<size_t>(floats) * sizeof(float);
 }
 
@@ -288,28 +318,42 @@ Status ConvStream::run(const RunContext& context, const float* source, const flo
     context.pool.parallel_for(p.images * p.groups * dest_blocks_,
                               [&](int64_t index, int) { std::fill_n(dest + index * plane, plane, 0.f); });
   }
-  const int64_t pack_tasks = ceil_divide(dest_blocks_, kPackBlocks);
-  context.pool.parallel_for(p.groups * pack_tasks, [&](int64_t index, int) {
-    const int64_t group = index / pack_tasks, first = index % pack_tasks * kPackBlocks;
-    for (const Phase& phase : phases_) {
-      pack_weight(weight + group * p.weight.group_stride, p.weight, phase.taps, lanes_, first,
-                  std::min(dest_blocks_, first + kPackBlocks), panels + group * group_panel_floats_ + phase.panel);
-    }
-  });
+  pack_panels(context, weight, panels, scratch);
   context.pool.parallel_for(tasks(), [&](int64_t index, int thread) {
     if (context.cancelled.load(std::memory_order_relaxed)) return;
     const Task t = task(index);
+    bool not_finite = false;
     run_task(t, source, panels + t.group * group_panel_floats_, bias ? padded_bias : nullptr, dest,
-             scratch + thread * scratch_floats_);
+             scratch + thread * scratch_floats_, context.not_finite ? &not_finite : nullptr);
+    if (not_finite) context.not_finite->store(true, std::memory_order_relaxed);
   });
   return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
 }
 
+void ConvStream::pack_panels(const RunContext& context, const float* weight, float* panels, float* scratch) const {
+  const StreamProblem& p = problem_;
+  const int64_t pack_tasks = ceil_divide(dest_blocks_, kPackBlocks);
+  context.pool.parallel_for(p.groups * pack_tasks, [&](int64_t index, int thread) {
+    const int64_t group = index / pack_tasks, first = index % pack_tasks * kPackBlocks;
+    const int64_t last = std::min(dest_blocks_, first + kPackBlocks);
+    const float* from = weight + group * p.weight.group_stride;
+    for (const Phase& phase : phases_) {
+      float* to = panels + group * group_panel_floats_ + phase.panel;
+      if (p.planes == 0)
+        pack_weight(from, p.weight, phase.taps, lanes_, first, last, to);
+      else
+        pack_weight_pairs(from, p.weight, phase.taps, p.planes, first, last, scratch + thread * weight_scratch_floats_,
+                          to);
+    }
+  });
+}
+
 std::string ConvStream::describe() const {
-  return std::string(kernels_->name) + " x" + std::to_string(step_ * kBlock) + (problem_.planar ? ", planar" : "") +
-         (direct_ ? ", in place" : ", packed") + ", rows " + std::to_string(band_) + ", images " +
-         std::to_string(group_images_) + ", channels " + std::to_string(chunk_ * lanes_) + ", tasks " +
-         std::to_string(tasks());
+  return std::string(kernels_->name) + " x" + std::to_string(step_ * kBlock) +
+         (problem_.planes > 0 ? ", " + std::to_string(products_.size()) + " products" : "") +
+         (problem_.planar ? ", planar" : "") + (direct_ ? ", in place" : ", packed") + ", rows " +
+         std::to_string(band_) + ", images " + std::to_string(group_images_) + ", channels " +
+         std::to_string(chunk_ * unit_depth_) + ", tasks " + std::to_string(tasks());
 }
 
 }  // namespace fovea

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/brgemm/brgemm.h"
@@ -14,6 +15,7 @@ namespace fovea {
 struct StreamProblem {
   int64_t images = 1, groups = 1;
   bool planar = false;  // source is [image][channel][h][w]; else blocked
+  int planes = 0;       // of bfloat16 that stand for a float32 (kernels/bf16/bf16.h); 0: float32 itself. Not for planar
   WeightView weight;    // depth: source channels of one group, lanes: destination channels of one group
   Axis rows, columns;   // from the source to the destination
   int64_t dest_h = 0, dest_w = 0;
@@ -39,8 +41,8 @@ class ConvStream {
     int64_t a, c;  // floats from the start of the packed image and of the destination's first row of the band
     int m;
   };
-  struct Piece {  // entries that pass over a group of pixels together: their panel stays in L1
-    int64_t first, count, depth;
+  struct Piece {                  // entries that pass over a group of pixels together: their panel stays in L1
+    int64_t first, count, depth;  // depth in words
   };
   struct Phase {
     AxisPhase row, column;
@@ -57,13 +59,16 @@ class ConvStream {
 
   void choose_blocking();
   void add_phase(const AxisPhase& row, const AxisPhase& column);
+  void pack_band(const float* source, const Task& task, int64_t chunk, float* scratch) const;
+  void pack_panels(const RunContext& context, const float* weight, float* panels, float* scratch) const;
   std::vector<Tile> make_tiles(const Phase& phase, int64_t rows) const;
   std::vector<Piece> make_pieces(int64_t taps, int64_t units) const;
+  int64_t panel_floats(int64_t taps) const { return taps * planes_ * lanes_ * kBlock; }  // of one unit and 16 filters
   Task task(int64_t index) const;
   void run_task(const Task& task, const float* source, const float* panels, const float* bias, float* dest,
-                float* scratch) const;
+                float* scratch, bool* not_finite) const;
   void run_phase(const Task& task, const Phase& phase, int64_t chunk, const float* base, int64_t image_stride,
-                 const float* panels, const float* bias, float* dest) const;
+                 const float* panels, const float* bias, float* dest, bool* not_finite) const;
   int64_t tasks() const { return problem_.groups * image_groups_ * bands_ * splits_; }
 
   StreamProblem problem_;
@@ -72,14 +77,17 @@ class ConvStream {
   bool direct_ = false, holes_ = false;
   int64_t step_ = 1;  // blocks of filters that a tile takes at once
   int threads_ = 1;
-  int64_t lanes_ = 16;                           // of one unit of the source
-  int64_t units_ = 0, dest_blocks_ = 0;          // of one group
-  int64_t outputs_ = 0, band_ = 1, bands_ = 1;   // rows
-  int64_t group_images_ = 1, image_groups_ = 1;  // images that share a pass of the weights
-  int64_t chunk_ = 1, chunks_ = 1;               // source units packed at once
-  int64_t split_blocks_ = 1, splits_ = 1;        // destination blocks of one task
-  int64_t unit_floats_ = 0;                      // of the (packed) source
-  int64_t group_panel_floats_ = 0, source_unit_floats_ = 0, scratch_floats_ = 0;
+  int64_t lanes_ = 16;                         // words of a pixel in one unit
+  int64_t unit_depth_ = 16;                    // source channels of one unit: two to a word of bfloat16 pairs
+  int64_t planes_ = 1;                         // copies of the operands: one of float32, or the planes of bfloat16
+  std::vector<std::pair<int, int>> products_;  // of planes, source and weight, that are added up
+  int64_t units_ = 0, dest_blocks_ = 0, source_blocks_ = 0;  // of one group
+  int64_t outputs_ = 0, band_ = 1, bands_ = 1;               // rows
+  int64_t group_images_ = 1, image_groups_ = 1;              // images that share a pass of the weights
+  int64_t chunk_ = 1, chunks_ = 1;                           // source units packed at once
+  int64_t split_blocks_ = 1, splits_ = 1;                    // destination blocks of one task
+  int64_t unit_floats_ = 0;                                  // of one plane of the (packed) source
+  int64_t group_panel_floats_ = 0, source_block_floats_ = 0, scratch_floats_ = 0, weight_scratch_floats_ = 0;
   PackedBand band_pack_;
   std::vector<Phase> phases_;
 };

@@ -43,6 +43,7 @@ class Attributes {
   std::vector<int64_t> integers(const std::string& name, size_t count) const;  // exactly `count` of them
   std::vector<double> reals(const std::string& name) const;
   std::string text(const std::string& name) const;
+  bool has(const std::string& name) const { return numbers_.count(name) + texts_.count(name) > 0; }
   Status status(const char* op) const;  // kOption naming the first attribute that was missing or ill-typed
 
  private:
@@ -71,6 +72,9 @@ struct RunContext {
   ThreadPool& pool;
   const std::atomic<bool>& cancelled;  // long operators look at it between tasks and return kAborted
   uint64_t counter;                    // which run this is: feeds the random operators
+  // Set by an operation whose way of computing may give Inf or NaN where the plain sum would not, when it did. Null:
+  // nobody wants to know.
+  std::atomic<bool>* not_finite = nullptr;
 
   template <class T>
   const T* in(size_t i) const {

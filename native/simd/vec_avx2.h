@@ -18,11 +18,13 @@ FOVEA_INLINE __m256i lane_mask(int n) {
 }
 
 struct F32 {
+  using Sum = F32;
   static constexpr int kLanes = 8;
   __m256 v;
 
   static FOVEA_INLINE F32 zero() { return {_mm256_setzero_ps()}; }
   static FOVEA_INLINE F32 splat(float x) { return {_mm256_set1_ps(x)}; }
+  static FOVEA_INLINE F32 splat_at(const float* p) { return splat(*p); }
   static FOVEA_INLINE F32 load(const float* p) { return {_mm256_loadu_ps(p)}; }
   FOVEA_INLINE void store(float* p) const { _mm256_storeu_ps(p, v); }
   static FOVEA_INLINE F32 load_partial(const float* p, int n) { return {_mm256_maskload_ps(p, lane_mask(n))}; }

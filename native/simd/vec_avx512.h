@@ -27,11 +27,13 @@ FOVEA_INLINE __mmask16 lane_mask(int n) {
 }
 
 struct F32 {
+  using Sum = F32;
   static constexpr int kLanes = 16;
   __m512 v;
 
   static FOVEA_INLINE F32 zero() { return {_mm512_setzero_ps()}; }
   static FOVEA_INLINE F32 splat(float x) { return {_mm512_set1_ps(x)}; }
+  static FOVEA_INLINE F32 splat_at(const float* p) { return splat(*p); }
   static FOVEA_INLINE F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
   FOVEA_INLINE void store(float* p) const { _mm512_storeu_ps(p, v); }
   static FOVEA_INLINE F32 load_partial(const float* p, int n) { return {_mm512_maskz_loadu_ps(lane_mask(n), p)}; }

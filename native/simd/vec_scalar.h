@@ -20,11 +20,13 @@ struct Mask {
 };
 
 struct F32 {
+  using Sum = F32;  // what products of it are added up in
   static constexpr int kLanes = 4;
   Raw v;
 
   static FOVEA_INLINE F32 zero() { return {Raw{0, 0, 0, 0}}; }
   static FOVEA_INLINE F32 splat(float x) { return {Raw{x, x, x, x}}; }
+  static FOVEA_INLINE F32 splat_at(const float* p) { return splat(*p); }
   // No alignment is asked for anywhere.
   static FOVEA_INLINE F32 load(const float* p) {
     F32 r;

@@ -176,8 +176,8 @@ describe.runIf(native)('FOVEA_CPU', () => {
     return spawnSync(process.execPath, ['-e', source], { encoding: 'utf8', env: { ...process.env, FOVEA_CPU: cpu } });
   };
 
-  test.each(['baseline', 'avx2', 'avx512', 'amx'])('%s is a cap', (cpu) => {
-    const levels = ['baseline', 'avx2', 'avx512', 'amx'];
+  test.each(['baseline', 'avx2', 'avx512', 'avx512bf16', 'amx'])('%s is a cap', (cpu) => {
+    const levels = ['baseline', 'avx2', 'avx512', 'avx512bf16', 'amx'];
     const { isa, detected, problem } = JSON.parse(run(cpu, 'console.log(JSON.stringify(addon.info()))').stdout);
     expect(levels.indexOf(isa)).toBe(Math.min(levels.indexOf(cpu), levels.indexOf(detected)));
     expect(problem).toBeUndefined();
@@ -188,7 +188,7 @@ describe.runIf(native)('FOVEA_CPU', () => {
       'sse9',
       'try { addon.createProgram(chain(64, 1)) } catch (e) { console.log(e.code, e.message) }',
     );
-    expect(result.stdout).toMatch(/^ERR_BACKEND .*sse9.*baseline, avx2, avx512 or amx/);
+    expect(result.stdout).toMatch(/^ERR_BACKEND .*sse9.*baseline, avx2, avx512, avx512bf16 or amx/);
     expect(result.status).toBe(0);
   });
 });

@@ -58,8 +58,7 @@ function boundsOf(operator: Operator, row: Case, call: Call, outputs: readonly (
     const most = outputs.map((tensor, i) => Math.max(scale[i] ?? 0, largest(tensor)));
     return (output) => agreement.ulps * epsilon * (most[output] as number);
   }
-  const linear = { ...row.attributes, ...('activation' in row.attributes ? { activation: 'none' } : {}) };
-  const rerun = (from: Call): (Tensor | null)[] => runReference({ ...from, attributes: linear });
+  const rerun = (from: Call): (Tensor | null)[] => runReference({ ...from, attributes: linear(row) });
   const magnitudes = rerun({ ...call, inputs: call.inputs.map(absolute) });
   const known = agreement.kind === 'sums' ? agreement.terms : undefined;
   const terms = known === undefined ? rerun(callOf(operator, row, 'ones', 'float64')) : null;
@@ -67,6 +66,16 @@ function boundsOf(operator: Operator, row: Case, call: Call, outputs: readonly (
     const count = known ?? (terms?.[output]?.data[element] as number);
     return epsilon * (count + 2) * (magnitudes[output]?.data[element] as number);
   };
+}
+
+function linear({ attributes }: Case): Case['attributes'] {
+  return { ...attributes, ...('activation' in attributes ? { activation: 'none' } : {}) };
+}
+
+/** The sums of the absolute values of an operator's products, for a case whose results are sums of products. */
+export function magnitudesOf(operator: Operator, row: Case): (Tensor | null)[] {
+  const call = callOf(operator, row, 'reals', 'float64');
+  return runReference({ ...call, inputs: call.inputs.map(absolute), attributes: linear(row) });
 }
 
 function absolute(tensor: Tensor | null): Tensor | null {

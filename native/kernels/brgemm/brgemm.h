@@ -3,13 +3,17 @@
 //     C[m × 16·nb] (+)= Σ_e A_e[m × depth] · B_e[depth × 16·nb]        e runs over a list of addresses
 //
 // A convolution is this sum with e running over (channel block, filter tap): im2col becomes a list of addresses.
+//
+// Operands are float32 words or, for the kernels of bfloat16, words that are pairs of it: A(i, q) and B(q, j) are then
+// pairs along the reduction, and their product is the sum of two products. Everything below counts in words. A product
+// of split values (kernels/bf16/bf16.h) is a longer list: b0·b0, b0·b1, b1·b0 are three entries with the same tap.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
 namespace fovea {
 
-// Where one term of the sum starts, in floats from BrgemmCall::a and ::b.
+// Where one term of the sum starts, in words from BrgemmCall::a and ::b.
 struct BrgemmEntry {
   ptrdiff_t a, b;
 };
@@ -22,32 +26,37 @@ enum class BrgemmRows {
               // entry
   kColumns,   // [i + a_step·q]   rows are neighbours: a transposed matrix
   kList,      // [a_rows[i] + q]  rows stand anywhere
+  kRows,      // [a_step·i + q]   rows of a matrix
 };
-constexpr int kBrgemmRowKinds = 5;
+constexpr int kBrgemmRowKinds = 6;
 
 // Reads exactly the A and B elements of the formula, writes exactly the m × 16·nb elements of C; any alignment will do,
 // 64 bytes for b is fastest. No allocation, no exceptions, no globals. Every element of the sum over e and q is added
 // in order to a register that starts from zero; the sum is then added to C (accumulate) or stored, bias added, ReLU
 // applied (NaN stays NaN). The result therefore does not depend on m, on nb or on the position of an element in its
-// tile.
+// tile. `a` may lie at any multiple
+// of two bytes when words are pairs. Tiles of AMX come in the kinds kPixels and kRows only.
 struct BrgemmCall {
   const float* a;
   const float* b;
   const BrgemmEntry* entries;
   ptrdiff_t count;          // entries; 0 gives a sum of zero
   ptrdiff_t depth;          // q
-  ptrdiff_t a_step;         // kColumns
+  ptrdiff_t a_step;         // kColumns, kRows
   const ptrdiff_t* a_rows;  // kList: m of them
   ptrdiff_t b_block;        // from 16 columns of B to the next 16; rows of B are 16 apart
   float* c;
   ptrdiff_t c_row, c_block;  // likewise for C
   const float* bias;         // 16·nb, or null
   bool accumulate, relu;
+  // Set to true when a sum is Inf or NaN, looked at before bias and ReLU; null: nobody wants to know. Split or rounded
+  // operands give Inf or NaN where float32 might not, and never the other way round.
+  bool* not_finite;
 };
 
 using BrgemmTile = void (*)(const BrgemmCall& call);
 
-constexpr int kBrgemmMaxRows = 14;
+constexpr int kBrgemmMaxRows = 32;
 constexpr int kBrgemmMaxBlocks = 4;
 
 // One instruction set's tiles, for every 1 <= nb <= blocks and 1 <= m <= rows[nb - 1].
@@ -56,16 +65,40 @@ struct BrgemmKernels {
   int lanes;  // of a vector
   int blocks;
   int rows[kBrgemmMaxBlocks];
+  int tile_rows;  // rows that are computed together, whether they exist or not: 1, or 16 of a tile register
   BrgemmTile tile[kBrgemmRowKinds][kBrgemmMaxBlocks][kBrgemmMaxRows];  // [kind][nb - 1][m - 1]
 
   BrgemmTile at(BrgemmRows kind, int m, int nb) const { return tile[static_cast<int>(kind)][nb - 1][m - 1]; }
+
+  // Around the calls of one task on one thread, where the registers need to be set up and given back; else null.
+  void (*enter)();
+  void (*leave)();
 };
 
-#define BRGEMM_KERNEL(name, needs, blocks, rows1, rows2, rows3, rows4) extern const BrgemmKernels name;
+// Calls of tiles within one task stand in the life of one of these.
+class BrgemmScope {
+ public:
+  explicit BrgemmScope(const BrgemmKernels& kernels) : kernels_(kernels) {
+    if (kernels_.enter) kernels_.enter();
+  }
+  ~BrgemmScope() {
+    if (kernels_.leave) kernels_.leave();
+  }
+  BrgemmScope(const BrgemmScope&) = delete;
+  BrgemmScope& operator=(const BrgemmScope&) = delete;
+
+ private:
+  const BrgemmKernels& kernels_;
+};
+
+#define BRGEMM_KERNEL(name, needs, words, blocks, rows1, rows2, rows3, rows4) extern const BrgemmKernels name;
 #include "kernels/brgemm/kernels.inc"
 #undef BRGEMM_KERNEL
 
-// The first row of the table that this CPU, or the cap FOVEA_CPU, can run.
+enum class BrgemmWords { kFloat32, kBf16Pairs };
+
+// The first row of the table that this CPU, or the cap FOVEA_CPU, can run: of float32 there always is one.
 const BrgemmKernels& brgemm_kernels();
+const BrgemmKernels* brgemm_bf16_kernels();  // null: the CPU has no products of bfloat16 pairs
 
 }  // namespace fovea

@@ -9,18 +9,19 @@ namespace fovea {
 
 template <class V, int M, int NB>
 struct BrgemmSums {
+  using Sum = typename V::Sum;
   static constexpr int kPerBlock = 16 / V::kLanes;
   static constexpr int kVectors = NB * kPerBlock;
-  V sum[M][kVectors];
+  Sum sum[M][kVectors];
 
   FOVEA_INLINE void clear() {
     UNROLL for (int i = 0; i < M; ++i) {
       UNROLL for (int j = 0; j < kVectors; ++j)
-        sum[i][j] = V::zero();
+        sum[i][j] = Sum::zero();
     }
   }
 
-  // One q: `a(i)` refers to A(i, q), b[n] points at B(q, 16 n), `offset` floats before it.
+  // One q: `a(i)` points at A(i, q), b[n] points at B(q, 16 n), `offset` floats before it.
   template <class A>
   FOVEA_INLINE void add(const A& a, const float* const* b, ptrdiff_t offset) {
     V row[kVectors];
@@ -32,11 +33,11 @@ struct BrgemmSums {
     // Zen 4.
     if (kVectors == 1) {
       UNROLL for (int i = 0; i < M; ++i)
-        accumulate(sum[i][0], &a(i), row[0]);
+        accumulate(sum[i][0], a(i), row[0]);
       return;
     }
     UNROLL for (int i = 0; i < M; ++i) {
-      const V ai = V::splat(a(i));
+      const V ai = V::splat_at(a(i));
       UNROLL for (int j = 0; j < kVectors; ++j)
         accumulate(sum[i][j], ai, row[j]);
     }
@@ -47,12 +48,13 @@ struct BrgemmSums {
     if (call.accumulate) {
       UNROLL for (int i = 0; i < M; ++i) {
         UNROLL for (int j = 0; j < kVectors; ++j)
-          sum[i][j] = V::load(at(c + i * call.c_row, j, call.c_block)) + sum[i][j];
+          sum[i][j] = Sum::load(at(c + i * call.c_row, j, call.c_block)) + sum[i][j];
       }
     }
+    if (call.not_finite && !finite()) *call.not_finite = true;
     if (call.bias) {
       UNROLL for (int j = 0; j < kVectors; ++j) {
-        const V bias = V::load(call.bias + j * V::kLanes);
+        const Sum bias = Sum::load(call.bias + j * V::kLanes);
         UNROLL for (int i = 0; i < M; ++i)
           sum[i][j] = sum[i][j] + bias;
       }
@@ -60,13 +62,23 @@ struct BrgemmSums {
     if (call.relu) {
       UNROLL for (int i = 0; i < M; ++i) {
         UNROLL for (int j = 0; j < kVectors; ++j)
-          sum[i][j] = max(V::zero(), sum[i][j]);
+          sum[i][j] = max(Sum::zero(), sum[i][j]);
       }
     }
     UNROLL for (int i = 0; i < M; ++i) {
       UNROLL for (int j = 0; j < kVectors; ++j)
         sum[i][j].store(at(c + i * call.c_row, j, call.c_block));
     }
+  }
+
+  // x - x is 0 for every finite x and NaN for the others.
+  FOVEA_INLINE bool finite() const {
+    Sum rest = Sum::zero();
+    UNROLL for (int i = 0; i < M; ++i) {
+      UNROLL for (int j = 0; j < kVectors; ++j)
+        rest = rest + (sum[i][j] - sum[i][j]);
+    }
+    return bits(is_nan(rest)) == 0;
   }
 
   static FOVEA_INLINE float* at(float* c, int j, ptrdiff_t block) {
@@ -110,12 +122,12 @@ void brgemm_tile(const BrgemmCall& call) {
     for (; end - entry >= U; entry += U, b.advance(U)) {
       UNROLL for (int u = 0; u < U; ++u) {
         const float* a = a0 + entry[u].a;
-        sums.add([a](int i) -> const float& { return a[i]; }, b.block, 16 * u);
+        sums.add([a](int i) { return a + i; }, b.block, 16 * u);
       }
     }
     for (; entry != end; ++entry, b.advance(1)) {
       const float* a = a0 + entry->a;
-      sums.add([a](int i) -> const float& { return a[i]; }, b.block, 0);
+      sums.add([a](int i) { return a + i; }, b.block, 0);
     }
   }
   for (; entry != end; ++entry) {
@@ -128,16 +140,17 @@ void brgemm_tile(const BrgemmCall& call) {
     }
     // Where A(0, q) stands, and the way from there to A(i, q).
     const ptrdiff_t step = kRows == BrgemmRows::kChannels ? 16 : kRows == BrgemmRows::kColumns ? call.a_step : 1;
-    const auto at = [&row](const float* a_q, ptrdiff_t q, int i) -> const float& {
-      return kRows == BrgemmRows::kList ? row[i][q] : a_q[kRows == BrgemmRows::kPixels ? 16 * i : i];
+    const auto at = [&row, &call](const float* a_q, ptrdiff_t q, int i) {
+      return kRows == BrgemmRows::kList   ? row[i] + q
+             : kRows == BrgemmRows::kRows ? a_q + call.a_step * i
+                                          : a_q + (kRows == BrgemmRows::kPixels ? 16 * i : i);
     };
     ptrdiff_t q = 0;
     for (; q + U <= depth; q += U, b.advance(U)) {
       UNROLL for (int u = 0; u < U; ++u, a += step)
-        sums.add([&](int i) -> const float& { return at(a, q + u, i); }, b.block, 16 * u);
+        sums.add([&](int i) { return at(a, q + u, i); }, b.block, 16 * u);
     }
-    for (; q < depth; ++q, a += step, b.advance(1))
-      sums.add([&](int i) -> const float& { return at(a, q, i); }, b.block, 0);
+    for (; q < depth; ++q, a += step, b.advance(1)) sums.add([&](int i) { return at(a, q, i); }, b.block, 0);
   }
   sums.store(call);
 }
@@ -157,6 +170,7 @@ constexpr void fill(BrgemmKernels& kernels) {
   fill<V, BrgemmRows::kPlanes, NB>(kernels, Rows());
   fill<V, BrgemmRows::kColumns, NB>(kernels, Rows());
   fill<V, BrgemmRows::kList, NB>(kernels, Rows());
+  fill<V, BrgemmRows::kRows, NB>(kernels, Rows());
   kernels.rows[NB - 1] = kRows;
 }
 
@@ -167,7 +181,7 @@ constexpr void fill_all(BrgemmKernels& kernels, std::integer_sequence<int, kInde
 
 template <class V, int... kRows>
 constexpr BrgemmKernels make(const char* name) {
-  BrgemmKernels kernels{name, V::kLanes, sizeof...(kRows), {}, {}};
+  BrgemmKernels kernels{name, V::kLanes, sizeof...(kRows), {}, 1, {}, nullptr, nullptr};
   static_assert(sizeof...(kRows) <= kBrgemmMaxBlocks, "no such tiles");
   fill_all<V, kRows...>(kernels, std::make_integer_sequence<int, sizeof...(kRows)>());
   return kernels;

@@ -3,20 +3,35 @@
 
 namespace fovea {
 
-const BrgemmKernels& brgemm_kernels() {
+namespace {
+
+const BrgemmKernels* first_of(BrgemmWords words) {
   struct Row {
     Isa needs;
+    BrgemmWords words;
     const BrgemmKernels* kernels;
   };
   static const Row rows[] = {
-#define BRGEMM_KERNEL(name, needs, blocks, rows1, rows2, rows3, rows4) {needs, &name},
+#define BRGEMM_KERNEL(name, needs, words, blocks, rows1, rows2, rows3, rows4) {needs, BrgemmWords::words, &name},
 #include "kernels/brgemm/kernels.inc"
 #undef BRGEMM_KERNEL
   };
   for (const Row& row : rows) {
-    if (cpu_features().isa >= row.needs) return *row.kernels;
+    if (row.words == words && cpu_features().isa >= row.needs) return row.kernels;
   }
-  return *rows[sizeof(rows) / sizeof(rows[0]) - 1].kernels;
+  return nullptr;
+}
+
+}  // namespace
+
+const BrgemmKernels& brgemm_kernels() {
+  static const BrgemmKernels& kernels = *first_of(BrgemmWords::kFloat32);
+  return kernels;
+}
+
+const BrgemmKernels* brgemm_bf16_kernels() {
+  static const BrgemmKernels* const kernels = first_of(BrgemmWords::kBf16Pairs);
+  return kernels;
 }
 
 }  // namespace fovea

@@ -1,0 +1,40 @@
+// float32 operands as bfloat16 planes, in the order in which the products of pairs walk them.
+//
+// A value x becomes one, two or three bfloat16, each the rest of the ones before it, rounded to nearest even:
+//     x ≈ b0 + b1 + b2,   b0 = bf16(x), b1 = bf16(x - b0), b2 = bf16(x - b0 - b1)
+// One keeps 8 bits of the significand, two 16, three all 24. What rounds beyond the largest bfloat16, Inf and NaN leave
+// Inf or NaN in the planes, and with that in every sum that they reach: kernels/brgemm/brgemm.h says what is done about
+// it.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+namespace fovea {
+
+constexpr int kMaxPlanes = 3;
+
+// A word is a pair of bfloat16 and takes the place of a float. Plane p of what is written at `words` starts at
+// words + p·plane. Reads and writes nothing but what the formulas name; any alignment.
+struct Bf16Kernels {
+  const char* isa;
+
+  // words[16·i + q] = pair of channels (2q, 2q + 1) of pixel i: channels 0..15 from first[16·step·i], 16..31 from
+  // second. A null `second` stands for zeros.
+  void (*pixels)(const float* first, const float* second, ptrdiff_t step, ptrdiff_t count, int planes, float* words,
+                 ptrdiff_t plane);
+
+  // words[16·q + j] = pair of (rows[32·q + j], rows[32·q + 16 + j]): rows of 16 lanes, two by two, `count` pairs.
+  void (*rows)(const float* rows, ptrdiff_t count, int planes, float* words, ptrdiff_t plane);
+
+  // The halves of words + c·row, c < 16: position i holds channel c of pixel i, from pixels[16·step·i + c]. `row` in
+  // words. Positions go in sixteens: those from `count` to the next multiple of 16 are written as zeros.
+  void (*channels)(const float* pixels, ptrdiff_t step, ptrdiff_t count, int planes, float* words, ptrdiff_t row,
+                   ptrdiff_t plane);
+};
+
+// Null where the CPU, or the cap, has no products of bfloat16 pairs.
+const Bf16Kernels* bf16_kernels();
+
+extern const Bf16Kernels bf16_avx512bf16;
+
+}  // namespace fovea

@@ -1,0 +1,158 @@
+// Tiles of AMX: 16 rows of A × 32 values times 32 values × 16 columns of B, added to 16×16 sums, in one instruction.
+// Tile registers: sums 0 to 3 (row tile r, column tile j: 2r + j), A 4 and 5, B 6 and 7.
+#include <string.h>
+
+#include <utility>
+
+#include "kernels/brgemm/brgemm.h"
+#include "simd/vec_avx512bf16.h"
+
+namespace fovea {
+
+namespace {
+
+using simd::avx512::F32;
+
+// What LDTILECFG reads (Intel SDM, table 3-10): rows and bytes a row of each tile register.
+struct alignas(64) TileConfig {
+  uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  uint16_t row_bytes[16] = {};
+  uint8_t rows[16] = {};
+};
+
+// Configuring costs as much as several products, and consecutive calls of a task mostly agree: m and depth that this
+// thread's registers are set up for. 0: not since the task was entered.
+thread_local int configured_rows = 0, configured_depth = 0;
+
+void configure(int m, int depth) {
+  if (configured_rows == m && configured_depth == depth) return;
+  TileConfig config;
+  const auto set = [&config](int tile, int rows, int bytes) {
+    config.rows[tile] = static_cast<uint8_t>(rows);
+    config.row_bytes[tile] = static_cast<uint16_t>(bytes);
+  };
+  const int first = m < 16 ? m : 16, second = m > 16 ? m - 16 : 1;
+  for (int j = 0; j < 2; ++j) {
+    set(j, first, 64);
+    set(2 + j, second, 64);
+    set(6 + j, depth, 64);
+  }
+  set(4, first, 4 * depth);
+  set(5, second, 4 * depth);
+  _tile_loadconfig(&config);
+  configured_rows = m;
+  configured_depth = depth;
+}
+
+void enter() { configured_rows = configured_depth = 0; }
+void leave() {
+  if (configured_rows != 0) _tile_release();
+  enter();
+}
+
+template <int M, int NB>
+struct Tiles {
+  static FOVEA_INLINE void clear() {
+    _tile_zero(0);
+    if (NB > 1) _tile_zero(1);
+    if (M > 16) _tile_zero(2);
+    if (M > 16 && NB > 1) _tile_zero(3);
+  }
+
+  // One step of the reduction: 16 words, or all that the configuration has.
+  static FOVEA_INLINE void add(const float* a, ptrdiff_t a_step, const float* b, ptrdiff_t b_block) {
+    _tile_loadd(6, b, 64);
+    _tile_loadd(4, a, 4 * a_step);
+    _tile_dpbf16ps(0, 4, 6);
+    if (NB > 1) {
+      _tile_loadd(7, b + b_block, 64);
+      _tile_dpbf16ps(1, 4, 7);
+    }
+    if (M > 16) {
+      _tile_loadd(5, a + 16 * a_step, 4 * a_step);
+      _tile_dpbf16ps(2, 5, 6);
+      if (NB > 1) _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+
+  // sums[row][column], as many rows as there are.
+  static FOVEA_INLINE void store(float (*sums)[16 * NB]) {
+    constexpr int kStride = 64 * NB;
+    _tile_stored(0, sums[0], kStride);
+    if (NB > 1) _tile_stored(1, sums[0] + 16, kStride);
+    if (M > 16) _tile_stored(2, sums[16], kStride);
+    if (M > 16 && NB > 1) _tile_stored(3, sums[16] + 16, kStride);
+  }
+};
+
+// The end of a call: what BrgemmCall says about C, bias, ReLU and values that are not finite.
+template <int M, int NB>
+FOVEA_INLINE void finish(const BrgemmCall& call, const float (*sums)[16 * NB]) {
+  F32 rest = F32::zero();
+  for (int i = 0; i < M; ++i) {
+    UNROLL for (int j = 0; j < NB; ++j) {
+      float* c = call.c + i * call.c_row + j * call.c_block;
+      F32 sum = F32::load(sums[i] + 16 * j);
+      if (call.accumulate) sum = F32::load(c) + sum;
+      rest = rest + (sum - sum);
+      if (call.bias) sum = sum + F32::load(call.bias + 16 * j);
+      if (call.relu) sum = max(F32::zero(), sum);
+      sum.store(c);
+    }
+  }
+  if (call.not_finite && bits(is_nan(rest)) != 0) *call.not_finite = true;
+}
+
+constexpr int kWords = 16;  // of one step
+
+// The last step of a long reduction that is no multiple of 16 words, as a whole step with zeros.
+template <int M, int NB>
+void add_rest(const float* a, ptrdiff_t a_step, const float* b, ptrdiff_t b_block, ptrdiff_t words) {
+  alignas(64) float padded_a[M][kWords] = {}, padded_b[NB][kWords][16] = {};
+  for (int i = 0; i < M; ++i) memcpy(padded_a[i], a + i * a_step, static_cast<size_t>(words) * sizeof(float));
+  for (int j = 0; j < NB; ++j) memcpy(padded_b[j], b + j * b_block, static_cast<size_t>(words) * 64);
+  Tiles<M, NB>::add(padded_a[0], kWords, padded_b[0][0], kWords * 16);
+}
+
+template <BrgemmRows kRows, int M, int NB>
+void amx_tile(const BrgemmCall& call) {
+  using T = Tiles<M, NB>;
+  const ptrdiff_t a_step = kRows == BrgemmRows::kPixels ? 16 : call.a_step, depth = call.depth;
+  configure(M, depth < kWords && depth > 0 ? static_cast<int>(depth) : kWords);
+  T::clear();
+  for (const BrgemmEntry *entry = call.entries, *end = entry + call.count; entry != end; ++entry) {
+    const float *a = call.a + entry->a, *b = call.b + entry->b;
+    if (depth < kWords) {
+      if (depth > 0) T::add(a, a_step, b, call.b_block);
+      continue;
+    }
+    ptrdiff_t q = 0;
+    for (; q + kWords <= depth; q += kWords) T::add(a + q, a_step, b + 16 * q, call.b_block);
+    if (q < depth) add_rest<M, NB>(a + q, a_step, b + 16 * q, call.b_block, depth - q);
+  }
+  alignas(64) float sums[M][16 * NB];
+  T::store(sums);
+  finish<M, NB>(call, sums);
+}
+
+template <BrgemmRows kRows, int NB, int... M>
+constexpr void fill(BrgemmKernels& kernels, std::integer_sequence<int, M...>) {
+  ((kernels.tile[static_cast<int>(kRows)][NB - 1][M] = amx_tile<kRows, M + 1, NB>), ...);
+}
+
+constexpr BrgemmKernels make(const char* name) {
+  BrgemmKernels kernels{name, 16, 2, {kBrgemmMaxRows, kBrgemmMaxRows}, 16, {}, enter, leave};
+  using Rows = std::make_integer_sequence<int, kBrgemmMaxRows>;
+  fill<BrgemmRows::kPixels, 1>(kernels, Rows());
+  fill<BrgemmRows::kPixels, 2>(kernels, Rows());
+  fill<BrgemmRows::kRows, 1>(kernels, Rows());
+  fill<BrgemmRows::kRows, 2>(kernels, Rows());
+  return kernels;
+}
+
+}  // namespace
+
+extern const BrgemmKernels brgemm_amx;
+constexpr BrgemmKernels brgemm_amx = make("brgemm_amx");
+
+}  // namespace fovea

@@ -1,0 +1,26 @@
+// Products of float32 values as products of bfloat16 pairs: what each precision takes, and when it pays.
+#pragma once
+#include <memory>
+
+#include "ops/conv_geometry.h"
+
+namespace fovea {
+
+// Planes of bfloat16 that keep a precision's bound: 1 for kMedium (5e-3), 2 for kHigh (1e-5), 3 for kHighest.
+int bf16_planes(Precision precision);
+
+// Multiply-adds per second in that precision, as a multiple of float32's; 0 where the CPU has no bfloat16 products.
+double bf16_speed(Precision precision);
+
+// Whether they are faster than the direct sum, and than Winograd's algorithm, by the figures above.
+inline bool bf16_pays(Precision precision) { return bf16_speed(precision) > 1.2; }
+inline bool bf16_beats_winograd(Precision precision) { return bf16_speed(precision) > 3; }
+
+// The direct sum with so many planes (0: in float32) of one of the convolution's operators.
+using MakeStream = Status (*)(const OpSpec& spec, const ConvGeometry& g, int planes,
+                              std::unique_ptr<Operation>* operation);
+// `make` with the planes of the precision, and behind it `make` in float32, for values that bfloat16 cannot hold.
+Status make_guarded_bf16(MakeStream make, const OpSpec& spec, const ConvGeometry& g,
+                         std::unique_ptr<Operation>* operation);
+
+}  // namespace fovea

@@ -1,0 +1,37 @@
+// An operation that is fast but gives Inf or NaN where the plain float32 sum might not, and the plain one behind it:
+// for values near the largest float32 or beyond, which the fast way splits, rounds or transforms. They are rare, so the
+// whole operation is done again.
+#pragma once
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "runtime/operation.h"
+
+namespace fovea {
+
+class Guarded : public Operation {
+ public:
+  // `fast` reports through RunContext::not_finite.
+  Guarded(std::unique_ptr<Operation> fast, std::unique_ptr<Operation> plain)
+      : fast_(std::move(fast)), plain_(std::move(plain)) {}
+
+  size_t workspace_bytes() const override { return std::max(fast_->workspace_bytes(), plain_->workspace_bytes()); }
+
+  Status run(const RunContext& context) const override {
+    std::atomic<bool> not_finite{false};
+    RunContext watched = context;
+    watched.not_finite = &not_finite;
+    FOVEA_RETURN_IF_ERROR(fast_->run(watched));
+    return not_finite.load(std::memory_order_relaxed) ? plain_->run(context) : Status();
+  }
+
+  std::string describe() const override { return fast_->describe(); }
+
+ private:
+  std::unique_ptr<Operation> fast_, plain_;
+};
+
+}  // namespace fovea

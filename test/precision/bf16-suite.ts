@@ -1,0 +1,76 @@
+import { describe, expect, test } from 'vitest';
+import type { Precision } from '../../lib/backend/backend.js';
+import { findNative, type NativeBackend } from '../../lib/backend/native.js';
+import type { Operator } from '../../lib/ops/operator.js';
+import { operators } from '../../lib/ops/table.js';
+import { runGuarded, sameBits } from '../helpers/run.js';
+import { type Case, cases } from '../oracle/cases/index.js';
+import { callOf, type Expected, expectedOf, firstDifference, magnitudesOf } from '../oracle/compare.js';
+
+/** Operators that have an algorithm named 'bf16', and the layout in which it is to be had. */
+const withBf16 = ['conv2d', 'conv2dGradInput'] as const;
+
+/**
+ * How far a product of two rounded or split values may be off, relative to it: each bfloat16 plane keeps 8 bits, rounded to
+ * nearest, and products of planes beyond the last are left out. Of three planes what is left is float32's own rounding.
+ */
+const unit: Readonly<Record<Precision, number>> = { highest: 2 ** -22, high: 2 ** -14.4, medium: 2 ** -6.9 };
+
+/**
+ * The bfloat16 algorithms in each precision over the grid of the oracle: small integers are exact in bfloat16, and their
+ * sums in float32, so they must come out exactly; of real numbers, each element within what the products may be off. With the same bits for 1, 2 and 3
+ * threads, between guard bands. The level is that of FOVEA_CPU, which the addon reads once per process.
+ */
+export function bf16Suite(cap: 'avx512bf16' | 'amx'): void {
+  process.env.FOVEA_CPU = cap;
+  const { backend, reason } = findNative();
+  const problem = reason ?? (backend.info.isa === cap ? undefined : `this CPU is ${backend.info.isa}`);
+  describe.skipIf(problem !== undefined)(
+    `bfloat16 under FOVEA_CPU=${cap}${problem ? ` (skipped: ${problem})` : ''}`,
+    () => {
+      if (!backend || problem) {
+        test(`needs a CPU with ${cap}`, () => {});
+        return;
+      }
+      for (const name of withBf16) {
+        const operator = operators.find((one) => one.name === name) as Operator;
+        describe(name, () => {
+          for (const row of cases[name] ?? []) test(row.name, () => checkCase(backend, operator, row));
+        });
+      }
+    },
+  );
+}
+
+function checkCase(backend: NativeBackend, operator: Operator, row: Case): void {
+  for (const numbers of ['integers', 'reals'] as const) {
+    const expected = expectedOf(operator, row, numbers);
+    for (const precision of ['highest', 'high', 'medium'] as const) {
+      const results = [1, 2, 3].map((threads) => {
+        const { attributes, ...call } = callOf(operator, row, numbers);
+        const forced = { ...call, attributes: { ...attributes, algorithm: 'bf16' } };
+        return runGuarded(backend, forced, { threads, layout: 'blocked', precision });
+      });
+      const where = `${operator.name} ${row.name}, ${numbers}, ${precision}, ${results[0]?.describe.join('; ')}`;
+      for (const { outputs, damage } of results) {
+        expect(damage, where).toEqual([]);
+        outputs.forEach((tensor, i) => {
+          const first = results[0]?.outputs[i];
+          if (tensor && first) expect(sameBits(tensor.data, first.data), `other bits: ${where}`).toBe(true);
+        });
+      }
+      const outputs = results[0]?.outputs ?? [];
+      const allowed = numbers === 'integers' ? expected : widened(operator, row, expected, unit[precision]);
+      expect(firstDifference(outputs, allowed), where).toBeUndefined();
+    }
+  }
+}
+
+/** `expected`, with so much more tolerance as a share of the sums of absolute values. */
+function widened(operator: Operator, row: Case, expected: Expected, share: number): Expected {
+  const magnitudes = magnitudesOf(operator, row);
+  const tolerance = expected.tolerance.map((rounding, i) =>
+    rounding ? rounding.map((one, j) => one + share * (magnitudes[i]?.data[j] as number)) : null,
+  );
+  return { ...expected, tolerance };
+}
