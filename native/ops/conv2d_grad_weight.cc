@@ -4,6 +4,7 @@
 #include "ops/conv_depthwise.h"
 #include "ops/conv_grad_stream.h"
 #include "ops/conv_stages.h"
+#include "ops/conv_winograd_grad.h"
 #include "ops/operations.h"
 #include "runtime/thread_pool.h"
 
@@ -80,8 +81,17 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Op
   return GradStages::make(problem, g, spec.threads, operation);
 }
 
+bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
+  return spec.inputs[0].layout == Layout::kBlocked && winograd_grad_tile(g) > 0;
+}
+
+Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  return make_winograd_grad(g, winograd_grad_tile(g), operand_at(spec.outputs, 1).present, spec.threads, operation);
+}
+
 const ConvAlgorithm kAlgorithms[] = {
     {"depthwise", supports_depthwise, make_depthwise_grad_weight},
+    {"winograd", winograd_wins, make_winograd},
     {"brgemm", anything, make_stream},
 };
 

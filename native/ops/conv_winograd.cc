@@ -68,7 +68,8 @@ class ConvWinograd : public Operation {
   const WinogradKernels* kernels_;
   WinogradTransforms transforms_;
   int threads_;
-  int64_t tiles_h_, tiles_w_, tiles_, depth_blocks_, lane_blocks_;
+  WinogradTiles grid_;
+  int64_t tiles_, depth_blocks_, lane_blocks_;
   int64_t group_tiles_ = 1, group_blocks_ = 1, chunk_blocks_ = 1, sum_ = 1;
   bool shared_input_ = false;
   // In floats: all of V or U; what each thread has for itself.
@@ -85,9 +86,9 @@ int64_t sum_blocks(int tile, int64_t depth) {
 ConvWinograd::ConvWinograd(const WinogradProblem& problem, int tile, int threads)
     : problem_(problem), kernels_(&winograd_kernels()), threads_(threads) {
   transforms_ = tile == 2 ? kernels_->two : kernels_->four;
-  tiles_h_ = ceil_div(problem.dest_h, tile);
-  tiles_w_ = ceil_div(problem.dest_w, tile);
-  tiles_ = problem.images * tiles_h_ * tiles_w_;
+  grid_ = {tile,           problem.images, problem.source_h, problem.source_w,
+           problem.dest_h, problem.dest_w, problem.top,      problem.left};
+  tiles_ = grid_.count();
   depth_blocks_ = blocks(problem.depth);
   lane_blocks_ = blocks(problem.lanes);
   group_blocks_ = even(lane_blocks_, kernels_->blocks);
@@ -125,22 +126,12 @@ ConvWinograd::Task ConvWinograd::task(int64_t tile_group, int64_t first_filter_g
 
 // V of the depth blocks [task.block, task.block + task.blocks).
 void ConvWinograd::transform_input(const float* source, const Task& task, float* v) const {
-  const WinogradProblem& p = problem_;
-  const int m = transforms_.m, n = transforms_.n;
-  const int64_t plane = p.source_h * p.source_w * kBlock;
+  const int64_t plane = problem_.source_h * problem_.source_w * kBlock;
   WinogradWindow windows[kMaxTiles];
-  for (int64_t i = 0; i < task.tiles; ++i) {
-    const int64_t tile = task.tile + i, image = tile / (tiles_h_ * tiles_w_);
-    const int64_t h = tile / tiles_w_ % tiles_h_ * m - p.top, w = tile % tiles_w_ * m - p.left;
-    const auto cut = [n](int64_t position) { return static_cast<int>(std::clamp<int64_t>(position, 0, n)); };
-    WinogradWindow& window = windows[i];
-    window = {0, cut(-h), cut(p.source_h - h), cut(-w), cut(p.source_w - w)};
-    if (window.row < window.row_end && window.column < window.column_end)
-      window.offset = image * depth_blocks_ * plane + ((h + window.row) * p.source_w + w + window.column) * kBlock;
-  }
+  grid_.windows(task.tile, task.tiles, depth_blocks_, windows);
   for (int64_t block = 0; block < task.blocks; ++block) {
-    transforms_.input(source + (task.block + block) * plane, p.source_w * kBlock, windows, static_cast<int>(task.tiles),
-                      v + block * task.tiles * kBlock, v_step(task.tiles, task.blocks));
+    transforms_.input(source + (task.block + block) * plane, problem_.source_w * kBlock, windows,
+                      static_cast<int>(task.tiles), v + block * task.tiles * kBlock, v_step(task.tiles, task.blocks));
   }
 }
 
@@ -186,14 +177,9 @@ void ConvWinograd::multiply_tiles(const float* v, int64_t v_step, int64_t depth,
 
 void ConvWinograd::transform_output(const float* product, const Task& task, const float* bias, float* dest) const {
   const WinogradProblem& p = problem_;
-  const int64_t m = transforms_.m, plane = p.dest_h * p.dest_w * kBlock;
+  const int64_t plane = p.dest_h * p.dest_w * kBlock;
   WinogradTarget targets[kMaxTiles];
-  for (int64_t i = 0; i < task.tiles; ++i) {
-    const int64_t tile = task.tile + i, image = tile / (tiles_h_ * tiles_w_);
-    const int64_t h = tile / tiles_w_ % tiles_h_ * m, w = tile % tiles_w_ * m;
-    targets[i] = {image * lane_blocks_ * plane + (h * p.dest_w + w) * kBlock,
-                  static_cast<int>(std::min(m, p.dest_h - h)), static_cast<int>(std::min(m, p.dest_w - w))};
-  }
+  grid_.targets(task.tile, task.tiles, lane_blocks_, targets);
   for (int64_t b = 0; b < task.blocks; ++b) {
     const int64_t block = task.block + b;
     transforms_.output(product + b * task.tiles * kBlock, v_step(task.tiles, task.blocks),
@@ -282,6 +268,32 @@ std::string ConvWinograd::describe() const {
 
 }  // namespace
 
+void WinogradTiles::windows(int64_t first, int64_t count, int64_t blocks, WinogradWindow* windows) const {
+  const auto cut = [this](int64_t position) { return static_cast<int>(std::clamp<int64_t>(position, 0, m + 2)); };
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t tile = first + i, image = tile / (rows() * columns());
+    const int64_t h = tile / columns() % rows() * m - top, w = tile % columns() * m - left;
+    WinogradWindow& window = windows[i];
+    window = {0, cut(-h), cut(source_h - h), cut(-w), cut(source_w - w)};
+    if (window.row >= window.row_end || window.column >= window.column_end) continue;
+    window.offset = (image * blocks * source_h * source_w + (h + window.row) * source_w + w + window.column) * kBlock;
+  }
+}
+
+void WinogradTiles::targets(int64_t first, int64_t count, int64_t blocks, WinogradTarget* targets) const {
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t tile = first + i, image = tile / (rows() * columns());
+    const int64_t h = tile / columns() % rows() * m, w = tile % columns() * m;
+    targets[i] = {(image * blocks * dest_h * dest_w + h * dest_w + w) * kBlock,
+                  static_cast<int>(std::min(m, dest_h - h)), static_cast<int>(std::min(m, dest_w - w))};
+  }
+}
+
+bool winograd_possible(const ConvGeometry& g) {
+  return g.r == 3 && g.s == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 && g.dilation_w == 1 &&
+         g.groups == 1 && g.mode == PaddingMode::kZeros;
+}
+
 WinogradProblem winograd_forward(const ConvGeometry& g, bool bias, bool relu) {
   WinogradProblem p;
   p.images = g.n, p.depth = g.c, p.lanes = g.k;
@@ -301,11 +313,9 @@ WinogradProblem winograd_gradient(const ConvGeometry& g) {
 }
 
 int winograd_tile(const ConvGeometry& g, const WinogradProblem& p) {
-  const bool possible = g.r == 3 && g.s == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 &&
-                        g.dilation_w == 1 && g.groups == 1 && g.mode == PaddingMode::kZeros;
   // Fewer channels leave most lanes of the transforms empty; less work than this is done in a
   // tenth of a millisecond anyway, and exactly when the numbers are small integers.
-  if (!possible || p.depth < kBlock || p.lanes < kBlock || g.flops() < 2e7) return 0;
+  if (!winograd_possible(g) || p.depth < kBlock || p.lanes < kBlock || g.flops() < 2e7) return 0;
   const double two = winograd_cycles(p, 2), four = winograd_cycles(p, 4);
   const bool may_four = winograd_kernels().fused;
   if (std::min(two, may_four ? four : two) > 0.9 * direct_cycles(p)) return 0;

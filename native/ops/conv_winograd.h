@@ -26,10 +26,25 @@ struct WinogradProblem {
   bool bias = false, relu = false;
 };
 
+// How the images of a convolution are cut into tiles of m×m outputs, numbered image by image, row by row.
+struct WinogradTiles {
+  int64_t m, images, source_h, source_w, dest_h, dest_w, top, left;
+
+  int64_t rows() const { return (dest_h + m - 1) / m; }
+  int64_t columns() const { return (dest_w + m - 1) / m; }
+  int64_t count() const { return images * rows() * columns(); }
+  // Of tiles [first, first + count), in the first of the `blocks` blocks of channels that the image has.
+  void windows(int64_t first, int64_t count, int64_t blocks, WinogradWindow* windows) const;
+  void targets(int64_t first, int64_t count, int64_t blocks, WinogradTarget* targets) const;
+};
+
+// 3×3, stride 1, no dilation, no groups, padding of zeros.
+bool winograd_possible(const ConvGeometry& g);
+
 WinogradProblem winograd_forward(const ConvGeometry& g, bool bias, bool relu);
 WinogradProblem winograd_gradient(const ConvGeometry& g);
 
-// The size of tile that pays: 4, 2, or 0 where the direct convolution is better or Winograd cannot do it.
+// The size of tiles that pays: 4, 2, or 0 where the direct convolution is better or Winograd cannot do it.
 int winograd_tile(const ConvGeometry& g, const WinogradProblem& problem);
 
 Status make_winograd(const WinogradProblem& problem, int tile, int threads, std::unique_ptr<Operation>* operation);

@@ -28,7 +28,11 @@ const cases: readonly Case[] = [
   { name: 'maps of 2×2', x: [24, 128, 2, 2], filters: 96, padding: [1, 1, 1, 1] },
 ];
 
-const contract = (depth: number) => 5e-7 * Math.sqrt((9 * depth) / 1000 + 1);
+type Pass = 'conv2d' | 'conv2dGradInput' | 'conv2dGradWeight';
+const passes: readonly Pass[] = ['conv2d', 'conv2dGradInput', 'conv2dGradWeight'];
+
+/** The relative error that 'highest' allows in a sum of so many products. */
+const contract = (products: number) => 5e-7 * Math.sqrt(products / 1000 + 1);
 
 function normals(shape: readonly number[], seed: number): Tensor {
   const random = new Random(seed);
@@ -52,36 +56,53 @@ function errors(actual: Tensor, expected: Tensor): { relative: number; largest: 
 }
 
 /** Within the contract as a whole; a single element, where the largest coefficients meet, may be off by ten times that. */
-function expectWithinContract(actual: Tensor, expected: Tensor, depth: number): void {
+function expectWithinContract(actual: Tensor, expected: Tensor, products: number): void {
   expect(actual.shape).toEqual(expected.shape);
   const { relative, largest } = errors(actual, expected);
-  expect(relative).toBeLessThan(contract(depth));
-  expect(largest).toBeLessThan(10 * contract(depth));
+  expect(relative).toBeLessThan(contract(products));
+  expect(largest).toBeLessThan(10 * contract(products));
 }
 
 function outputShape({ x: [n, , h, w], filters, padding: [top, bottom, left, right] }: Case): Shape {
   return [n, filters, h + top + bottom - 2, w + left + right - 2];
 }
 
-/** One blocked convolution, from its externals to its output. */
-function programOf(row: Case, operator: 'conv2d' | 'conv2dGradInput', threads: number): ProgramSpec {
+/** One blocked convolution, from its two inputs to its outputs. */
+function programOf(row: Case, operator: Pass, threads: number): ProgramSpec {
   const { x, filters, padding, flipKernel = false } = row;
   const conv: Attributes = { stride: [1, 1], padding, dilation: [1, 1], groups: 1, paddingMode: 'zeros', flipKernel };
-  const forward = operator === 'conv2d';
-  const [source, dest] = forward ? [x, outputShape(row)] : [outputShape(row), x];
-  const blocked = (shape: Shape, external: number) =>
-    ({ shape, dtype: 'float32', layout: 'blocked', external }) as const;
-  const weight = { shape: [filters, x[1], 3, 3], dtype: 'float32', layout: 'plain', external: 1 } as const;
-  const attributes = forward ? { ...conv, activation: 'none' } : { ...conv, inputShape: x };
+  const blocked = (shape: Shape) => ({ shape, dtype: 'float32', layout: 'blocked' }) as const;
+  const plain = (shape: readonly number[]) => ({ shape, dtype: 'float32', layout: 'plain' }) as const;
+  const weight = plain([filters, x[1], 3, 3]);
+  const y = blocked(outputShape(row));
+  const { values, attributes } = {
+    conv2d: { values: [blocked(x), weight, y], attributes: { ...conv, activation: 'none' } },
+    conv2dGradInput: { values: [y, weight, blocked(x)], attributes: { ...conv, inputShape: x } },
+    conv2dGradWeight: {
+      values: [blocked(x), y, weight, plain([filters])],
+      attributes: { ...conv, kernelSize: [3, 3], withBias: true },
+    },
+  }[operator];
   return {
-    values: [blocked(source, 0), weight, blocked(dest, 2)],
-    steps: [{ operator, inputs: forward ? [0, 1, -1] : [0, 1], outputs: [2], attributes }],
-    externals: 3,
+    values: values.map((value, external) => ({ ...value, external })),
+    steps: [
+      {
+        operator,
+        inputs: operator === 'conv2d' ? [0, 1, -1] : [0, 1],
+        outputs: operator === 'conv2dGradWeight' ? [2, 3] : [2],
+        attributes,
+      },
+    ],
+    externals: values.length,
     arenaBytes: 0,
     threads,
   };
 }
 
+type Value = ProgramSpec['values'][number];
+const isBlocked = ({ layout }: Value) => layout === 'blocked';
+const floatsOf = (value: Value) =>
+  isBlocked(value) ? blockedFloats(value.shape as Shape) : value.shape.reduce((a, b) => a * b, 1);
 const blockedFloats = ([n, c, h, w]: Shape) => n * Math.ceil(c / 16) * h * w * 16;
 
 const native = findNative().backend;
@@ -107,7 +128,7 @@ describe.runIf(native)('Winograd', () => {
 
     describe(name, () => {
       test('is what the plan picks', () => {
-        for (const operator of ['conv2d', 'conv2dGradInput'] as const) {
+        for (const operator of passes) {
           const program = namedBackend('native').compile(programOf(row, operator, 1));
           expect(program.describe()[0]).toMatch(/winograd [24]x[24]/);
           program.dispose();
@@ -116,37 +137,51 @@ describe.runIf(native)('Winograd', () => {
 
       test('keeps the contract, with bias', () => {
         const expected = ops.conv2d(doubles(input), doubles(weight), doubles(bias), options);
-        expectWithinContract(ops.conv2d(input, weight, bias, options), expected, depth);
+        expectWithinContract(ops.conv2d(input, weight, bias, options), expected, 9 * depth);
       });
 
       test('keeps the contract in the gradient of its input', () => {
         const { gradInput } = ops.conv2dBackward(dy, input, weight, options);
         const expected = ops.conv2dBackward(doubles(dy), doubles(input), doubles(weight), options).gradInput;
-        expectWithinContract(gradInput, expected, filters);
+        expectWithinContract(gradInput, expected, 9 * filters);
       });
 
-      test('⟨conv(x, w), dy⟩ = ⟨x, gradInput⟩', () => {
+      test('keeps the contract in the gradients of weight and bias', () => {
+        const { gradWeight, gradBias } = ops.conv2dBackward(dy, input, weight, options);
+        const expected = ops.conv2dBackward(doubles(dy), doubles(input), doubles(weight), options);
+        const [n, , p, q] = outputShape(row);
+        expectWithinContract(gradWeight, expected.gradWeight, n * p * q);
+        expectWithinContract(gradBias as Tensor, expected.gradBias as Tensor, n * p * q);
+      });
+
+      test('⟨conv(x, w), dy⟩ = ⟨x, gradInput⟩ = ⟨w, gradWeight⟩', () => {
         const y = ops.conv2d(input, weight, null, options);
-        const { gradInput } = ops.conv2dBackward(dy, input, weight, options);
-        const scale = Math.sqrt(dot(y, y) * dot(dy, dy));
-        expect(Math.abs(dot(y, dy) - dot(input, gradInput))).toBeLessThan(contract(depth) * scale);
+        const { gradInput, gradWeight } = ops.conv2dBackward(dy, input, weight, options);
+        const bound = contract(9 * depth) * Math.sqrt(dot(y, y) * dot(dy, dy));
+        expect(Math.abs(dot(y, dy) - dot(input, gradInput))).toBeLessThan(bound);
+        expect(Math.abs(dot(y, dy) - dot(weight, gradWeight))).toBeLessThan(bound);
       });
 
       test('gives the same bits on 1, 2 and 3 threads, and zeros in the lanes beyond', () => {
-        for (const operator of ['conv2d', 'conv2dGradInput'] as const) {
-          const [source, dest] = operator === 'conv2d' ? [x, outputShape(row)] : [outputShape(row), x];
-          const data = normals([blockedFloats(source)], 5).data as Float32Array;
-          clearPadding(data, source);
-          const runs = [1, 2, 3].map((threads) => {
-            const y = new Float32Array(blockedFloats(dest)).fill(Number.NaN);
-            const program = namedBackend('native').compile(programOf(row, operator, threads));
-            program.runSync([data, weight.data, y]);
-            program.dispose();
-            return y;
+        for (const operator of passes) {
+          const { values } = programOf(row, operator, 1);
+          const inputs = values.slice(0, 2).map((value, j) => {
+            const data = normals([floatsOf(value)], 5 + j).data as Float32Array<ArrayBuffer>;
+            return isBlocked(value) ? clearPadding(data, value.shape as Shape) : data;
           });
-          const cleared = (runs[0] as Float32Array).slice();
-          clearPadding(cleared, dest);
-          for (const run of runs) expect(Buffer.from(run.buffer).equals(Buffer.from(cleared.buffer))).toBe(true);
+          const [first = [], ...others] = [1, 2, 3].map((threads) => {
+            const outputs = values.slice(2).map((value) => new Float32Array(floatsOf(value)).fill(Number.NaN));
+            const program = namedBackend('native').compile(programOf(row, operator, threads));
+            program.runSync([...inputs, ...outputs]);
+            program.dispose();
+            return outputs;
+          });
+          values.slice(2).forEach((value, j) => {
+            const data = first[j] as Float32Array<ArrayBuffer>;
+            const cleared = isBlocked(value) ? clearPadding(data.slice(), value.shape as Shape) : data;
+            for (const run of [first, ...others])
+              expect(Buffer.from(run[j]?.buffer as ArrayBuffer).equals(Buffer.from(cleared.buffer))).toBe(true);
+          });
         }
       });
     });
@@ -189,11 +224,12 @@ describe.runIf(native)('Winograd', () => {
 });
 
 /** Zeros in the lanes of channels that do not exist. */
-function clearPadding(data: Float32Array, [n, c, h, w]: Shape): void {
+function clearPadding(data: Float32Array<ArrayBuffer>, [n, c, h, w]: Shape): Float32Array<ArrayBuffer> {
   const blocks = Math.ceil(c / 16);
   for (let i = 0; i < n * blocks; i++) {
     const lanes = Math.min(16, c - (i % blocks) * 16);
     for (let pixel = 0; pixel < h * w; pixel++)
       data.fill(0, (i * h * w + pixel) * 16 + lanes, (i * h * w + pixel + 1) * 16);
   }
+  return data;
 }

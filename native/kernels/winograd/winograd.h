@@ -58,6 +58,14 @@ struct WinogradTransforms {
   // floats or null. NaN stays NaN.
   void (*output)(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
                  const WinogradTarget* targets, int count, float* y, ptrdiff_t y_row);
+
+  // u[f·u_step + 16·t] = (A d Aᵀ)_f, d the pixels of targets[t] in dy. Adds the sum of all of them to the 16 floats of
+  // `total`, if there is one.
+  void (*output_gradient)(const float* dy, ptrdiff_t dy_row, const WinogradTarget* targets, int count, float* u,
+                          ptrdiff_t u_step, float* total);
+
+  // dw[144·i + (3r + s)·tap_step] = (Gᵀ M G)_rs, M_f at product + f·step + 16·i. False if a value is not finite.
+  bool (*weight_gradient)(const float* product, ptrdiff_t step, int count, float* dw, ptrdiff_t tap_step);
 };
 
 // One frequency: product[j][t][16] (+)= Σ_c v[c / 16][t][c % 16] · u[c][j], c < depth. Products are added up in
@@ -73,12 +81,24 @@ struct WinogradMultiply {
   bool accumulate;                   // otherwise the first sum is stored
 };
 
+// One frequency of the gradient: product[j][c][16] (+)= Σ_t v[c / 16][t][c % 16] · u[j][t][16], added up over the tiles
+// in registers, in order.
+struct WinogradGradMultiply {
+  const float* v;
+  const float* u;
+  float* product;
+  ptrdiff_t v_block, u_block, product_block;  // floats from a block of 16 channels or filters to the next
+  int tiles, channels, filters;               // blocks of channels; of filters, 1 <= filters <= grad_blocks
+  bool accumulate;                            // otherwise the sum is stored
+};
+
 struct WinogradKernels {
   const char* name;
-  int blocks;                    // of 16 filters that a multiplication takes at once
+  int blocks, grad_blocks;       // of 16 filters that a multiplication takes at once
   bool fused;                    // fma() rounds once; if twice, m = 4 comes within 3 % of the contract
   WinogradTransforms two, four;  // by m
   void (*multiply)(const WinogradMultiply& call);
+  void (*multiply_gradient)(const WinogradGradMultiply& call);
 };
 
 #define WINOGRAD_KERNEL(name, needs) extern const WinogradKernels name;

@@ -29,6 +29,18 @@ struct Two {
     y[0] = p[0] + (p[1] + p[2]);
     y[1] = (p[1] - p[2]) + p[3];
   }
+  static FOVEA_INLINE void output_transposed(const V (&y)[2], V (&p)[4]) {
+    p[0] = y[0];
+    p[1] = y[0] + y[1];
+    p[2] = y[0] - y[1];
+    p[3] = y[1];
+  }
+  static FOVEA_INLINE void weight_transposed(const V (&u)[4], V (&g)[3]) {
+    const V half = V::splat(0.5f), even = half * (u[1] + u[2]);
+    g[0] = even - u[0];
+    g[1] = half * (u[1] - u[2]);
+    g[2] = even + u[3];
+  }
 };
 
 // F(4, 3) at the points 0, ±a, ±b, ∞. With N(p) the product of the distances from p to the other points, rows of
@@ -64,6 +76,19 @@ struct Four {
     y[1] = fma(V::splat(a), odd_a, V::splat(b) * odd_b);
     y[2] = fma(V::splat(aa), even_a, V::splat(bb) * even_b);
     y[3] = fma(V::splat(aa * a), odd_a, fma(V::splat(bb * b), odd_b, p[5]));
+  }
+  static FOVEA_INLINE void output_transposed(const V (&y)[4], V (&p)[6]) {
+    const V a2 = V::splat(aa), b2 = V::splat(bb);
+    p[0] = y[0];
+    pair(V::splat(a), fma(a2, y[3], y[1]), fma(a2, y[2], y[0]), &p[1], &p[2]);
+    pair(V::splat(b), fma(b2, y[3], y[1]), fma(b2, y[2], y[0]), &p[3], &p[4]);
+    p[5] = y[3];
+  }
+  static FOVEA_INLINE void weight_transposed(const V (&u)[6], V (&g)[3]) {
+    const V even_a = u[1] + u[2], odd_a = u[1] - u[2], even_b = u[3] + u[4], odd_b = u[3] - u[4];
+    g[0] = fma(V::splat(float(kZero)), u[0], fma(V::splat(float(kA)), even_a, V::splat(float(kB)) * even_b));
+    g[1] = fma(V::splat(float(kA * a)), odd_a, V::splat(float(kB * b)) * odd_b);
+    g[2] = fma(V::splat(float(kA * aa)), even_a, fma(V::splat(float(kB * bb)), even_b, u[5]));
   }
 };
 
@@ -172,6 +197,59 @@ void output(const float* product, ptrdiff_t step, const float* bias, bool relu, 
   }
 }
 
+template <class V, template <class> class Points>
+void output_gradient(const float* dy, ptrdiff_t dy_row, const WinogradTarget* targets, int count, float* u,
+                     ptrdiff_t u_step, float* total) {
+  using P = Points<V>;
+  constexpr int m = P::kOutputs, n = P::kInputs;
+  const auto transform = [](const V(&d)[m], V(&out)[n]) { P::output_transposed(d, out); };
+  for (int lane = 0; lane < 16; lane += V::kLanes) {
+    V pixels = V::zero();
+    for (int t = 0; t < count; ++t) {
+      const WinogradTarget target = targets[t];
+      const float* const from = dy + target.offset + lane;
+      float* const to = u + 16 * t + lane;
+      V row[m];
+      UNROLL for (int i = 0; i < m; ++i)
+        row[i] = V::zero();
+      const auto put = [&](int i, int j, V value) { value.store(to + (i * n + j) * u_step); };
+      const auto read = [&](int i, int j) {
+        const V value = V::load(from + i * dy_row + j * 16);
+        row[i] = row[i] + value;
+        return value;
+      };
+      if (target.rows == m && target.columns == m) {
+        square<V, m, n>(transform, read, put);
+      } else {
+        const auto at = [&](int i, int j) { return i < target.rows && j < target.columns ? read(i, j) : V::zero(); };
+        square<V, m, n>(transform, at, put);
+      }
+      UNROLL for (int i = 0; i < m; ++i)
+        pixels = pixels + row[i];
+    }
+    if (total) (V::load(total + lane) + pixels).store(total + lane);
+  }
+}
+
+template <class V, template <class> class Points>
+bool weight_gradient(const float* product, ptrdiff_t step, int count, float* dw, ptrdiff_t tap_step) {
+  using P = Points<V>;
+  constexpr int n = P::kInputs;
+  const auto transform = [](const V(&u)[n], V(&g)[3]) { P::weight_transposed(u, g); };
+  V poison = V::zero();
+  for (int i = 0; i < count; ++i, product += 16, dw += 144) {
+    for (int lane = 0; lane < 16; lane += V::kLanes) {
+      square<V, n, 3>(
+          transform, [&](int r, int s) { return V::load(product + lane + (r * n + s) * step); },
+          [&](int r, int s, V value) {
+            poison = fma(value, V::zero(), poison);
+            value.store(dw + lane + (3 * r + s) * tap_step);
+          });
+    }
+  }
+  return bits(is_nan(poison)) == 0;
+}
+
 // Channels whose filters stay in L1 while all tiles pass: 64 rows of 64 filters are 16 KiB.
 constexpr int kPanel = 64;
 
@@ -243,21 +321,72 @@ void multiply(const WinogradMultiply& call) {
   }
 }
 
+// M channels by NB blocks of filters stay in registers while all tiles pass.
+template <class V, int M, int NB>
+void multiply_channels(const WinogradGradMultiply& call, const float* v, const float* u, float* product) {
+  constexpr int kParts = 16 / V::kLanes, kVectors = NB * kParts;
+  V sum[M][kVectors];
+  UNROLL for (int i = 0; i < M; ++i) {
+    UNROLL for (int j = 0; j < kVectors; ++j)
+      sum[i][j] = V::zero();
+  }
+  const auto add = [&](int tile) {
+    V row[kVectors];
+    UNROLL for (int j = 0; j < kVectors; ++j)
+      row[j] = V::load(u + j / kParts * call.u_block + 16 * tile + j % kParts * V::kLanes);
+    UNROLL for (int i = 0; i < M; ++i) {
+      const V vi = V::splat(v[16 * tile + i]);
+      UNROLL for (int j = 0; j < kVectors; ++j)
+        accumulate(sum[i][j], vi, row[j]);
+    }
+  };
+  int tile = 0;
+  for (; tile + 4 <= call.tiles; tile += 4, v += 64, u += 64) {
+    UNROLL for (int i = 0; i < 4; ++i)
+      add(i);
+  }
+  for (; tile < call.tiles; ++tile, v += 16, u += 16) add(0);
+  UNROLL for (int i = 0; i < M; ++i) {
+    UNROLL for (int j = 0; j < kVectors; ++j) {
+      float* const to = product + j / kParts * call.product_block + 16 * i + j % kParts * V::kLanes;
+      if (call.accumulate) sum[i][j] = V::load(to) + sum[i][j];
+      sum[i][j].store(to);
+    }
+  }
+}
+
+template <class V, int M, int NB>
+void multiply_gradient(const WinogradGradMultiply& call) {
+  if constexpr (NB > 1) {
+    if (call.filters < NB) return multiply_gradient<V, M, NB - 1>(call);
+  }
+  const float* v = call.v;
+  float* product = call.product;
+  for (int block = 0; block < call.channels; ++block, v += call.v_block, product += 256) {
+    int c = 0;
+    for (; c + M <= 16; c += M) multiply_channels<V, M, NB>(call, v + c, call.u, product + 16 * c);
+    if constexpr (16 % M > 0) multiply_channels<V, 16 % M, NB>(call, v + c, call.u, product + 16 * c);
+  }
+}
+
 template <class V, template <class> class Points>
 constexpr WinogradTransforms transforms() {
-  return {Points<V>::kOutputs, Points<V>::kInputs, input<V, Points>, weight<V, Points>, output<V, Points>};
+  return {Points<V>::kOutputs, Points<V>::kInputs,         input<V, Points>,          weight<V, Points>,
+          output<V, Points>,   output_gradient<V, Points>, weight_gradient<V, Points>};
 }
 
 }  // namespace winograd
 
-// rows × 16·blocks sums, one row of U and one element of V must fit the registers.
-#define WINOGRAD_INSTANCE(name, V, rows, blocks, fused)                        \
-  extern const WinogradKernels name;                                           \
-  constexpr WinogradKernels name = {#name,                                     \
-                                    blocks,                                    \
-                                    fused,                                     \
-                                    winograd::transforms<V, winograd::Two>(),  \
-                                    winograd::transforms<V, winograd::Four>(), \
-                                    winograd::multiply<V, rows, blocks>};
+// rows × 16·blocks sums, one row of U and one element of V must fit the registers; likewise for the gradient.
+#define WINOGRAD_INSTANCE(name, V, rows, blocks, grad_rows, grad_blocks, fused) \
+  extern const WinogradKernels name;                                            \
+  constexpr WinogradKernels name = {#name,                                      \
+                                    blocks,                                     \
+                                    grad_blocks,                                \
+                                    fused,                                      \
+                                    winograd::transforms<V, winograd::Two>(),   \
+                                    winograd::transforms<V, winograd::Four>(),  \
+                                    winograd::multiply<V, rows, blocks>,        \
+                                    winograd::multiply_gradient<V, grad_rows, grad_blocks>};
 
 }  // namespace fovea

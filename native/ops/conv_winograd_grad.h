@@ -1,0 +1,27 @@
+// The weight gradient of 3×3 convolutions of stride 1 by Winograd's algorithm, transposed:
+//
+//     dw = Gᵀ [ Σ_tiles (Bᵀ d B) ∘ (A e Aᵀ) ] G        d: the n×n input pixels of a tile, e: its m×m pixels of dy
+//
+//   V[f][channel block][tile][16]     transform_input
+//   U[f][filter block][tile][16]      transform_gradient
+//   M[f][filter block][channel][16]   multiply: a matrix product over the tiles for each frequency f
+//
+// M is n²/9 times as large as dw. A task therefore takes a piece of it, some channels × some filters, that fits a
+// core's L2 together with V and U of a chunk of tiles; other pieces transform the same pixels again. Where pieces are
+// too few to go round, the tiles are cut into parts as well; what these make of dw is added up in order.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "ops/conv_geometry.h"
+
+namespace fovea {
+
+// The size of tiles of dy that pays: 4, 2, or 0 where the direct sum is better or Winograd cannot do it.
+int winograd_grad_tile(const ConvGeometry& g);
+
+// Inputs x and dy, blocked; outputs dw and, with `bias`, db.
+Status make_winograd_grad(const ConvGeometry& g, int tile, bool bias, int threads,
+                          std::unique_ptr<Operation>* operation);
+
+}  // namespace fovea
