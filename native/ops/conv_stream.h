@@ -56,6 +56,8 @@ class ConvStream {
   };
 
   void choose_blocking();
+  void cut_for_threads();
+  double task_cycles(int64_t images, int64_t rows, int64_t blocks) const;
   void add_phase(const AxisPhase& row, const AxisPhase& column);
   std::vector<Tile> make_tiles(const Phase& phase, int64_t rows) const;
   std::vector<Piece> make_pieces(int64_t taps, int64_t units) const;

@@ -233,17 +233,20 @@ void Gemm::write_block(const Task& task, int64_t block, const float* sums, const
 
 // The parts' sums, added in order.
 Status Gemm::write_parts(const RunContext& context, const float* bias, float* c, float* sums) const {
-  return for_tasks(context, squares() * block_task_, [&](int64_t index) {
-    const int64_t square = index / block_task_, block = index % block_task_;
-    const Task t = task(square * parts_);
-    if (block >= t.blocks) return;
-    float* total = sums + square * parts_ * sum_floats() + block * row_task_ * kBlock;
-    for (int64_t part = 1; part < parts_; ++part) {
-      const float* more = total + part * sum_floats();
-      for (int64_t i = 0; i < t.rows * kBlock; ++i) total[i] += more[i];
-    }
-    write_block(t, t.block + block, total, bias, c);
-  });
+  return for_tasks(
+      context, squares() * block_task_,
+      [&](int64_t index) {
+        const int64_t square = index / block_task_, block = index % block_task_;
+        const Task t = task(square * parts_);
+        if (block >= t.blocks) return;
+        float* total = sums + square * parts_ * sum_floats() + block * row_task_ * kBlock;
+        for (int64_t part = 1; part < parts_; ++part) {
+          const float* more = total + part * sum_floats();
+          for (int64_t i = 0; i < t.rows * kBlock; ++i) total[i] += more[i];
+        }
+        write_block(t, t.block + block, total, bias, c);
+      },
+      nanoseconds_of(static_cast<double>(squares() * parts_ * sum_floats())));
 }
 
 Status Gemm::run(const RunContext& context, const float* a, const float* b, const float* bias, float* c,
@@ -255,24 +258,30 @@ Status Gemm::run(const RunContext& context, const float* a, const float* b, cons
   const int64_t matrix = shared_panels() ? blocks_ * p.k * kBlock : 0;
   if (shared_panels()) {
     const int64_t per_task = units_per_task(p.k * kBlock), groups = ceil_div(blocks_, per_task);
-    FOVEA_RETURN_IF_ERROR(for_tasks(context, static_cast<int64_t>(panel_sources_.size()) * groups, [&](int64_t index) {
-      const int64_t source = index / groups, first = index % groups * per_task;
-      pack_panels(b + panel_sources_[static_cast<size_t>(source)], first, std::min(blocks_, first + per_task), 0, p.k,
-                  panels + source * matrix + first * p.k * kBlock, p.k * kBlock);
-    }));
+    FOVEA_RETURN_IF_ERROR(for_tasks(
+        context, static_cast<int64_t>(panel_sources_.size()) * groups,
+        [&](int64_t index) {
+          const int64_t source = index / groups, first = index % groups * per_task;
+          pack_panels(b + panel_sources_[static_cast<size_t>(source)], first, std::min(blocks_, first + per_task), 0,
+                      p.k, panels + source * matrix + first * p.k * kBlock, p.k * kBlock);
+        },
+        nanoseconds_of(static_cast<double>(static_cast<int64_t>(panel_sources_.size()) * matrix))));
   }
   float* const part_sums = panels + static_cast<int64_t>(panel_sources_.size()) * matrix;
   float* const scratch = panels + shared_floats();
-  context.pool.parallel_for(squares() * parts_, [&](int64_t index, int thread) {
-    if (context.cancelled.load(std::memory_order_relaxed)) return;
-    const Task t = task(index);
-    Scratch own;
-    own.rows = scratch + thread * scratch_floats();
-    own.panels = own.rows + ceil_div(packed_floats(), kBlock) * kBlock;
-    own.sums = parts_ > 1 ? part_sums + index * sum_floats() : own.rows + scratch_floats() - sum_floats();
-    const size_t batch = static_cast<size_t>(t.batch);
-    run_task(t, a + p.a_batch[batch], b + p.b_batch[batch], panels + panel_of_[batch] * matrix, bias, c, own);
-  });
+  context.pool.parallel_for(
+      squares() * parts_,
+      [&](int64_t index, int thread) {
+        if (context.cancelled.load(std::memory_order_relaxed)) return;
+        const Task t = task(index);
+        Scratch own;
+        own.rows = scratch + thread * scratch_floats();
+        own.panels = own.rows + ceil_div(packed_floats(), kBlock) * kBlock;
+        own.sums = parts_ > 1 ? part_sums + index * sum_floats() : own.rows + scratch_floats() - sum_floats();
+        const size_t batch = static_cast<size_t>(t.batch);
+        run_task(t, a + p.a_batch[batch], b + p.b_batch[batch], panels + panel_of_[batch] * matrix, bias, c, own);
+      },
+      nanoseconds_of_flops(p.flops()));
   if (context.cancelled.load(std::memory_order_relaxed)) return {Code::kAborted, "cancelled"};
   return parts_ > 1 ? write_parts(context, bias, c, part_sums) : Status();
 }

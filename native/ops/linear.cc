@@ -48,13 +48,15 @@ class LinearGradWeight : public Operation {
     if (!has_bias_) return {};
     float* db = context.out<float>(1);
     constexpr int64_t kColumns = 64;  // sums of one task, in double
-    return for_ranges(context, out_, kColumns, [&](int64_t first, int64_t last) {
+    const auto add = [&](int64_t task) {
+      const int64_t first = task * kColumns, last = std::min(out_, first + kColumns);
       double sums[kColumns] = {};
       for (int64_t row = 0; row < rows_; ++row) {
         for (int64_t i = first; i < last; ++i) sums[i - first] += dy[row * out_ + i];
       }
       for (int64_t i = first; i < last; ++i) db[i] = static_cast<float>(sums[i - first]);
-    });
+    };
+    return for_tasks(context, ceil_div(out_, kColumns), add, nanoseconds_of(static_cast<double>(rows_ * out_)));
   }
   std::string describe() const override { return product_->describe(); }
 

@@ -49,21 +49,24 @@ class Matvec : public MatrixProduct {
     const GemmProblem& p = problem_;
     if (swapped_) std::swap(a, b);
     const int64_t products = static_cast<int64_t>(p.a_batch.size());
-    return for_tasks(context, products * splits_, [&](int64_t index) {
-      const int64_t product = index / splits_, column = index % splits_ * task_columns_;
-      MatvecCall call{};
-      call.m = p.m, call.n = std::min(task_columns_, p.n - column), call.k = p.k;
-      call.a = a + p.a_batch[static_cast<size_t>(product)];
-      call.a_row = p.a_row;
-      call.b = b + p.b_batch[static_cast<size_t>(product)] + column * p.b_column;
-      call.b_step = dots_ ? p.b_column : p.b_row;
-      call.c_row = swapped_ ? 1 : p.n;
-      call.c_column = swapped_ ? p.m : 1;
-      call.c = c + product * p.m * p.n + column * call.c_column;
-      call.bias = p.bias ? bias + column : nullptr;
-      call.relu = p.relu;
-      (dots_ ? matvec_kernels().dots : matvec_kernels().sums)(call);
-    });
+    return for_tasks(
+        context, products * splits_,
+        [&](int64_t index) {
+          const int64_t product = index / splits_, column = index % splits_ * task_columns_;
+          MatvecCall call{};
+          call.m = p.m, call.n = std::min(task_columns_, p.n - column), call.k = p.k;
+          call.a = a + p.a_batch[static_cast<size_t>(product)];
+          call.a_row = p.a_row;
+          call.b = b + p.b_batch[static_cast<size_t>(product)] + column * p.b_column;
+          call.b_step = dots_ ? p.b_column : p.b_row;
+          call.c_row = swapped_ ? 1 : p.n;
+          call.c_column = swapped_ ? p.m : 1;
+          call.c = c + product * p.m * p.n + column * call.c_column;
+          call.bias = p.bias ? bias + column : nullptr;
+          call.relu = p.relu;
+          (dots_ ? matvec_kernels().dots : matvec_kernels().sums)(call);
+        },
+        nanoseconds_of(static_cast<double>(products) * static_cast<double>(p.k) * static_cast<double>(p.n)));
   }
 
   std::string describe() const override {
