@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "ops/parallel.h"
 #include "ops/tile_choice.h"
-#include "runtime/thread_pool.h"
 
 namespace fovea {
 
@@ -18,10 +18,9 @@ constexpr int64_t kPackBlocks = 2;  // of 16 filters, whose weights one task pac
 constexpr int64_t kTasks = 32;
 constexpr double kLeastFlops = 4e6;  // of one task: some 20 microseconds
 
-int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return ceil_divide(a, b) * b; }
+int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 // The size of parts that cuts `whole` into as many parts as `size` does, as evenly as can be.
-int64_t even(int64_t whole, int64_t size) { return ceil_divide(whole, ceil_divide(whole, size)); }
+int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
 
 // Which planes of x = Σ x_i and w = Σ w_j are multiplied: those with i + j below the number of planes. The others are
 // of the size of what the planes leave out. The largest come last, for the sums to round less often.
@@ -45,8 +44,8 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   s.planes_ = std::max(1, problem.planes);
   s.products_ = plane_products(s.planes_);
   s.rows_kind_ = problem.planar ? BrgemmRows::kPlanes : BrgemmRows::kPixels;
-  s.units_ = ceil_divide(problem.weight.depth, s.unit_depth_);
-  s.source_blocks_ = ceil_divide(problem.weight.depth, s.lanes_);
+  s.units_ = ceil_div(problem.weight.depth, s.unit_depth_);
+  s.source_blocks_ = ceil_div(problem.weight.depth, s.lanes_);
   s.dest_blocks_ = blocks(problem.weight.lanes);
   s.source_block_floats_ = problem.rows.source * problem.columns.source * s.lanes_;
   s.direct_ = problem.planes == 0 && problem.rows.direct() && problem.columns.direct();
@@ -85,7 +84,8 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   return {};
 }
 
-// How much of the problem one task takes, from the shape alone.
+// How much of the problem one task takes, from the shape alone: the channels packed at once decide in which order
+// products are added.
 void ConvStream::choose_blocking() {
   const StreamProblem& p = problem_;
   const int64_t columns = p.columns.outputs(), pitch = columns + p.columns.extra();
@@ -101,30 +101,69 @@ void ConvStream::choose_blocking() {
   band_ = outputs_;
   group_images_ = 1;
   if (all_bytes(band_) > kScratchBytes) {
-    const int64_t least = std::min(outputs_, ceil_divide(goal, columns));
+    const int64_t least = std::min(outputs_, ceil_div(goal, columns));
     while (band_ > least && all_bytes(band_) > kScratchBytes) band_ = std::max(least, band_ * 3 / 4);
   }
-  if (band_ == outputs_) group_images_ = std::min(p.images, ceil_divide(goal, outputs_ * columns));
+  if (band_ == outputs_) group_images_ = std::min(p.images, ceil_div(goal, outputs_ * columns));
 
   // More tasks while they stay worth their while.
-  const auto count = [&] { return p.groups * ceil_divide(p.images, group_images_) * ceil_divide(outputs_, band_); };
+  const auto count = [&] { return p.groups * ceil_div(p.images, group_images_) * ceil_div(outputs_, band_); };
   const int64_t wanted = std::max<int64_t>(1, std::min(kTasks, static_cast<int64_t>(p.flops / kLeastFlops)));
   while (count() < wanted && group_images_ > 1 && group_images_ * outputs_ * columns >= 2 * kLeastPixels) {
-    group_images_ = ceil_divide(group_images_, 2);
+    group_images_ = ceil_div(group_images_, 2);
   }
-  while (count() < wanted && band_ > 1 && band_ * columns >= 2 * kLeastPixels) band_ = ceil_divide(band_, 2);
+  while (count() < wanted && band_ > 1 && band_ * columns >= 2 * kLeastPixels) band_ = ceil_div(band_, 2);
   group_images_ = even(p.images, group_images_);
   band_ = even(outputs_, band_);
-  image_groups_ = ceil_divide(p.images, group_images_);
-  bands_ = ceil_divide(outputs_, band_);
 
   const double bytes = unit_bytes(band_) * static_cast<double>(group_images_);
   chunk_ = std::clamp(static_cast<int64_t>(kScratchBytes / bytes), int64_t{1}, units_);
   chunk_ = direct_ ? units_ : even(units_, chunk_);
-  chunks_ = ceil_divide(units_, chunk_);
-  const int64_t steps = ceil_divide(dest_blocks_, step_);
-  split_blocks_ = even(steps, ceil_divide(steps, std::clamp<int64_t>(wanted / 2 / count(), 1, steps))) * step_;
-  splits_ = ceil_divide(dest_blocks_, split_blocks_);
+  chunks_ = ceil_div(units_, chunk_);
+  const int64_t steps = ceil_div(dest_blocks_, step_);
+  split_blocks_ = even(steps, ceil_div(steps, std::clamp<int64_t>(wanted / 2 / count(), 1, steps))) * step_;
+  cut_for_threads();
+  image_groups_ = ceil_div(p.images, group_images_);
+  bands_ = ceil_div(outputs_, band_);
+  splits_ = ceil_div(dest_blocks_, split_blocks_);
+}
+
+// An estimate of what a task takes: products at nine tenths of two multiply-adds a cycle, packing, fetching the weights
+// from L2, and starting at all.
+double ConvStream::task_cycles(int64_t images, int64_t rows, int64_t blocks) const {
+  const StreamProblem& p = problem_;
+  const double share = static_cast<double>(images * rows) / static_cast<double>(p.images * outputs_) *
+                       static_cast<double>(blocks) / static_cast<double>(dest_blocks_ * p.groups);
+  const double pixels = static_cast<double>(images * rows * p.columns.outputs());
+  const double weights = static_cast<double>(p.weight.depth * blocks) * static_cast<double>(p.tap_offsets.size()) * 64;
+  return p.flops * share / (3.6 * kernels_->lanes) + (direct_ ? 0 : pixels * static_cast<double>(units_ * lanes_) / 2) +
+         weights / 16 + 3000;
+}
+
+// Smaller tasks, where that lets the threads end together: which pixels and filters a task takes decides no bits.
+void ConvStream::cut_for_threads() {
+  const StreamProblem& p = problem_;
+  const int64_t steps = ceil_div(dest_blocks_, step_), images = group_images_, band = band_, split = split_blocks_;
+  const auto time = [&](int64_t group, int64_t rows, int64_t blocks) {
+    const int64_t cuts =
+        p.groups * ceil_div(p.images, group) * ceil_div(outputs_, rows) * ceil_div(dest_blocks_, blocks);
+    const double longest = task_cycles(group, rows, blocks);
+    const double whole =
+        static_cast<double>(p.groups * p.images * outputs_ * dest_blocks_) / static_cast<double>(group * rows * blocks);
+    return makespan(longest * whole, longest, cuts, threads_);
+  };
+  double best = 0.97 * time(images, band, split);  // a few percent are not worth more packing
+  for (int64_t group = images;; group = even(p.images, group - 1)) {
+    for (int64_t rows = band;; rows = even(outputs_, rows - 1)) {
+      for (int64_t step = split / step_;; step = even(steps, step - 1)) {
+        const double now = time(group, rows, step * step_);
+        if (now < best) best = now, group_images_ = group, band_ = rows, split_blocks_ = step * step_;
+        if (step == 1) break;
+      }
+      if (rows == 1) break;
+    }
+    if (group == 1) break;
+  }
 }
 
 void ConvStream::add_phase(const AxisPhase& row, const AxisPhase& column) {
@@ -154,7 +193,7 @@ void ConvStream::add_phase(const AxisPhase& row, const AxisPhase& column) {
   phase.last = make_pieces(taps, units_ - (chunks_ - 1) * chunk_);
   // The depth that the last unit really has: padding lanes are not multiplied.
   const int64_t rest = p.weight.depth - (units_ - 1) * unit_depth_;
-  const int64_t depth = ceil_divide(rest * lanes_, unit_depth_);
+  const int64_t depth = ceil_div(rest * lanes_, unit_depth_);
   if (depth < lanes_ && taps > 0) {
     phase.last = make_pieces(taps, units_ - (chunks_ - 1) * chunk_ - 1);
     const int64_t first = (units_ - (chunks_ - 1) * chunk_ - 1) * taps * static_cast<int64_t>(products_.size());
@@ -188,7 +227,7 @@ std::vector<ConvStream::Tile> ConvStream::make_tiles(const Phase& phase, int64_t
   const int64_t columns = column.outputs;
   const bool flat = pitch == columns && problem_.dest_w == columns && row.step == 1 && column.step == 1;
   const int64_t lines = flat ? 1 : rows, length = flat ? rows * columns : columns;
-  const int64_t parts = ceil_divide(length, kernels_->rows[step_ - 1]);
+  const int64_t parts = ceil_div(length, kernels_->rows[step_ - 1]);
   std::vector<Tile> tiles;
   for (int64_t line = 0; line < lines; ++line) {
     for (int64_t part = 0; part < parts; ++part) {
@@ -315,25 +354,29 @@ Status ConvStream::run(const RunContext& context, const float* source, const flo
   }
   if (holes_) {
     const int64_t plane = p.dest_h * p.dest_w * kBlock;
-    context.pool.parallel_for(p.images * p.groups * dest_blocks_,
-                              [&](int64_t index, int) { std::fill_n(dest + index * plane, plane, 0.f); });
+    context.pool.parallel_for(
+        p.images * p.groups * dest_blocks_, [&](int64_t index, int) { std::fill_n(dest + index * plane, plane, 0.f); },
+        nanoseconds_of(static_cast<double>(p.images * p.groups * dest_blocks_ * plane)));
   }
   pack_panels(context, weight, panels, scratch);
-  context.pool.parallel_for(tasks(), [&](int64_t index, int thread) {
-    if (context.cancelled.load(std::memory_order_relaxed)) return;
-    const Task t = task(index);
-    bool not_finite = false;
-    run_task(t, source, panels + t.group * group_panel_floats_, bias ? padded_bias : nullptr, dest,
-             scratch + thread * scratch_floats_, context.not_finite ? &not_finite : nullptr);
-    if (not_finite) context.not_finite->store(true, std::memory_order_relaxed);
-  });
+  context.pool.parallel_for(
+      tasks(),
+      [&](int64_t index, int thread) {
+        if (context.cancelled.load(std::memory_order_relaxed)) return;
+        const Task t = task(index);
+        bool not_finite = false;
+        run_task(t, source, panels + t.group * group_panel_floats_, bias ? padded_bias : nullptr, dest,
+                 scratch + thread * scratch_floats_, context.not_finite ? &not_finite : nullptr);
+        if (not_finite) context.not_finite->store(true, std::memory_order_relaxed);
+      },
+      nanoseconds_of_flops(p.flops));
   return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
 }
 
 void ConvStream::pack_panels(const RunContext& context, const float* weight, float* panels, float* scratch) const {
   const StreamProblem& p = problem_;
-  const int64_t pack_tasks = ceil_divide(dest_blocks_, kPackBlocks);
-  context.pool.parallel_for(p.groups * pack_tasks, [&](int64_t index, int thread) {
+  const int64_t pack_tasks = ceil_div(dest_blocks_, kPackBlocks);
+  const auto pack = [&](int64_t index, int thread) {
     const int64_t group = index / pack_tasks, first = index % pack_tasks * kPackBlocks;
     const int64_t last = std::min(dest_blocks_, first + kPackBlocks);
     const float* from = weight + group * p.weight.group_stride;
@@ -345,7 +388,9 @@ void ConvStream::pack_panels(const RunContext& context, const float* weight, flo
         pack_weight_pairs(from, p.weight, phase.taps, p.planes, first, last, scratch + thread * weight_scratch_floats_,
                           to);
     }
-  });
+  };
+  context.pool.parallel_for(p.groups * pack_tasks, pack,
+                            nanoseconds_of(static_cast<double>(p.groups * group_panel_floats_)));
 }
 
 std::string ConvStream::describe() const {

@@ -58,6 +58,8 @@ class ConvStream {
   };
 
   void choose_blocking();
+  void cut_for_threads();
+  double task_cycles(int64_t images, int64_t rows, int64_t blocks) const;
   void add_phase(const AxisPhase& row, const AxisPhase& column);
   void pack_band(const float* source, const Task& task, int64_t chunk, float* scratch) const;
   void pack_panels(const RunContext& context, const float* weight, float* panels, float* scratch) const;

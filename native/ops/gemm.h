@@ -1,46 +1,53 @@
-// C[m×n] = act(A·B + bias) for plain matrices, by the batch-reduce GEMM tiles: B is packed into panels, A is read in
-// place or packed, whichever suits its strides.
+// Matrix products by the batch-reduce GEMM tiles: B is packed into panels, A is read in place or packed, whichever
+// suits its strides.
 #pragma once
-#include <cstdint>
-#include <string>
-#include <vector>
-
 #include "kernels/brgemm/brgemm.h"
-#include "runtime/operation.h"
+#include "ops/matrix_product.h"
 
 namespace fovea {
 
-struct GemmProblem {
-  int64_t m = 0, n = 0, k = 0;
-  // A(i, q) = a[i·a_row + q·a_column], B(q, j) = b[q·b_row + j·b_column]; one of each pair is 1. C is row-major and
-  // dense.
-  int64_t a_row = 0, a_column = 0, b_row = 0, b_column = 0;
-  std::vector<int64_t> a_batch{0}, b_batch{0};  // for each product of the batch where its operands start, in floats
-  bool bias = false, relu = false;              // bias[n]
-};
-
-class Gemm {
+class Gemm : public MatrixProduct {
  public:
   static Status plan(const GemmProblem& problem, int threads, Gemm* gemm);
-  size_t workspace_bytes() const;
+  size_t workspace_bytes() const override;
   Status run(const RunContext& context, const float* a, const float* b, const float* bias, float* c,
-             std::byte* workspace) const;
-  std::string describe() const;
+             std::byte* workspace) const override;
+  std::string describe() const override;
 
  private:
   struct Task {
     int64_t batch, row, rows, block, blocks;  // blocks of 16 columns
+    int64_t first, last;                      // of the depth
+  };
+  // What one task needs besides the operands, in floats of its thread's scratch.
+  struct Scratch {
+    float *sums, *rows, *panels;
   };
 
+  void choose_depth();
+  void choose_tasks();
   Task task(int64_t index) const;
-  int64_t tasks() const { return static_cast<int64_t>(problem_.a_batch.size()) * row_tasks_ * block_splits_; }
-  void pack_panels(const float* b, int64_t first, int64_t last, float* panels) const;
-  void run_task(const Task& task, const float* a, const float* panels, const float* bias, float* c,
-                float* scratch) const;
-  void write_scratch(const Task& task, const float* scratch, const float* bias, float* c) const;
-  // Whole groups of columns go straight to C; the ragged last one, and everything when transposed, by way of the
-  // scratch.
-  bool direct(int64_t block, int64_t blocks) const { return !swapped_ && (block + blocks) * kBlock <= problem_.n; }
+  int64_t squares() const { return static_cast<int64_t>(problem_.a_batch.size()) * row_tasks_ * block_splits_; }
+  void pack_panels(const float* b, int64_t first_block, int64_t last_block, int64_t first, int64_t depth, float* panels,
+                   int64_t block_floats) const;
+  void run_task(const Task& task, const float* a, const float* b, const float* panels, const float* bias, float* c,
+                const Scratch& scratch) const;
+  void add_pass(const Task& task, int64_t first, int64_t depth, const float* source, const float* packed,
+                const float* panels, const float* bias, float* c, float* sums) const;
+  void write_block(const Task& task, int64_t block, const float* sums, const float* bias, float* c) const;
+  Status write_parts(const RunContext& context, const float* bias, float* c, float* sums) const;
+  // Whole groups of columns go straight to C; the ragged last one, and everything when transposed or in parts, by way
+  // of the sums.
+  bool direct(int64_t block, int64_t blocks) const {
+    return !swapped_ && parts_ == 1 && (block + blocks) * kBlock <= problem_.n;
+  }
+  // Panels that several tasks read are packed before them, else each task packs what it multiplies next.
+  bool shared_panels() const { return row_tasks_ > 1; }
+  int64_t panel_block_floats() const { return (shared_panels() ? problem_.k : depth_) * kBlock; }
+  int64_t shared_floats() const;
+  int64_t sum_floats() const { return row_task_ * block_task_ * kBlock; }
+  int64_t packed_floats() const;
+  int64_t scratch_floats() const;
 
   GemmProblem problem_;  // as computed: A and B swapped when swapped_, C then being the transpose
   const BrgemmKernels* kernels_ = nullptr;
@@ -48,12 +55,15 @@ class Gemm {
   bool swapped_ = false;
   int64_t step_ = 1;  // blocks of columns that a tile takes at once
   int threads_ = 1;
-  int64_t blocks_ = 0, row_task_ = 1, row_tasks_ = 1, block_task_ = 1, block_splits_ = 1, depth_ = 1;
-  int64_t scratch_floats_ = 0;
+  int64_t blocks_ = 0, row_task_ = 1, row_tasks_ = 1, block_task_ = 1, block_splits_ = 1;
+  int64_t depth_ = 1;                   // of one pass
+  int64_t parts_ = 1, part_depth_ = 1;  // of the whole depth, each a task of its own
   std::vector<int64_t> panel_of_;       // for each product of the batch
   std::vector<int64_t> panel_sources_;  // the distinct b_batch
   std::vector<ptrdiff_t> row_offsets_;  // kList
   std::vector<BrgemmEntry> entries_;    // kPixels: whole blocks of 16 depths of one pass
 };
+
+Status make_gemm(const GemmProblem& problem, int threads, std::unique_ptr<MatrixProduct>* product);
 
 }  // namespace fovea

@@ -1,7 +1,7 @@
 // linear (x [..., in], weight [out, in], bias? [out]) -> y [..., out] = act(x·weightᵀ + bias)
 // linearGradWeight (x [..., in], dy [..., out]) -> dw [out, in] = dyᵀ·x, db? [out] = Σ rows of dy
 #include "ops/check.h"
-#include "ops/gemm.h"
+#include "ops/matrix_product.h"
 #include "ops/operations.h"
 #include "ops/parallel.h"
 
@@ -13,19 +13,19 @@ class Linear : public Operation {
   static Status make(const GemmProblem& problem, int threads, std::unique_ptr<Operation>* operation) {
     auto linear = std::make_unique<Linear>();
     linear->has_bias_ = problem.bias;
-    FOVEA_RETURN_IF_ERROR(Gemm::plan(problem, threads, &linear->gemm_));
+    FOVEA_RETURN_IF_ERROR(make_product(problem, threads, &linear->product_));
     *operation = std::move(linear);
     return {};
   }
-  size_t workspace_bytes() const override { return gemm_.workspace_bytes(); }
+  size_t workspace_bytes() const override { return product_->workspace_bytes(); }
   Status run(const RunContext& context) const override {
-    return gemm_.run(context, context.in<float>(0), context.in<float>(1), has_bias_ ? context.in<float>(2) : nullptr,
-                     context.out<float>(0), context.workspace);
+    return product_->run(context, context.in<float>(0), context.in<float>(1),
+                         has_bias_ ? context.in<float>(2) : nullptr, context.out<float>(0), context.workspace);
   }
-  std::string describe() const override { return gemm_.describe(); }
+  std::string describe() const override { return product_->describe(); }
 
  private:
-  Gemm gemm_;
+  std::unique_ptr<MatrixProduct> product_;
   bool has_bias_ = false;
 };
 
@@ -36,30 +36,32 @@ class LinearGradWeight : public Operation {
     gradient->rows_ = problem.k;
     gradient->out_ = problem.m;
     gradient->has_bias_ = bias;
-    FOVEA_RETURN_IF_ERROR(Gemm::plan(problem, threads, &gradient->gemm_));
+    FOVEA_RETURN_IF_ERROR(make_product(problem, threads, &gradient->product_));
     *operation = std::move(gradient);
     return {};
   }
-  size_t workspace_bytes() const override { return gemm_.workspace_bytes(); }
+  size_t workspace_bytes() const override { return product_->workspace_bytes(); }
   Status run(const RunContext& context) const override {
     const float* dy = context.in<float>(1);
     FOVEA_RETURN_IF_ERROR(
-        gemm_.run(context, dy, context.in<float>(0), nullptr, context.out<float>(0), context.workspace));
+        product_->run(context, dy, context.in<float>(0), nullptr, context.out<float>(0), context.workspace));
     if (!has_bias_) return {};
     float* db = context.out<float>(1);
     constexpr int64_t kColumns = 64;  // sums of one task, in double
-    return for_ranges(context, out_, kColumns, [&](int64_t first, int64_t last) {
+    const auto add = [&](int64_t task) {
+      const int64_t first = task * kColumns, last = std::min(out_, first + kColumns);
       double sums[kColumns] = {};
       for (int64_t row = 0; row < rows_; ++row) {
         for (int64_t i = first; i < last; ++i) sums[i - first] += dy[row * out_ + i];
       }
       for (int64_t i = first; i < last; ++i) db[i] = static_cast<float>(sums[i - first]);
-    });
+    };
+    return for_tasks(context, ceil_div(out_, kColumns), add, nanoseconds_of(static_cast<double>(rows_ * out_)));
   }
-  std::string describe() const override { return gemm_.describe(); }
+  std::string describe() const override { return product_->describe(); }
 
  private:
-  Gemm gemm_;
+  std::unique_ptr<MatrixProduct> product_;
   int64_t rows_ = 0, out_ = 0;
   bool has_bias_ = false;
 };

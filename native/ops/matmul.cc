@@ -1,7 +1,7 @@
 // matmul (a [..., M, K], b [..., K, N]) -> y [..., M, N]; transposed operands have their last two axes swapped; leading
 // axes broadcast.
 #include "ops/check.h"
-#include "ops/gemm.h"
+#include "ops/matrix_product.h"
 #include "ops/operations.h"
 
 namespace fovea {
@@ -11,19 +11,19 @@ class Matmul : public Operation {
  public:
   static Status make(const GemmProblem& problem, int threads, std::unique_ptr<Operation>* operation) {
     auto matmul = std::make_unique<Matmul>();
-    FOVEA_RETURN_IF_ERROR(Gemm::plan(problem, threads, &matmul->gemm_));
+    FOVEA_RETURN_IF_ERROR(make_product(problem, threads, &matmul->product_));
     *operation = std::move(matmul);
     return {};
   }
-  size_t workspace_bytes() const override { return gemm_.workspace_bytes(); }
+  size_t workspace_bytes() const override { return product_->workspace_bytes(); }
   Status run(const RunContext& context) const override {
-    return gemm_.run(context, context.in<float>(0), context.in<float>(1), nullptr, context.out<float>(0),
-                     context.workspace);
+    return product_->run(context, context.in<float>(0), context.in<float>(1), nullptr, context.out<float>(0),
+                         context.workspace);
   }
-  std::string describe() const override { return gemm_.describe(); }
+  std::string describe() const override { return product_->describe(); }
 
  private:
-  Gemm gemm_;
+  std::unique_ptr<MatrixProduct> product_;
 };
 
 // The matrix of `operand` that belongs to product `index` of the batch with these leading axes.

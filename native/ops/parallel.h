@@ -9,8 +9,12 @@
 
 namespace fovea {
 
-// Floats of one task: 64 KiB are several microseconds of memory traffic, many times what handing out a task costs.
-constexpr int64_t kGrain = 16384;
+// Floats of one task: 32 KiB are a few microseconds of memory traffic, many times what handing out a task costs.
+constexpr int64_t kGrain = 8192;
+
+// What loops take at best on one thread, for ThreadPool::parallel_for: floats that are passed over, and multiply-adds.
+constexpr double nanoseconds_of(double floats) { return floats * 0.2; }
+constexpr double nanoseconds_of_flops(double flops) { return flops * 0.01; }
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -19,21 +23,33 @@ constexpr int64_t units_per_task(int64_t floats) {
   return floats >= kGrain ? 1 : ceil_div(kGrain, floats < 1 ? 1 : floats);
 }
 
-// body(task) for every task, none after the run was cancelled.
+// What a loop of so many tasks takes at most when they are handed out in order: `total` of all, `longest` of one.
+inline double makespan(double total, double longest, int64_t tasks, int threads) {
+  const double rounds = static_cast<double>(ceil_div(tasks, threads)) * longest;
+  return std::min(rounds, total / threads + longest);
+}
+
+// body(task) for every task, none after the run was cancelled. `nanoseconds`: see ThreadPool::parallel_for.
 template <class Body>
-Status for_tasks(const RunContext& context, int64_t tasks, const Body& body) {
+Status for_tasks(const RunContext& context, int64_t tasks, const Body& body, double nanoseconds = ThreadPool::kLong) {
   const std::atomic<bool>& cancelled = context.cancelled;
-  context.pool.parallel_for(tasks, [&cancelled, &body](int64_t task, int) {
-    if (!cancelled.load(std::memory_order_relaxed)) body(task);
-  });
+  context.pool.parallel_for(
+      tasks,
+      [&cancelled, &body](int64_t task, int) {
+        if (!cancelled.load(std::memory_order_relaxed)) body(task);
+      },
+      nanoseconds);
   return cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "aborted") : Status();
 }
 
-// body(begin, end) over [0, units), `per_task` at a time.
+// body(begin, end) over [0, units), `per_task` at a time: about kGrain floats of them, or a single one that may be
+// larger.
 template <class Body>
 Status for_ranges(const RunContext& context, int64_t units, int64_t per_task, const Body& body) {
-  return for_tasks(context, ceil_div(units, per_task),
-                   [&](int64_t task) { body(task * per_task, std::min(units, (task + 1) * per_task)); });
+  const int64_t tasks = ceil_div(units, per_task);
+  return for_tasks(
+      context, tasks, [&](int64_t task) { body(task * per_task, std::min(units, (task + 1) * per_task)); },
+      per_task == 1 ? ThreadPool::kLong : nanoseconds_of(static_cast<double>(kGrain * tasks)));
 }
 
 inline std::string describe_kernel(const char* family, const char* isa, int64_t tasks) {

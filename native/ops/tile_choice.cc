@@ -53,6 +53,6 @@ TileChoice choose_tiles(const BrgemmKernels& kernels, int64_t length, int64_t bl
   return best;
 }
 
-int64_t panel_bytes() { return static_cast<int64_t>(cpu_features().l1d_bytes) * 6 / 10; }
+int64_t panel_bytes() { return static_cast<int64_t>(cpu_features().l1d_bytes) * 2; }
 
 }  // namespace fovea

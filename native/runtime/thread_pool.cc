@@ -38,6 +38,10 @@ bool spin(std::chrono::microseconds window, const Done& done) {
   return done();
 }
 
+// Announcing a loop to threads that look for one, and waiting for the last of them, takes about a microsecond; a parked
+// thread must be woken by the system, which takes the caller 5 microseconds and starts the thread 20 to 50 later.
+constexpr double kWorthSharing = 3e3, kWorthWaking = 3e4;
+
 // A loop in the works is announced by one word: generation in the high half, then whether threads may still enter, then
 // how many workers are inside. A worker that wakes too late finds the gate closed and holds nobody up.
 constexpr uint64_t kOpen = uint64_t(1) << 31;
@@ -101,6 +105,11 @@ struct ThreadPool::State {
     }
   }
 
+  bool worth_sharing(double nanoseconds) const {
+    const bool parked = sleepers.load(std::memory_order_relaxed) == int(workers.size());
+    return nanoseconds >= (parked ? kWorthWaking : kWorthSharing);
+  }
+
   void wake(int64_t wanted) {
     if (sleepers.load() == 0) return;
     std::lock_guard<std::mutex> lock(mutex);
@@ -142,10 +151,11 @@ ThreadPool::~ThreadPool() {
 
 int ThreadPool::threads() const { return int(state_->workers.size()) + 1; }
 
-void ThreadPool::parallel_for(int64_t tasks, const std::function<void(int64_t task, int thread)>& body) {
+void ThreadPool::parallel_for(int64_t tasks, const std::function<void(int64_t task, int thread)>& body,
+                              double nanoseconds) {
   const FlushDenormals flush;
   State& s = *state_;
-  if (tasks <= 1 || s.workers.empty()) {
+  if (tasks <= 1 || s.workers.empty() || !s.worth_sharing(nanoseconds)) {
     for (int64_t task = 0; task < tasks; ++task) body(task, 0);
     return;
   }

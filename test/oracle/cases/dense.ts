@@ -30,6 +30,10 @@ const linears: readonly Linear[] = [
   { x: [1, 64], out: 10, bias: true },
   { x: [31, 16], out: 48, relu: true },
   { x: [64, 400], out: 120, bias: true, relu: true, large: true },
+  { x: [2, 130], out: 19, bias: true, relu: true },
+  { x: [4, 700], out: 150, bias: true, large: true },
+  { x: [1, 900], out: 200, bias: true, relu: true, large: true },
+  { x: [33, 1500], out: 50, bias: true, relu: true, large: true },
 ];
 
 const linearName = ({ x, out, bias, relu }: Linear): string =>
@@ -53,6 +57,19 @@ export const denseCases: Cases = {
     matmul([33, 16], [16, 49]),
     matmul([65, 130], [130, 97], false, false, true),
     matmul([130, 65], [97, 130], true, true, true),
+    // A few rows or columns: products that read the other matrix where it lies, in each of its orders.
+    matmul([4, 300], [300, 70]),
+    matmul([2, 3, 33], [2, 33, 18]),
+    matmul([3, 41], [50, 41], false, true),
+    matmul([41, 3], [41, 20], true),
+    matmul([90, 65], [65, 2]),
+    matmul([90, 65], [3, 65], false, true),
+    matmul([65, 90], [65, 1], true),
+    matmul([2, 700], [700, 200], false, false, true),
+    // A small result of long sums: the depth is cut into parts.
+    matmul([40, 2100], [2100, 40], false, false, true),
+    matmul([2, 40, 1100], [30, 1100], false, true, true),
+    matmul([1030, 50], [1030, 47], true, false, true),
   ],
   linear: linears.map((linear) => {
     return {
