@@ -2,6 +2,7 @@
 //   dx[n,c,h,w] = Σ_{k,r,s} dy[n, k, (h + top - r·dh) / sh, (w + left - s·dw) / sw] · w[k,c,r,s]   where both divide
 // For each (h mod sh, w mod sw) that is a convolution of stride 1 with some of the taps.
 #include "ops/conv_depthwise.h"
+#include "ops/conv_narrow.h"
 #include "ops/conv_stages.h"
 #include "ops/conv_winograd.h"
 #include "ops/operations.h"
@@ -53,6 +54,7 @@ Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<
 
 const ConvAlgorithm kAlgorithms[] = {
     {"depthwise", depthwise_with_zeros, make_depthwise_grad_input},
+    {"narrow", supports_narrow, make_narrow_grad_input},
     {"winograd", winograd_wins, make_winograd},
     {"brgemm", anything, make_stream},
 };

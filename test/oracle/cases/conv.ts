@@ -56,6 +56,9 @@ const edges: readonly Conv[] = [
   { x: [1, 20, 4, 4], k: 20, kernel: [5, 5], padding: [2, 2, 2, 2], groups: 5 },
   { x: [1, 4, 5, 5], k: 4, kernel: [3, 3], padding: [4, 4, 4, 4], groups: 2, bias: true },
   { x: [1, 17, 10, 11], k: 17, kernel: [3, 3], stride: [3, 3], padding: [0, 1, 2, 1], groups: 17 },
+  { x: [2, 3, 9, 11], k: 18, kernel: [3, 3], padding: [1, 1, 1, 1] },
+  { x: [1, 1, 12, 7], k: 5, kernel: [5, 3], padding: [2, 1, 0, 1], dilation: [1, 2], flip: true },
+  { x: [1, 8, 11, 9], k: 16, kernel: [2, 2], stride: [3, 3], padding: [0, 0, 1, 1] },
 ];
 
 /** Every pair of two hyperparameters' values occurs many times in a sample this large of their product. */
@@ -110,6 +113,9 @@ const larger: readonly Conv[] = [
   { x: [2, 64, 30, 33], k: 64, kernel: [3, 3], padding: [1, 1, 1, 1], groups: 16, bias: true },
   { x: [3, 40, 33, 30], k: 40, kernel: [5, 5], stride: [2, 2], padding: [2, 2, 2, 2], groups: 5, relu: true },
   { x: [2, 48, 40, 31], k: 48, kernel: [3, 3], padding: [1, 1, 1, 1], groups: 48, bias: true },
+  { x: [2, 3, 61, 50], k: 64, kernel: [7, 7], stride: [2, 2], padding: [3, 3, 3, 3] },
+  { x: [1, 5, 70, 67], k: 40, kernel: [11, 11], stride: [4, 4], padding: [2, 2, 2, 2] },
+  { x: [1, 7, 33, 160], k: 300, kernel: [3, 3], padding: [1, 1, 1, 1] },
   { x: [2, 96, 7, 7], k: 200, kernel: [1, 1], bias: true },
 ];
 
