@@ -7,6 +7,7 @@
 #include "kernels/matvec/matvec.h"
 #include "kernels/norm/norm.h"
 #include "kernels/optim/optim.h"
+#include "kernels/planes/planes.h"
 #include "kernels/pool/pool.h"
 #include "kernels/reduce/reduce.h"
 #include "kernels/report.h"

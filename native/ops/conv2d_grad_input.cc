@@ -3,6 +3,7 @@
 // For each (h mod sh, w mod sw) that is a convolution of stride 1 with some of the taps.
 #include "ops/conv_bf16.h"
 #include "ops/conv_depthwise.h"
+#include "ops/conv_narrow.h"
 #include "ops/conv_stages.h"
 #include "ops/conv_winograd.h"
 #include "ops/operations.h"
@@ -73,6 +74,7 @@ Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<
 
 const ConvAlgorithm kAlgorithms[] = {
     {"depthwise", depthwise_with_zeros, make_depthwise_grad_input},
+    {"narrow", supports_narrow, make_narrow_grad_input},
     {"winograd", winograd_wins, make_winograd},
     {"bf16", bf16_wins, make_bf16},
     {"brgemm", anything, make_direct},

@@ -84,6 +84,26 @@ bool Axis::direct() const {
          classes[0].first + outputs() + classes[0].extra <= source;
 }
 
+// Positions rise or fall with the tap, so that the taps inside are neighbours.
+std::vector<AxisRun> runs_inside(const Axis& axis, const AxisPhase& phase) {
+  std::vector<AxisRun> runs;
+  for (int64_t o = 0; o < phase.outputs; ++o) {
+    const auto inside = [&](size_t tap) {
+      const int64_t index = axis.where(phase.taps[tap]) + axis.step() * o;
+      return index >= 0 && index < axis.source;
+    };
+    size_t tap = 0, end = phase.taps.size();
+    while (tap < end && !inside(tap)) ++tap;
+    while (end > tap && !inside(end - 1)) --end;
+    if (tap == end) tap = end = 0;
+    if (!runs.empty() && runs.back().tap == tap && runs.back().tap_end == end)
+      ++runs.back().count;
+    else
+      runs.push_back({o, 1, tap, end});
+  }
+  return runs;
+}
+
 Axis forward_axis(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t dilation, int64_t before,
                   PaddingMode mode, bool separate) {
   Axis axis;

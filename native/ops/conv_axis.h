@@ -39,6 +39,19 @@ struct Axis {
   int64_t extra() const;    // the largest of the classes
   // Whether packing would copy the source as it is: one class, in order, wholly inside.
   bool direct() const;
+  // Source index that output o of a phase reads at this tap: where() + step() * o.
+  int64_t where(const AxisTap& tap) const {
+    const AxisClass& cls = classes[static_cast<size_t>(tap.cls)];
+    return cls.first + cls.step * tap.offset;
+  }
+  int64_t step() const { return classes.empty() ? 1 : classes[0].step; }  // the same in every class
+};
+
+// Outputs [first, first + count) of a phase, whose taps [tap, tap_end) read inside the source and all others in its
+// padding.
+struct AxisRun {
+  int64_t first, count;
+  size_t tap, tap_end;
 };
 
 // `separate` gives each tap a class of its own: more copies, but pixels of neighbouring rows then follow each other.
@@ -49,5 +62,8 @@ Axis forward_axis(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64
 // has any.
 Axis gradient_axis(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t dilation, int64_t before,
                    bool separate);
+
+// All outputs of a phase.
+std::vector<AxisRun> runs_inside(const Axis& axis, const AxisPhase& phase);
 
 }  // namespace fovea

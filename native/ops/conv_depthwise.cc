@@ -11,62 +11,134 @@ namespace fovea {
 namespace {
 
 constexpr double kBandBytes = 64 * 1024;  // packed rows of one block of channels
+constexpr int64_t kLeastBlocks = 8;       // of outputs: below so many planes each is cut into bands
+constexpr int64_t kSumPixels = 512;       // that one register adds up, in the weight gradient
 constexpr int64_t kParts = 16;            // of a batch, in the weight gradient
+constexpr int64_t kMostTaps = 1 << 20;    // of all regions together, else packed
 
-// What the three operators share: blocks of channels of `images`, in bands of rows, packed unless they can be read in
-// place.
+// Outputs of a phase that all have the same taps.
+struct Region {
+  AxisRun rows, columns;
+  int64_t base = 0;                // floats to what the first tap of its first output reads
+  std::vector<DepthwiseTap> taps;  // x counts from there
+};
+
+// What the three operators share: blocks of channels of `images`, in bands of rows, in place or packed.
 struct Bands {
   Axis rows, columns;
   PackedBand pack;
-  bool direct = false;
-  int64_t images = 0, channels = 0, taps_w = 1, band = 1, bands = 1, scratch_floats = 0;
+  bool packed = false;
+  int64_t images = 0, channels = 0, group = 1, taps_w = 1, band = 1, bands = 1;
   std::vector<int64_t> tap_offsets;
 
   int64_t channel_blocks() const { return blocks(channels); }
+  int64_t planes() const { return images * channel_blocks(); }
+  int64_t taps() const { return static_cast<int64_t>(tap_offsets.size()); }
   int64_t source_floats() const { return rows.source * columns.source * kBlock; }
-  int64_t pitch() const { return direct ? columns.source : pack.pitch(); }
-  WeightView weight() const {
-    const int64_t taps = static_cast<int64_t>(tap_offsets.size());
-    return {channels, 1, taps, taps, 0};
-  }
+  int64_t scratch_floats() const { return packed ? pack.floats() : 0; }
+  int64_t weight_floats() const { return taps() * group * kBlock; }  // of one block of channels
+  // From one output row, one output, to the next.
+  int64_t row_floats() const { return (packed ? pack.pitch() : rows.step() * columns.source) * kBlock; }
+  int64_t step_floats() const { return (packed ? 1 : columns.step()) * kBlock; }
 
-  Status plan() {
-    const double row = static_cast<double>(rows.classes.size() * columns.classes.size()) *
-                       static_cast<double>(columns.outputs() + columns.extra()) * 64;
-    if (row * static_cast<double>(1 + rows.extra()) > 1e12)
-      return {Code::kMemory, "convolution workspace would exceed 1 TB"};
+  Status plan(int64_t least_tasks, int64_t most_pixels) {
     if (rows.phases.empty() || columns.phases.empty()) {  // every output is zero
       bands = 0;
       return {};
     }
-    direct = rows.direct() && columns.direct();
-    band =
-        std::clamp<int64_t>(static_cast<int64_t>(kBandBytes / std::max(row, 64.0)) - rows.extra(), 1, rows.outputs());
+    packed = rows.mode != PaddingMode::kZeros || !pays_in_place();
+    band = rows.outputs();
+    if (packed) {
+      const double row = static_cast<double>(rows.classes.size() * columns.classes.size()) *
+                         static_cast<double>(columns.outputs() + columns.extra()) * 64;
+      if (row * static_cast<double>(1 + rows.extra()) > 1e12)
+        return {Code::kMemory, "convolution workspace would exceed 1 TB"};
+      band = std::clamp<int64_t>(static_cast<int64_t>(kBandBytes / std::max(row, 64.0)) - rows.extra(), 1, band);
+    }
+    band = std::min(band, std::max<int64_t>(1, most_pixels / columns.outputs()));
+    band = std::min(band, ceil_div(rows.outputs(), ceil_div(least_tasks, planes())));
     bands = ceil_div(rows.outputs(), band);
-    pack = PackedBand(rows, columns, kBlock, band);
-    scratch_floats = direct ? 0 : pack.floats();
+    if (packed) pack = PackedBand(rows, columns, kBlock, band);
     return {};
   }
-  // Where the taps of two phases stand, from the first output of a band.
-  std::vector<ptrdiff_t> offsets(const AxisPhase& row, const AxisPhase& column) const {
-    std::vector<ptrdiff_t> list;
-    for (const AxisTap& r : row.taps) {
-      for (const AxisTap& c : column.taps) {
-        list.push_back(
-            direct
-                ? ((rows.classes[0].first + r.offset) * columns.source + columns.classes[0].first + c.offset) * kBlock
-                : pack.offset(r, c));
-      }
+  // Whether most outputs have all of their taps, and few are in regions of their own.
+  bool pays_in_place() const {
+    const AxisPhase &row = rows.phases.front(), &column = columns.phases.front();
+    const auto row_runs = runs_inside(rows, row), column_runs = runs_inside(columns, column);
+    const auto longest = [](const std::vector<AxisRun>& runs) {
+      int64_t count = 0;
+      for (const AxisRun& run : runs) count = std::max(count, run.count);
+      return count;
+    };
+    return 3 * longest(row_runs) * longest(column_runs) >= row.outputs * column.outputs &&
+           static_cast<int64_t>(row_runs.size() * column_runs.size()) * taps() <= kMostTaps;
+  }
+  // In the order of the outputs' rows; one region when the operand is packed.
+  std::vector<Region> regions(const AxisPhase& row, const AxisPhase& column) const {
+    if (packed)
+      return {region(row, {0, row.outputs, 0, row.taps.size()}, column, {0, column.outputs, 0, column.taps.size()})};
+    std::vector<Region> list;
+    for (const AxisRun& rows_run : runs_inside(rows, row)) {
+      for (const AxisRun& columns_run : runs_inside(columns, column))
+        list.push_back(region(row, rows_run, column, columns_run));
     }
     return list;
   }
-  // The band of one block of channels, ready to be read at `offsets`.
+  Region region(const AxisPhase& row, const AxisRun& rows_run, const AxisPhase& column,
+                const AxisRun& columns_run) const {
+    Region region{rows_run, columns_run, 0, {}};
+    for (size_t i = rows_run.tap; i < rows_run.tap_end; ++i) {
+      for (size_t j = columns_run.tap; j < columns_run.tap_end; ++j) {
+        const AxisTap &r = row.taps[i], &c = column.taps[j];
+        const int64_t at = packed ? pack.offset(r, c)
+                                  : ((rows.where(r) + rows.step() * rows_run.first) * columns.source +
+                                     columns.where(c) + columns.step() * columns_run.first) *
+                                        kBlock;
+        if (region.taps.empty()) region.base = at;
+        region.taps.push_back({at - region.base, (r.tap * taps_w + c.tap) * group * kBlock});
+      }
+    }
+    return region;
+  }
+  // The plane, or the packed band of it.
   const float* prepare(const float* source, int64_t first, int64_t count, float* scratch) const {
-    if (direct) return source + first * columns.source * kBlock;
+    if (!packed) return source;
     pack.pack(source, first, count, scratch);
     return scratch;
   }
+  // The rows [*first, *end) of a region in a band: whether there are any. *x: what the first tap of the first reads.
+  bool cut(const Region& region, int64_t band_first, int64_t band_count, const float** x, int64_t* first,
+           int64_t* end) const {
+    *first = std::max(band_first, region.rows.first);
+    *end = std::min(band_first + band_count, region.rows.first + region.rows.count);
+    *x += region.base + (*first - (packed ? band_first : region.rows.first)) * row_floats();
+    return *first < *end;
+  }
 };
+
+// Weights [tap][q][16] of one block: of operand lane l for the output in lane l ^ q. Forward the operand is the input,
+// whose channel is the weight's second side; in the input gradient it is the output, whose channel is the first.
+void pack_block(const Bands& bands, const float* weight, int64_t block, bool forward, float* panel) {
+  const int64_t taps = bands.taps(), group = bands.group, filter = group * taps;
+  const int64_t lanes = std::min<int64_t>(kBlock, bands.channels - block * kBlock);
+  for (int64_t tap = 0; tap < taps; ++tap) {
+    const float* from = weight + block * kBlock * filter + bands.tap_offsets[static_cast<size_t>(tap)];
+    for (int64_t q = 0; q < group; ++q, panel += kBlock) {
+      for (int64_t lane = 0; lane < kBlock; ++lane) {
+        const int64_t k = forward ? lane ^ q : lane, c = (forward ? lane : lane ^ q) % group;
+        panel[lane] = lane < lanes ? from[k * filter + c * taps] : 0;
+      }
+    }
+  }
+}
+
+int group_index(int64_t group) { return group == 1 ? 0 : group == 2 ? 1 : group == 4 ? 2 : 3; }
+
+std::string describe_bands(const Bands& bands, int64_t tasks) {
+  return std::string("depthwise ") + depthwise_kernels().isa + (bands.packed ? ", packed" : ", in place") +
+         (bands.group > 1 ? ", groups of " + std::to_string(bands.group) : "") + ", rows " +
+         std::to_string(bands.band) + ", tasks " + std::to_string(tasks);
+}
 
 // Plain x as blocked, for a call that did not go through the planner's layouts.
 struct Blocked {
@@ -89,107 +161,102 @@ struct Blocked {
 // Forward, and the input gradient: pixels of all phases of each band.
 class Depthwise : public Operation {
  public:
-  Depthwise(Bands bands, Blocked blocked, int64_t dest_h, int64_t dest_w, bool bias, bool relu, int threads)
-      : bands_(std::move(bands)),
-        blocked_(blocked),
-        dest_h_(dest_h),
-        dest_w_(dest_w),
-        bias_(bias),
-        relu_(relu),
-        threads_(threads) {
+  struct Target {
+    int64_t h, w;
+    bool forward, bias, relu;
+  };
+  Depthwise(Bands bands, Blocked blocked, const Target& target, int threads)
+      : bands_(std::move(bands)), blocked_(blocked), target_(target), threads_(threads) {
     for (const AxisPhase& row : bands_.rows.phases) {
-      for (const AxisPhase& column : bands_.columns.phases) {
-        Phase phase{row, column, bands_.offsets(row, column), {}, weight_floats_};
-        for (const AxisTap& r : row.taps) {
-          for (const AxisTap& c : column.taps)
-            phase.taps.push_back(bands_.tap_offsets[static_cast<size_t>(r.tap * bands_.taps_w + c.tap)]);
-        }
-        weight_floats_ += bands_.channel_blocks() * static_cast<int64_t>(phase.taps.size()) * kBlock;
-        phases_.push_back(std::move(phase));
-      }
+      for (const AxisPhase& column : bands_.columns.phases)
+        phases_.push_back({row, column, bands_.regions(row, column)});
     }
   }
 
   size_t workspace_bytes() const override {
-    return (blocked_.floats() +
-            static_cast<size_t>(weight_floats_ + bands_.channel_blocks() * kBlock + threads_ * bands_.scratch_floats)) *
-           sizeof(float);
+    const int64_t floats =
+        bands_.channel_blocks() * (bands_.weight_floats() + kBlock) + threads_ * bands_.scratch_floats();
+    return (blocked_.floats() + static_cast<size_t>(floats)) * sizeof(float);
   }
 
   Status run(const RunContext& context) const override {
     float* blocked = reinterpret_cast<float*>(context.workspace);
     float* weight = blocked + blocked_.floats();
-    float* bias = weight + weight_floats_;
+    float* bias = weight + bands_.channel_blocks() * bands_.weight_floats();
     float* scratch = bias + bands_.channel_blocks() * kBlock;
     FOVEA_RETURN_IF_ERROR(blocked_.run(context, context.in<float>(0), blocked));
     const float* source = blocked_.needed ? blocked : context.in<float>(0);
     if (bands_.rows.holes || bands_.columns.holes) {
-      const int64_t plane = dest_h_ * dest_w_ * kBlock;
-      FOVEA_RETURN_IF_ERROR(for_tasks(context, bands_.images * bands_.channel_blocks(), [&](int64_t task) {
+      const int64_t plane = target_.h * target_.w * kBlock;
+      FOVEA_RETURN_IF_ERROR(for_tasks(context, bands_.planes(), [&](int64_t task) {
         std::fill_n(context.out<float>(0) + task * plane, plane, 0.f);
       }));
     }
-    for (const Phase& phase : phases_) {
-      pack_weight(context.in<float>(1), bands_.weight(), phase.taps, 1, 0, bands_.channel_blocks(),
-                  weight + phase.weight);
-    }
-    for (int64_t i = 0; bias_ && i < bands_.channel_blocks() * kBlock; ++i)
+    FOVEA_RETURN_IF_ERROR(for_ranges(
+        context, bands_.channel_blocks(), units_per_task(4 * bands_.weight_floats()), [&](int64_t begin, int64_t end) {
+          for (int64_t block = begin; block < end; ++block)
+            pack_block(bands_, context.in<float>(1), block, target_.forward, weight + block * bands_.weight_floats());
+        }));
+    for (int64_t i = 0; target_.bias && i < bands_.channel_blocks() * kBlock; ++i)
       bias[i] = i < bands_.channels ? context.in<float>(2)[i] : 0;
-    context.pool.parallel_for(bands_.images * bands_.channel_blocks() * bands_.bands, [&](int64_t task, int thread) {
+    context.pool.parallel_for(bands_.planes() * bands_.bands, [&](int64_t task, int thread) {
       if (context.cancelled.load(std::memory_order_relaxed)) return;
-      run_band(task, source, weight, bias_ ? bias : nullptr, context.out<float>(0),
-               scratch + thread * bands_.scratch_floats);
+      run_band(task, source, weight, target_.bias ? bias : nullptr, context.out<float>(0),
+               scratch + thread * bands_.scratch_floats());
     });
     return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
   }
 
-  std::string describe() const override {
-    return std::string("depthwise ") + depthwise_kernels().isa + (bands_.direct ? ", in place" : ", packed") +
-           ", rows " + std::to_string(bands_.band) + ", tasks " +
-           std::to_string(bands_.images * bands_.channel_blocks() * bands_.bands);
-  }
+  std::string describe() const override { return describe_bands(bands_, bands_.planes() * bands_.bands); }
 
  private:
   struct Phase {
     AxisPhase row, column;
-    std::vector<ptrdiff_t> offsets;
-    std::vector<int64_t> taps;
-    int64_t weight;
+    std::vector<Region> regions;
   };
 
   void run_band(int64_t task, const float* source, const float* weight, const float* bias, float* dest,
                 float* scratch) const {
-    const int64_t plane = task / bands_.bands, block = plane % bands_.channel_blocks(),
-                  first = task % bands_.bands * bands_.band;
-    const int64_t count = std::min(bands_.band, bands_.rows.outputs() - first);
-    const float* x = bands_.prepare(source + plane * bands_.source_floats(), first, count, scratch);
+    const int64_t plane = task / bands_.bands, block = plane % bands_.channel_blocks();
+    const int64_t first = task % bands_.bands * bands_.band,
+                  count = std::min(bands_.band, bands_.rows.outputs() - first);
+    const float* operand = bands_.prepare(source + plane * bands_.source_floats(), first, count, scratch);
+    const auto kernel = depthwise_kernels().forward[group_index(bands_.group)];
+    DepthwiseCall call{};
+    call.weight = weight + block * bands_.weight_floats();
+    call.bias = bias ? bias + block * kBlock : nullptr;
+    call.relu = target_.relu;
     for (const Phase& phase : phases_) {
-      DepthwiseCall call{};
-      call.offsets = phase.offsets.data();
-      call.taps = static_cast<ptrdiff_t>(phase.offsets.size());
-      call.weight = weight + phase.weight + block * call.taps * kBlock;
-      call.bias = bias ? bias + block * kBlock : nullptr;
-      call.relu = relu_;
-      call.y_step = phase.column.step * kBlock;
-      call.count = phase.column.outputs;
-      for (int64_t row = first; row < std::min(first + count, phase.row.outputs); ++row) {
-        call.x = x + (row - first) * bands_.pitch() * kBlock;
-        const int64_t target =
-            (plane * dest_h_ + phase.row.first + row * phase.row.step) * dest_w_ + phase.column.first;
-        call.y = dest + target * kBlock;
-        depthwise_kernels().forward(call);
+      const int64_t y_row = phase.row.step * target_.w * kBlock, y_step = phase.column.step * kBlock;
+      float* const y = dest + ((plane * target_.h + phase.row.first) * target_.w + phase.column.first) * kBlock;
+      for (const Region& region : phase.regions) {
+        int64_t row, end;
+        call.x = operand;
+        if (!bands_.cut(region, first, count, &call.x, &row, &end)) continue;
+        call.taps = region.taps.data();
+        call.tap_count = static_cast<ptrdiff_t>(region.taps.size());
+        call.y = y + row * y_row + region.columns.first * y_step;
+        call.x_row = bands_.row_floats(), call.x_step = bands_.step_floats();
+        call.y_row = y_row, call.y_step = y_step;
+        call.rows = end - row, call.count = region.columns.count;
+        if (call.rows > call.count && call.count < kBlock / 2) {  // tiles along the longer side are fuller
+          std::swap(call.rows, call.count);
+          std::swap(call.x_row, call.x_step);
+          std::swap(call.y_row, call.y_step);
+        }
+        kernel(call);
       }
     }
   }
 
   Bands bands_;
   Blocked blocked_;
-  int64_t dest_h_, dest_w_, weight_floats_ = 0;
-  bool bias_, relu_;
+  Target target_;
   int threads_;
   std::vector<Phase> phases_;
 };
 
+// Sums [tap][q][16] of one block and its bias: of x in lane l with dy in lane l ^ q.
 class DepthwiseGradWeight : public Operation {
  public:
   DepthwiseGradWeight(Bands bands, Blocked blocked, bool bias, int threads)
@@ -197,12 +264,12 @@ class DepthwiseGradWeight : public Operation {
         blocked_(blocked),
         bias_(bias),
         threads_(threads),
-        offsets_(bands_.offsets(bands_.rows.phases[0], bands_.columns.phases[0])),
+        regions_(bands_.regions(bands_.rows.phases[0], bands_.columns.phases[0])),
         parts_(std::min(bands_.images, ceil_div(kParts, bands_.channel_blocks()))) {}
 
   size_t workspace_bytes() const override {
     const int64_t sums = bands_.channel_blocks() * parts_ * sum_floats();
-    return (blocked_.floats() + static_cast<size_t>(sums + threads_ * bands_.scratch_floats)) * sizeof(float);
+    return (blocked_.floats() + static_cast<size_t>(sums + threads_ * bands_.scratch_floats())) * sizeof(float);
   }
 
   Status run(const RunContext& context) const override {
@@ -213,104 +280,122 @@ class DepthwiseGradWeight : public Operation {
     const float* x = blocked_.needed ? blocked : context.in<float>(0);
     context.pool.parallel_for(bands_.channel_blocks() * parts_, [&](int64_t task, int thread) {
       if (context.cancelled.load(std::memory_order_relaxed)) return;
-      run_part(task / parts_, task % parts_, x, context.in<float>(1), scratch + thread * bands_.scratch_floats,
+      run_part(task / parts_, task % parts_, x, context.in<float>(1), scratch + thread * bands_.scratch_floats(),
                sums + task * sum_floats());
     });
     if (context.cancelled.load(std::memory_order_relaxed)) return {Code::kAborted, "cancelled"};
-    for (int64_t block = 0; block < bands_.channel_blocks(); ++block) {
-      float* total = sums + block * parts_ * sum_floats();
-      for (int64_t part = 1; part < parts_; ++part) {
-        for (int64_t i = 0; i < sum_floats(); ++i) total[i] += total[part * sum_floats() + i];
-      }
-      write(block, total, context.out<float>(0), bias_ ? context.out<float>(1) : nullptr);
-    }
-    return {};
+    return for_ranges(context, bands_.channel_blocks(), units_per_task(parts_ * sum_floats()),
+                      [&](int64_t begin, int64_t end) {
+                        for (int64_t block = begin; block < end; ++block) {
+                          float* total = sums + block * parts_ * sum_floats();
+                          for (int64_t part = 1; part < parts_; ++part) {
+                            for (int64_t i = 0; i < sum_floats(); ++i) total[i] += total[part * sum_floats() + i];
+                          }
+                          write(block, total, context.out<float>(0), bias_ ? context.out<float>(1) : nullptr);
+                        }
+                      });
   }
 
-  std::string describe() const override {
-    return std::string("depthwise ") + depthwise_kernels().isa + (bands_.direct ? ", in place" : ", packed") +
-           ", rows " + std::to_string(bands_.band) + ", tasks " + std::to_string(bands_.channel_blocks() * parts_);
-  }
+  std::string describe() const override { return describe_bands(bands_, bands_.channel_blocks() * parts_); }
 
  private:
-  int64_t sum_floats() const { return (static_cast<int64_t>(offsets_.size()) + 1) * kBlock; }
+  int64_t sum_floats() const { return bands_.weight_floats() + kBlock; }
 
   void run_part(int64_t block, int64_t part, const float* x, const float* dy, float* scratch, float* sums) const {
-    const int64_t columns = bands_.columns.outputs(), rows = bands_.rows.outputs();
+    const int64_t rows = bands_.rows.outputs(), row_floats = bands_.columns.outputs() * kBlock;
+    const auto kernel = depthwise_kernels().gradient[group_index(bands_.group)];
     std::fill_n(sums, sum_floats(), 0.f);
-    DepthwiseGradCall call{nullptr, offsets_.data(), static_cast<ptrdiff_t>(offsets_.size()), nullptr, columns, sums};
+    DepthwiseGradCall call{};
+    call.x_row = bands_.row_floats(), call.x_step = bands_.step_floats();
+    call.dy_row = row_floats;
+    call.sums = sums;
+    call.bias = bias_ ? sums + bands_.weight_floats() : nullptr;
     for (int64_t image = bands_.images * part / parts_; image < bands_.images * (part + 1) / parts_; ++image) {
       const int64_t plane = image * bands_.channel_blocks() + block;
       for (int64_t first = 0; first < rows; first += bands_.band) {
         const int64_t count = std::min(bands_.band, rows - first);
-        const float* source = bands_.prepare(x + plane * bands_.source_floats(), first, count, scratch);
-        for (int64_t row = 0; row < count; ++row) {
-          call.x = source + row * bands_.pitch() * kBlock;
-          call.dy = dy + (plane * rows + first + row) * columns * kBlock;
-          depthwise_kernels().gradient(call);
+        const float* operand = bands_.prepare(x + plane * bands_.source_floats(), first, count, scratch);
+        for (const Region& region : regions_) {
+          int64_t row, end;
+          call.x = operand;
+          if (!bands_.cut(region, first, count, &call.x, &row, &end)) continue;
+          call.taps = region.taps.data();
+          call.tap_count = static_cast<ptrdiff_t>(region.taps.size());
+          call.dy = dy + (plane * rows + row) * row_floats + region.columns.first * kBlock;
+          call.rows = end - row, call.count = region.columns.count;
+          kernel(call);
         }
       }
     }
   }
 
   void write(int64_t block, const float* sums, float* dw, float* db) const {
-    const int64_t taps = static_cast<int64_t>(offsets_.size());
-    for (int64_t lane = 0; lane < std::min<int64_t>(kBlock, bands_.channels - block * kBlock); ++lane) {
-      const int64_t channel = block * kBlock + lane;
-      for (int64_t tap = 0; tap < taps; ++tap)
-        dw[channel * taps + bands_.tap_offsets[static_cast<size_t>(tap)]] = sums[tap * kBlock + lane];
-      if (db) db[channel] = sums[taps * kBlock + lane];
+    const int64_t taps = bands_.taps(), group = bands_.group, filter = group * taps;
+    const int64_t lanes = std::min<int64_t>(kBlock, bands_.channels - block * kBlock);
+    float* const to = dw + block * kBlock * filter;
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      for (int64_t q = 0; q < group; ++q, sums += kBlock) {
+        for (int64_t lane = 0; lane < lanes; ++lane)
+          to[(lane ^ q) * filter + lane % group * taps + bands_.tap_offsets[static_cast<size_t>(tap)]] = sums[lane];
+      }
     }
+    if (db) std::copy_n(sums, lanes, db + block * kBlock);
   }
 
   Bands bands_;
   Blocked blocked_;
   bool bias_;
   int threads_;
-  std::vector<ptrdiff_t> offsets_;
+  std::vector<Region> regions_;
   int64_t parts_;
 };
 
-Bands forward_bands(const ConvGeometry& g) {
+Bands make_bands(const ConvGeometry& g) {
   Bands bands;
-  bands.rows = forward_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, g.mode, false);
-  bands.columns = forward_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, g.mode, false);
   bands.images = g.n;
   bands.channels = g.c;
+  bands.group = g.c_group();
   bands.taps_w = g.s;
   bands.tap_offsets = g.tap_offsets();
   return bands;
 }
 
+Bands forward_bands(const ConvGeometry& g) {
+  Bands bands = make_bands(g);
+  bands.rows = forward_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, g.mode, false);
+  bands.columns = forward_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, g.mode, false);
+  return bands;
+}
+
 }  // namespace
 
-bool supports_depthwise(const OpSpec&, const ConvGeometry& g) { return g.groups > 1 && g.groups == g.c && g.k == g.c; }
+bool supports_depthwise(const OpSpec&, const ConvGeometry& g) {
+  const int64_t group = g.c_group();
+  return g.groups > 1 && g.k_group() == group && (group == 1 || group == 2 || group == 4 || group == 8);
+}
 
 Status make_depthwise_forward(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
   Bands bands = forward_bands(g);
-  FOVEA_RETURN_IF_ERROR(bands.plan());
+  FOVEA_RETURN_IF_ERROR(bands.plan(kLeastBlocks, g.p * g.q));
   const Blocked blocked{spec.inputs[0].layout == Layout::kPlain, g.n, g.c, g.h * g.w};
-  operation->reset(new Depthwise(std::move(bands), blocked, g.p, g.q, operand_at(spec.inputs, 2).present,
-                                 spec.attributes.text("activation") == "relu", spec.threads));
+  const Depthwise::Target target{g.p, g.q, true, operand_at(spec.inputs, 2).present,
+                                 spec.attributes.text("activation") == "relu"};
+  operation->reset(new Depthwise(std::move(bands), blocked, target, spec.threads));
   return {};
 }
 
 Status make_depthwise_grad_input(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
-  Bands bands;
+  Bands bands = make_bands(g);
   bands.rows = gradient_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, false);
   bands.columns = gradient_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, false);
-  bands.images = g.n;
-  bands.channels = g.c;
-  bands.taps_w = g.s;
-  bands.tap_offsets = g.tap_offsets();
-  FOVEA_RETURN_IF_ERROR(bands.plan());
-  operation->reset(new Depthwise(std::move(bands), {}, g.h, g.w, false, false, spec.threads));
+  FOVEA_RETURN_IF_ERROR(bands.plan(kLeastBlocks, g.h * g.w));
+  operation->reset(new Depthwise(std::move(bands), {}, {g.h, g.w, false, false, false}, spec.threads));
   return {};
 }
 
 Status make_depthwise_grad_weight(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
   Bands bands = forward_bands(g);
-  FOVEA_RETURN_IF_ERROR(bands.plan());
+  FOVEA_RETURN_IF_ERROR(bands.plan(1, kSumPixels));
   const Blocked blocked{spec.inputs[0].layout == Layout::kPlain, g.n, g.c, g.h * g.w};
   operation->reset(
       new DepthwiseGradWeight(std::move(bands), blocked, operand_at(spec.outputs, 1).present, spec.threads));

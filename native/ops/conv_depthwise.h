@@ -1,11 +1,12 @@
-// Depthwise convolution, one filter for each channel, and its gradients: whole blocks of channels, packed as for the
-// other convolutions. Bound by memory, so a band of rows is packed and used while it is in L1 or L2.
+// Depthwise convolution, one filter for each channel, convolution in groups of 2, 4 or 8 channels, and their gradients:
+// whole blocks of channels, read where they lie. Taps that would read zero padding are left out; the other padding
+// modes pack a band of rows first, as the other convolutions do.
 #pragma once
 #include "ops/conv_stages.h"
 
 namespace fovea {
 
-// As many output as input channels, each of them a group.
+// Groups of as many output as input channels, 1, 2, 4 or 8 of them.
 bool supports_depthwise(const OpSpec& spec, const ConvGeometry& geometry);
 
 Status make_depthwise_forward(const OpSpec& spec, const ConvGeometry& geometry, std::unique_ptr<Operation>* operation);

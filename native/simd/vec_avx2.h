@@ -29,6 +29,11 @@ struct F32 {
   FOVEA_INLINE void store(float* p) const { _mm256_storeu_ps(p, v); }
   static FOVEA_INLINE F32 load_partial(const float* p, int n) { return {_mm256_maskload_ps(p, lane_mask(n))}; }
   FOVEA_INLINE void store_partial(float* p, int n) const { _mm256_maskstore_ps(p, lane_mask(n), v); }
+  template <int kBit>
+  FOVEA_INLINE F32 swapped() const {
+    if (kBit == 4) return {_mm256_permute2f128_ps(v, v, 0x01)};
+    return {_mm256_permute_ps(v, kBit == 1 ? 0xb1 : 0x4e)};
+  }
   static FOVEA_INLINE Mask first_lanes(int n) { return {_mm256_castsi256_ps(lane_mask(n))}; }
   static FOVEA_INLINE F32 load_u8(const uint8_t* p) {
     const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));

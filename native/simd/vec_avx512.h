@@ -38,6 +38,11 @@ struct F32 {
   FOVEA_INLINE void store(float* p) const { _mm512_storeu_ps(p, v); }
   static FOVEA_INLINE F32 load_partial(const float* p, int n) { return {_mm512_maskz_loadu_ps(lane_mask(n), p)}; }
   FOVEA_INLINE void store_partial(float* p, int n) const { _mm512_mask_storeu_ps(p, lane_mask(n), v); }
+  template <int kBit>
+  FOVEA_INLINE F32 swapped() const {
+    if (kBit >= 4) return {_mm512_shuffle_f32x4(v, v, kBit == 4 ? 0xb1 : 0x4e)};
+    return {_mm512_permute_ps(v, kBit == 1 ? 0xb1 : 0x4e)};
+  }
   static FOVEA_INLINE Mask first_lanes(int n) { return {lane_mask(n)}; }
   static FOVEA_INLINE F32 load_u8(const uint8_t* p) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));

@@ -43,6 +43,11 @@ struct F32 {
   FOVEA_INLINE void store_partial(float* p, int n) const {
     for (int i = 0; i < n && i < kLanes; ++i) p[i] = v[i];
   }
+  // Lane i takes lane i ^ kBit: kBit is a power of two below kLanes.
+  template <int kBit>
+  FOVEA_INLINE F32 swapped() const {
+    return {Raw{v[0 ^ kBit], v[1 ^ kBit], v[2 ^ kBit], v[3 ^ kBit]}};
+  }
   // True in the first n lanes.
   static FOVEA_INLINE Mask first_lanes(int n) { return {RawInt(RawInt{0, 1, 2, 3} < RawInt{n, n, n, n})}; }
   // kLanes unsigned bytes as floats.

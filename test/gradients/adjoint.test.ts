@@ -107,6 +107,13 @@ const networks: readonly Conv[] = [
     y: [4, 144, 56, 56],
   },
   {
+    name: 'ResNeXt groups of 4',
+    attributes: { ...same3x3, groups: 32 },
+    x: [4, 128, 28, 28],
+    weight: [128, 4, 3, 3],
+    y: [4, 128, 28, 28],
+  },
+  {
     name: 'ResNeXt groups',
     attributes: { ...same3x3, groups: 32, paddingMode: 'reflect' },
     x: [2, 128, 28, 28],

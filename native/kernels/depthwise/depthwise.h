@@ -1,37 +1,53 @@
-// Depthwise convolution of one block of 16 channels: each channel has a filter of its own, so lanes never mix.
+// Depthwise convolution of one block of 16 channels, and convolution in groups of 2, 4 or 8 channels. In a group of G
+// channels output lane l has G products with each pixel: with lanes l ^ q, 0 <= q < G. Products are summed for each q
+// where the operand's lane stands, with the weight of the output that they belong to; the sums change lanes at the end.
 #pragma once
 #include <stddef.h>
 
 namespace fovea {
 
-// y[i·y_step + lane] = act(bias[lane] + Σ_t x[offsets[t] + 16·i + lane] · weight[16·t + lane]) for 0 <= i < count
-// pixels.
+// Where a tap reads, in floats from the x of the call, and its weights or sums, from the weight or sums of the call:
+// [q][16].
+struct DepthwiseTap {
+  ptrdiff_t x, at;
+};
+
+// y[r, i][l] = act(bias[l] + sum over taps t and q of x[t, r, i][l ^ q] * weight[t][q][l ^ q]), for 0 <= r < rows and
+// 0 <= i < count.
 struct DepthwiseCall {
   const float* x;
-  const ptrdiff_t* offsets;
-  ptrdiff_t taps;
+  ptrdiff_t x_row, x_step;  // from one r, one i, to the next
+  const DepthwiseTap* taps;
+  ptrdiff_t tap_count;
   const float* weight;
   const float* bias;  // 16, or null
   bool relu;
   float* y;
-  ptrdiff_t y_step, count;
+  ptrdiff_t y_row, y_step;
+  ptrdiff_t rows, count;
 };
 
-// sums[16·t + lane] += Σ_i x[offsets[t] + 16·i + lane] · dy[16·i + lane], and after the taps 16 sums of dy alone.
+// sums[t][q][l] += sum over r and i of x[t, r, i][l] * dy[r, i][l ^ q]; and bias[l] those of dy alone, unless it is
+// null.
 struct DepthwiseGradCall {
   const float* x;
-  const ptrdiff_t* offsets;
-  ptrdiff_t taps;
-  const float* dy;
-  ptrdiff_t count;
+  ptrdiff_t x_row, x_step;
+  const DepthwiseTap* taps;
+  ptrdiff_t tap_count;
+  const float* dy;  // pixels of a row follow each other
+  ptrdiff_t dy_row;
+  ptrdiff_t rows, count;
   float* sums;
+  float* bias;
 };
+
+constexpr int kDepthwiseGroups = 4;  // of 1, 2, 4 and 8 channels
 
 // Every sum starts from zero in a register and runs over the taps, or over the pixels, in order.
 struct DepthwiseKernels {
   const char* isa;
-  void (*forward)(const DepthwiseCall& call);
-  void (*gradient)(const DepthwiseGradCall& call);
+  void (*forward[kDepthwiseGroups])(const DepthwiseCall& call);
+  void (*gradient[kDepthwiseGroups])(const DepthwiseGradCall& call);
 };
 
 const DepthwiseKernels& depthwise_kernels();

@@ -1,79 +1,231 @@
 // The one template behind depthwise.h.
 #pragma once
+#include <utility>
+
 #include "kernels/depthwise/depthwise.h"
-#include "simd/block16.h"
+#include "simd/macros.h"
 
 namespace fovea {
 namespace depthwise {
 
-// M pixels at once: M independent sums hide the four cycles of a multiply-add, and share each load of the weight.
-template <class V, int M>
-FOVEA_INLINE void pixels(const DepthwiseCall& call, const float* x, float* y) {
-  using B = simd::Block<V>;
-  B sum[M];
-  UNROLL for (int i = 0; i < M; ++i)
-    sum[i] = B::zero();
-  for (ptrdiff_t t = 0; t < call.taps; ++t) {
-    const B weight = B::load(call.weight + 16 * t);
-    const float* a = x + call.offsets[t];
-    UNROLL for (int i = 0; i < M; ++i)
-      sum[i] = fma(B::load(a + 16 * i), weight, sum[i]);
+// As many neighbouring lanes as a group of G channels needs, at least a vector.
+template <class V, int G>
+struct Slice {
+  static constexpr int kParts = G > V::kLanes ? G / V::kLanes : 1, kWidth = kParts * V::kLanes;
+  V part[kParts];
+
+  static FOVEA_INLINE Slice zero() {
+    Slice s;
+    UNROLL for (int i = 0; i < kParts; ++i)
+      s.part[i] = V::zero();
+    return s;
   }
-  if (call.bias) {
-    const B bias = B::load(call.bias);
+  static FOVEA_INLINE Slice load(const float* p) {
+    Slice s;
+    UNROLL for (int i = 0; i < kParts; ++i)
+      s.part[i] = V::load(p + i * V::kLanes);
+    return s;
+  }
+  FOVEA_INLINE void store(float* p) const {
+    UNROLL for (int i = 0; i < kParts; ++i)
+      part[i].store(p + i * V::kLanes);
+  }
+  FOVEA_INLINE void add(const Slice& other) {
+    UNROLL for (int i = 0; i < kParts; ++i)
+      part[i] = part[i] + other.part[i];
+  }
+  FOVEA_INLINE void add_product(const Slice& a, const Slice& b) {
+    UNROLL for (int i = 0; i < kParts; ++i)
+      part[i] = fma(a.part[i], b.part[i], part[i]);
+  }
+  FOVEA_INLINE void relu() {
+    UNROLL for (int i = 0; i < kParts; ++i)
+      part[i] = max(V::zero(), part[i]);
+  }
+  // Lane l takes lane l ^ kBit.
+  template <int kBit>
+  FOVEA_INLINE Slice swapped() const {
+    Slice s;
+    UNROLL for (int i = 0; i < kParts; ++i) {
+      if constexpr (kBit < V::kLanes)
+        s.part[i] = part[i].template swapped<kBit>();
+      else
+        s.part[i] = part[i ^ (kBit / V::kLanes)];
+    }
+    return s;
+  }
+};
+
+// sums[0] becomes the sum over q of sums[q], each with its lanes l ^ q in the places l.
+template <int G, int kBit = 1, class S>
+FOVEA_INLINE void gather(S* sums) {
+  if constexpr (kBit < G) {
+    UNROLL for (int q = 0; q < G; q += 2 * kBit)
+      sums[q].add(sums[q + kBit].template swapped<kBit>());
+    gather<G, 2 * kBit>(sums);
+  }
+}
+
+// copies[q] becomes copies[0] with its lanes l ^ q in the places l.
+template <int G, int kBit = 1, class S>
+FOVEA_INLINE void scatter(S* copies) {
+  if constexpr (kBit < G) {
+    UNROLL for (int q = 0; q < kBit; ++q)
+      copies[q + kBit] = copies[q].template swapped<kBit>();
+    scatter<G, 2 * kBit>(copies);
+  }
+}
+
+// M pixels at once: M * G independent sums hide the latency of a multiply-add, and share each load of the weight.
+// kStep: x_step as far as it is known here, so that one address serves all pixels; else 0.
+template <class V, int G, int kStep, int M>
+void pixels(const DepthwiseCall& call, ptrdiff_t lane, const float* x, float* y) {
+  using S = Slice<V, G>;
+  S sums[M][G];
+  UNROLL for (int i = 0; i < M; ++i) {
+    UNROLL for (int q = 0; q < G; ++q)
+      sums[i][q] = S::zero();
+  }
+  const ptrdiff_t step = kStep != 0 ? kStep : call.x_step;
+  for (const DepthwiseTap *tap = call.taps, *end = tap + call.tap_count; tap != end; ++tap) {
+    const float *weight = call.weight + tap->at + lane, *a = x + tap->x;
+    S operand[M];
     UNROLL for (int i = 0; i < M; ++i)
-      sum[i] = sum[i] + bias;
+      operand[i] = S::load(a + i * step);
+    UNROLL for (int q = 0; q < G; ++q) {
+      const S w = S::load(weight + 16 * q);
+      UNROLL for (int i = 0; i < M; ++i)
+        sums[i][q].add_product(operand[i], w);
+    }
   }
   UNROLL for (int i = 0; i < M; ++i) {
-    if (call.relu) sum[i] = max(B::zero(), sum[i]);
-    sum[i].store(y + i * call.y_step);
+    gather<G>(sums[i]);
+    if (call.bias) sums[i][0].add(S::load(call.bias + lane));
+    if (call.relu) sums[i][0].relu();
+    sums[i][0].store(y + i * call.y_step);
   }
 }
 
-template <class V>
+// M * G sums, M pixels unless they are used but once, and a weight: 24 + 6 + 1 of 32 registers, 8 + 4 + 1 of 16. A step
+// that is not known costs an address for each pixel.
+template <class V, int G, int kStep>
+constexpr int pixels_at_once() {
+  constexpr int most = V::kLanes == 16 ? (G == 1 ? 14 : G == 2 ? 10 : G == 4 ? 6 : 3) : G == 1 ? 10 : 8 / G;
+  return kStep == 0 && most > 6 ? 6 : most;
+}
+
+// Every row in tiles of nearly equal length.
+template <class V, int G, int kStep, int... M>
+FOVEA_INLINE void rows(const DepthwiseCall& call, ptrdiff_t lane, std::integer_sequence<int, M...>) {
+  using Tile = void (*)(const DepthwiseCall&, ptrdiff_t, const float*, float*);
+  static constexpr Tile table[] = {pixels<V, G, kStep, M + 1>...};
+  constexpr ptrdiff_t kMost = sizeof...(M);
+  const ptrdiff_t tiles = (call.count + kMost - 1) / kMost, low = call.count / tiles, longer = call.count % tiles;
+  for (ptrdiff_t r = 0; r < call.rows; ++r) {
+    const float* x = call.x + r * call.x_row + lane;
+    float* y = call.y + r * call.y_row + lane;
+    for (ptrdiff_t tile = 0; tile < tiles; ++tile) {
+      const ptrdiff_t length = low + (tile < longer);
+      table[length - 1](call, lane, x, y);
+      x += length * call.x_step;
+      y += length * call.y_step;
+    }
+  }
+}
+
+template <class V, int G, int kStep>
+FOVEA_INLINE void rows(const DepthwiseCall& call, ptrdiff_t lane) {
+  rows<V, G, kStep>(call, lane, std::make_integer_sequence<int, pixels_at_once<V, G, kStep>()>());
+}
+
+template <class V, int G>
 void forward(const DepthwiseCall& call) {
-  constexpr int M = V::kLanes == 16 ? 8 : V::kLanes == 8 ? 4 : 2;
-  ptrdiff_t i = 0;
-  for (; i + M <= call.count; i += M) pixels<V, M>(call, call.x + 16 * i, call.y + i * call.y_step);
-  for (; i < call.count; ++i) pixels<V, 1>(call, call.x + 16 * i, call.y + i * call.y_step);
+  for (ptrdiff_t lane = 0; lane < 16; lane += Slice<V, G>::kWidth) {
+    if (call.x_step == 16)
+      rows<V, G, 16>(call, lane);
+    else if (call.x_step == 32)
+      rows<V, G, 32>(call, lane);
+    else
+      rows<V, G, 0>(call, lane);
+  }
 }
 
-// T taps at once share the loads of dy. kBias: and the sum of dy itself, at `bias`.
-template <class V, int T, bool kBias>
-FOVEA_INLINE void taps(const DepthwiseGradCall& call, ptrdiff_t first, float* bias) {
-  using B = simd::Block<V>;
-  B sum[T], total = B::zero();
-  const float* a[T];
+// T taps at once share the loads of dy. kBias: and the sum of dy itself.
+template <class V, int G, int T, bool kBias>
+void taps(const DepthwiseGradCall& call, ptrdiff_t lane) {
+  using S = Slice<V, G>;
+  S sums[T + 1][G], total = S::zero();  // one more than is used: T may be 0
+  ptrdiff_t offset[T + 1];
   UNROLL for (int t = 0; t < T; ++t) {
-    sum[t] = B::zero();
-    a[t] = call.x + call.offsets[first + t];
+    offset[t] = call.taps[t].x + lane;
+    UNROLL for (int q = 0; q < G; ++q)
+      sums[t][q] = S::zero();
   }
-  for (ptrdiff_t i = 0; i < call.count; ++i) {
-    const B dy = B::load(call.dy + 16 * i);
-    if (kBias) total = total + dy;
-    UNROLL for (int t = 0; t < T; ++t)
-      sum[t] = fma(B::load(a[t] + 16 * i), dy, sum[t]);
+  for (ptrdiff_t r = 0; r < call.rows; ++r) {
+    const float *x = call.x + r * call.x_row, *dy = call.dy + r * call.dy_row + lane;
+    for (const float* const end = dy + 16 * call.count; dy != end; dy += 16, x += call.x_step) {
+      S copies[G];
+      copies[0] = S::load(dy);
+      if (kBias) total.add(copies[0]);
+      scatter<G>(copies);
+      UNROLL for (int t = 0; t < T; ++t) {
+        const S a = S::load(x + offset[t]);
+        UNROLL for (int q = 0; q < G; ++q)
+          sums[t][q].add_product(a, copies[q]);
+      }
+    }
   }
   UNROLL for (int t = 0; t < T; ++t) {
-    float* out = call.sums + 16 * (first + t);
-    (B::load(out) + sum[t]).store(out);
+    UNROLL for (int q = 0; q < G; ++q) {
+      float* out = call.sums + call.taps[t].at + 16 * q + lane;
+      sums[t][q].add(S::load(out));
+      sums[t][q].store(out);
+    }
   }
-  if (kBias) (B::load(bias) + total).store(bias);
+  if (kBias) {
+    total.add(S::load(call.bias + lane));
+    total.store(call.bias + lane);
+  }
 }
 
-template <class V>
+// T * G sums, G copies of dy: at most 24 + 4 of 32 registers, 8 + 4 of 16.
+template <class V, int G>
+constexpr int kTapsAtOnce = V::kLanes == 16 ? (G == 1   ? 13
+                                               : G == 2 ? 9
+                                               : G == 4 ? 6
+                                                        : 2)
+                                            : (G <= 4 ? 8 / G : 1);
+
+template <class V, int G, bool kBias, int... T>
+FOVEA_INLINE void some_taps(const DepthwiseGradCall& call, ptrdiff_t lane, std::integer_sequence<int, T...>) {
+  using Taps = void (*)(const DepthwiseGradCall&, ptrdiff_t);
+  static constexpr Taps table[] = {taps<V, G, T, kBias>...};
+  table[call.tap_count](call, lane);
+}
+
+template <class V, int G>
 void gradient(const DepthwiseGradCall& call) {
-  constexpr int T = V::kLanes == 16 ? 8 : V::kLanes == 8 ? 4 : 2;
-  float* const bias = call.sums + 16 * call.taps;
-  taps<V, 1, true>(call, 0, bias);
-  ptrdiff_t t = 1;
-  for (; t + T <= call.taps; t += T) taps<V, T, false>(call, t, bias);
-  for (; t < call.taps; ++t) taps<V, 1, false>(call, t, bias);
+  using Counts = std::make_integer_sequence<int, kTapsAtOnce<V, G> + 1>;
+  const ptrdiff_t parts = call.tap_count == 0 ? 1 : (call.tap_count + kTapsAtOnce<V, G> - 1) / kTapsAtOnce<V, G>;
+  for (ptrdiff_t lane = 0; lane < 16; lane += Slice<V, G>::kWidth) {
+    DepthwiseGradCall part = call;
+    for (ptrdiff_t i = 0; i < parts; ++i) {
+      const ptrdiff_t first = call.tap_count * i / parts;
+      part.taps = call.taps + first;
+      part.tap_count = call.tap_count * (i + 1) / parts - first;
+      if (i == 0 && call.bias)
+        some_taps<V, G, true>(part, lane, Counts());
+      else
+        some_taps<V, G, false>(part, lane, Counts());
+    }
+  }
 }
 
 template <class V>
 constexpr DepthwiseKernels instance(const char* isa) {
-  return {isa, forward<V>, gradient<V>};
+  return {isa,
+          {forward<V, 1>, forward<V, 2>, forward<V, 4>, forward<V, 8>},
+          {gradient<V, 1>, gradient<V, 2>, gradient<V, 4>, gradient<V, 8>}};
 }
 
 }  // namespace depthwise

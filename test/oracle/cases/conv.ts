@@ -49,6 +49,16 @@ const edges: readonly Conv[] = [
   { x: [1, 16, 5, 5], k: 16, kernel: [3, 3], padding: [2, 1, 1, 2], mode: 'circular', flip: true },
   { x: [1, 2, 3, 3], k: 2, kernel: [3, 3], padding: [5, 4, 6, 7], mode: 'replicate' },
   { x: [1, 3, 3, 4], k: 4, kernel: [5, 5], padding: [2, 2, 3, 3], mode: 'reflect' },
+  { x: [2, 20, 7, 9], k: 20, kernel: [3, 3], padding: [1, 1, 1, 1], groups: 5, bias: true, relu: true },
+  { x: [1, 24, 9, 8], k: 24, kernel: [3, 3], stride: [2, 2], padding: [1, 1, 1, 1], groups: 3 },
+  { x: [2, 18, 6, 17], k: 18, kernel: [2, 5], padding: [1, 0, 2, 2], dilation: [2, 1], groups: 9, flip: true },
+  { x: [1, 8, 6, 7], k: 8, kernel: [3, 3], padding: [1, 1, 1, 1], groups: 2, mode: 'circular', bias: true },
+  { x: [1, 20, 4, 4], k: 20, kernel: [5, 5], padding: [2, 2, 2, 2], groups: 5 },
+  { x: [1, 4, 5, 5], k: 4, kernel: [3, 3], padding: [4, 4, 4, 4], groups: 2, bias: true },
+  { x: [1, 17, 10, 11], k: 17, kernel: [3, 3], stride: [3, 3], padding: [0, 1, 2, 1], groups: 17 },
+  { x: [2, 3, 9, 11], k: 18, kernel: [3, 3], padding: [1, 1, 1, 1] },
+  { x: [1, 1, 12, 7], k: 5, kernel: [5, 3], padding: [2, 1, 0, 1], dilation: [1, 2], flip: true },
+  { x: [1, 8, 11, 9], k: 16, kernel: [2, 2], stride: [3, 3], padding: [0, 0, 1, 1] },
 ];
 
 /** Every pair of two hyperparameters' values occurs many times in a sample this large of their product. */
@@ -100,6 +110,12 @@ function grid(count: number): Conv[] {
 const larger: readonly Conv[] = [
   { x: [2, 64, 12, 12], k: 48, kernel: [3, 3], padding: [1, 1, 1, 1], bias: true, relu: true },
   { x: [2, 40, 28, 28], k: 24, kernel: [3, 3], stride: [2, 2], padding: [1, 1, 1, 1] },
+  { x: [2, 64, 30, 33], k: 64, kernel: [3, 3], padding: [1, 1, 1, 1], groups: 16, bias: true },
+  { x: [3, 40, 33, 30], k: 40, kernel: [5, 5], stride: [2, 2], padding: [2, 2, 2, 2], groups: 5, relu: true },
+  { x: [2, 48, 40, 31], k: 48, kernel: [3, 3], padding: [1, 1, 1, 1], groups: 48, bias: true },
+  { x: [2, 3, 61, 50], k: 64, kernel: [7, 7], stride: [2, 2], padding: [3, 3, 3, 3] },
+  { x: [1, 5, 70, 67], k: 40, kernel: [11, 11], stride: [4, 4], padding: [2, 2, 2, 2] },
+  { x: [1, 7, 33, 160], k: 300, kernel: [3, 3], padding: [1, 1, 1, 1] },
   { x: [2, 96, 7, 7], k: 200, kernel: [1, 1], bias: true },
 ];
 
