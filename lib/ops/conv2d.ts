@@ -26,9 +26,12 @@ export const conv2dOperator: Operator = {
     const [x, weight] = inputs as [Value, Value];
     const { activation, ...conv } = attributes;
     const dy = beforeActivation(activation, gradOutputs[0] as Value, outputs[0] as Value);
-    const dx = wanted[0] ? gradInput(dy, weight, conv as ConvAttributes, x.shape) : null;
-    if (!wanted[1] && !wanted[2]) return [dx, null, null];
-    return [dx, ...gradWeight(x, dy, conv as ConvAttributes, weight.shape, wanted[2] === true)];
+    // dx last: what comes next in backward reads it, and finds it in a cache if it is not too large.
+    const parameters =
+      wanted[1] || wanted[2]
+        ? gradWeight(x, dy, conv as ConvAttributes, weight.shape, wanted[2] === true)
+        : [null, null];
+    return [wanted[0] ? gradInput(dy, weight, conv as ConvAttributes, x.shape) : null, ...parameters];
   },
   cost(inputs, outputs) {
     const y = spec(outputs, 0);
