@@ -1,7 +1,9 @@
-// conv2dGradInput (dy [N,K,P,Q] blocked, weight [K,C/G,R,S]) -> dx [N,C,H,W] blocked
+// conv2dGradInput (dy [N,K,P,Q] blocked, weight [K,C/G,R,S], add? as dx, mask? [N,C/16,H,W,2], x? as dx, mean? [C])
+//   -> dx [N,C,H,W] blocked, sums? [2,C]
 //   dx[n,c,h,w] = Σ_{k,r,s} dy[n, k, (h + top - r·dh) / sh, (w + left - s·dw) / sw] · w[k,c,r,s]   where both divide
 // For each (h mod sh, w mod sw) that is a convolution of stride 1 with some of the taps.
 #include "ops/conv_depthwise.h"
+#include "ops/conv_epilogue.h"
 #include "ops/conv_stages.h"
 #include "ops/conv_winograd.h"
 #include "ops/operations.h"
@@ -47,7 +49,8 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Op
 bool winograd_wins(const OpSpec&, const ConvGeometry& g) { return winograd_tile(g, winograd_gradient(g)) > 0; }
 
 Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
-  const WinogradProblem problem = winograd_gradient(g);
+  WinogradProblem problem = winograd_gradient(g);
+  problem.epilogue = wants_epilogue(spec);
   return make_winograd(problem, winograd_tile(g, problem), spec.threads, operation);
 }
 
@@ -60,7 +63,7 @@ const ConvAlgorithm kAlgorithms[] = {
 }  // namespace
 
 Status make_conv2dGradInput(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
-  FOVEA_RETURN_IF_ERROR(check_counts(spec, 2, 2, 1, 1));
+  FOVEA_RETURN_IF_ERROR(check_counts(spec, 2, 6, 1, 2));
   const Operand &dy = spec.inputs[0], &weight = spec.inputs[1], &dx = spec.outputs[0];
   FOVEA_RETURN_IF_ERROR(check_operand(spec, dy, 4, "dy"));
   FOVEA_RETURN_IF_ERROR(check_operand(spec, weight, 4, "weight"));
@@ -78,7 +81,9 @@ Status make_conv2dGradInput(const OpSpec& spec, std::unique_ptr<Operation>* oper
   FOVEA_RETURN_IF_ERROR(check_shape(spec, dy, {g.n, g.k, g.p, g.q}, "dy"));
   FOVEA_RETURN_IF_ERROR(check_shape(spec, dx, spec.attributes.integers("inputShape", 4), "dx"));
   FOVEA_RETURN_IF_ERROR(spec.attributes.status("conv2dGradInput"));
-  return make_first(kAlgorithms, sizeof(kAlgorithms) / sizeof(kAlgorithms[0]), spec, g, operation);
+  std::unique_ptr<Operation> conv;
+  FOVEA_RETURN_IF_ERROR(make_first(kAlgorithms, sizeof(kAlgorithms) / sizeof(kAlgorithms[0]), spec, g, &conv));
+  return add_gradient_epilogue(spec, std::move(conv), operation);
 }
 
 }  // namespace fovea

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ops/conv_epilogue.h"
 #include "ops/tile_choice.h"
 #include "runtime/thread_pool.h"
 
@@ -265,6 +266,17 @@ void ConvStream::run_task(const Task& task, const float* source, const float* pa
   }
 }
 
+// Rows between those of the phases, which no task writes, go with the rows before them.
+void ConvStream::finish_task(const Task& task, const ConvEpilogue& epilogue) const {
+  const int64_t step = problem_.rows.phases.front().step, first = task.row * step;
+  const int64_t end = task.last_band ? problem_.dest_h : (task.row + task.rows) * step;
+  const int64_t slot = task.image / group_images_ * bands_ + task.row / band_;
+  for (int64_t block = task.block; block < task.block + task.blocks; ++block) {
+    for (int64_t image = task.image; image < task.image + task.images; ++image)
+      epilogue.finish({slot, image, task.group * dest_blocks_ + block, first, end - first, 0, problem_.dest_w});
+  }
+}
+
 size_t ConvStream::workspace_bytes() const {
   const int64_t floats =
       problem_.groups * group_panel_floats_ + problem_.groups * dest_blocks_ * kBlock + threads_ * scratch_floats_;
@@ -301,6 +313,7 @@ Status ConvStream::run(const RunContext& context, const float* source, const flo
     const Task t = task(index);
     run_task(t, source, panels + t.group * group_panel_floats_, bias ? padded_bias : nullptr, dest,
              scratch + thread * scratch_floats_);
+    if (context.epilogue) finish_task(t, *context.epilogue);
   });
   return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
 }

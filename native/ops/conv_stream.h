@@ -30,6 +30,7 @@ class ConvStream {
   static Status plan(const StreamProblem& problem, int threads, ConvStream* stream);
 
   size_t workspace_bytes() const;
+  int64_t epilogue_slots() const { return image_groups_ * bands_; }  // 0: every output is zero, and no task writes it
   Status run(const RunContext& context, const float* source, const float* weight, const float* bias, float* dest,
              std::byte* workspace) const;
   std::string describe() const;
@@ -64,6 +65,7 @@ class ConvStream {
                 float* scratch) const;
   void run_phase(const Task& task, const Phase& phase, int64_t chunk, const float* base, int64_t image_stride,
                  const float* panels, const float* bias, float* dest) const;
+  void finish_task(const Task& task, const ConvEpilogue& epilogue) const;
   int64_t tasks() const { return problem_.groups * image_groups_ * bands_ * splits_; }
 
   StreamProblem problem_;

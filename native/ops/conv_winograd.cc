@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/layout/layout.h"
+#include "ops/conv_epilogue.h"
 #include "ops/parallel.h"
 
 namespace fovea {
@@ -14,6 +15,7 @@ constexpr int64_t kMaxTiles = 128;            // of one task
 constexpr int64_t kCacheBytes = 1024 * 1024;  // what V, M and U of a task may fill of a core's L2
 constexpr int64_t kStreamTiles = 96;          // when U comes from beyond L2: enough work for each byte of it
 constexpr int64_t kLeastTiles = 24;           // when it stays in L2
+constexpr int64_t kEpilogueGroups = 4;        // for any number of threads
 constexpr int64_t kChunkBlocks = 4;           // channel blocks of filters transformed at once
 
 int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
@@ -40,6 +42,7 @@ class ConvWinograd : public Operation {
   size_t workspace_bytes() const override;
   Status run(const RunContext& context) const override;
   std::string describe() const override;
+  int64_t epilogue_slots() const override { return shared_input_ ? 1 : tile_groups(); }
 
  private:
   struct Task {
@@ -60,6 +63,8 @@ class ConvWinograd : public Operation {
   void multiply_tiles(const float* v, int64_t v_step, int64_t depth, const float* u, int64_t u_step, int64_t tiles,
                       int64_t blocks, bool accumulate, float* product) const;
   void transform_output(const float* product, const Task& task, const float* bias, float* dest) const;
+
+  void finish_task(const Task& task, int64_t slot, const ConvEpilogue* epilogue) const;
 
   void run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const;
   void run_with_shared_input(const RunContext& context, const float* bias, float* workspace) const;
@@ -99,7 +104,9 @@ ConvWinograd::ConvWinograd(const WinogradProblem& problem, int tile, int threads
   const bool stays = u_bytes <= kCacheBytes * 2 / 3;
   const int64_t fitting = (kCacheBytes - u_bytes) / (pixel_bytes * (depth_blocks_ + lane_blocks_)) / 6 * 6;
   const int64_t wanted = stays ? std::clamp(fitting, kLeastTiles, kMaxTiles) : kStreamTiles;
-  const int64_t groups = ceil_div(ceil_div(tiles_, wanted), threads) * threads;  // no bits depend on it
+  // No bits depend on the number of groups, unless an epilogue sums over each of them.
+  const int64_t multiple = problem.epilogue ? kEpilogueGroups : threads;
+  const int64_t groups = ceil_div(ceil_div(tiles_, wanted), multiple) * multiple;
   group_tiles_ = shared_input_ ? tiles_ : ceil_div(tiles_, groups);
   chunk_blocks_ = std::min(depth_blocks_, kChunkBlocks);
 
@@ -203,6 +210,21 @@ void ConvWinograd::transform_output(const float* product, const Task& task, cons
   }
 }
 
+// Neighbouring tiles of one row of tiles are one part.
+void ConvWinograd::finish_task(const Task& task, int64_t slot, const ConvEpilogue* epilogue) const {
+  if (!epilogue) return;
+  const int64_t m = transforms_.m, end = task.tile + task.tiles;
+  for (int64_t block = task.block; block < task.block + task.blocks; ++block) {
+    for (int64_t tile = task.tile; tile < end;) {
+      const int64_t line = tile / tiles_w_, next = std::min(end, (line + 1) * tiles_w_);
+      const int64_t row = line % tiles_h_ * m, column = tile % tiles_w_ * m;
+      const int64_t last = std::min(problem_.dest_w, ((next - 1) % tiles_w_ + 1) * m);
+      epilogue->finish({slot, line / tiles_h_, block, row, std::min(m, problem_.dest_h - row), column, last - column});
+      tile = next;
+    }
+  }
+}
+
 // Many tiles: U first, then each task goes from its input pixels to its output pixels within a core's L2.
 void ConvWinograd::run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const {
   float *const u = workspace, *const scratch = workspace + shared_floats_;
@@ -224,6 +246,7 @@ void ConvWinograd::run_with_shared_weight(const RunContext& context, const float
     transform_input(context.in<float>(0), {t.tile, t.tiles, 0, depth_blocks_}, v);
     multiply_tiles(v, v_step(t.tiles, depth_blocks_), problem_.depth, u, step, t.tiles, t.blocks, false, product);
     transform_output(product, t, bias, context.out<float>(0));
+    finish_task(t, group, context.epilogue);
   });
 }
 
@@ -250,6 +273,7 @@ void ConvWinograd::run_with_shared_input(const RunContext& context, const float*
                      chunk > 0, product);
     }
     transform_output(product, t, bias, context.out<float>(0));
+    finish_task(t, 0, context.epilogue);
   });
 }
 

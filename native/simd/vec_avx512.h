@@ -37,6 +37,7 @@ struct F32 {
   static FOVEA_INLINE F32 load_partial(const float* p, int n) { return {_mm512_maskz_loadu_ps(lane_mask(n), p)}; }
   FOVEA_INLINE void store_partial(float* p, int n) const { _mm512_mask_storeu_ps(p, lane_mask(n), v); }
   static FOVEA_INLINE Mask first_lanes(int n) { return {lane_mask(n)}; }
+  static FOVEA_INLINE Mask lanes_of(uint32_t bits) { return {__mmask16(bits)}; }
   static FOVEA_INLINE F32 load_u8(const uint8_t* p) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))};
