@@ -210,16 +210,19 @@ void ConvWinograd::transform_output(const float* product, const Task& task, cons
   }
 }
 
-// Neighbouring tiles of one row of tiles are one part.
+// Whole rows of tiles of one image are one part, and so are neighbours in a row that another task has begun or will end.
 void ConvWinograd::finish_task(const Task& task, int64_t slot, const ConvEpilogue* epilogue) const {
   if (!epilogue) return;
   const int64_t m = transforms_.m, end = task.tile + task.tiles;
   for (int64_t block = task.block; block < task.block + task.blocks; ++block) {
     for (int64_t tile = task.tile; tile < end;) {
-      const int64_t line = tile / tiles_w_, next = std::min(end, (line + 1) * tiles_w_);
-      const int64_t row = line % tiles_h_ * m, column = tile % tiles_w_ * m;
-      const int64_t last = std::min(problem_.dest_w, ((next - 1) % tiles_w_ + 1) * m);
-      epilogue->finish({slot, line / tiles_h_, block, row, std::min(m, problem_.dest_h - row), column, last - column});
+      const int64_t line = tile / tiles_w_, first = tile % tiles_w_, image = line / tiles_h_;
+      const int64_t whole = std::min((end - tile) / tiles_w_, (image + 1) * tiles_h_ - line);
+      const int64_t lines = first > 0 ? 1 : std::max<int64_t>(1, whole);
+      const int64_t next = std::min(end, (line + lines) * tiles_w_), last = (next - 1) % tiles_w_ + 1;
+      const int64_t row = line % tiles_h_ * m, column = first * m;
+      epilogue->finish({slot, image, block, row, std::min(lines * m, problem_.dest_h - row), column,
+                        std::min(last * m, problem_.dest_w) - column});
       tile = next;
     }
   }

@@ -36,6 +36,7 @@ struct SumPair {
   }
   // Adds to the double sums what has come together, and starts again.
   FOVEA_INLINE void flush(double* sum_a, double* sum_b) {
+    if (pixels == 0) return;
     UNROLL for (int j = 1; j < kWays; ++j)
       a[0] = a[0] + a[j], b[0] = b[0] + b[j];
     float s[16], p[16];
