@@ -33,10 +33,39 @@ export function lower(
   return { values, steps: laidOut.steps, externals: program.externals, arenaBytes: bytes, threads, precision };
 }
 
+/**
+ * Operators that write an element of their first output after the last time they read the elements of the same place of
+ * these inputs: on either backend the output may take such an input's memory. Reading and writing one place costs a good
+ * part less than reading one and writing another, which has to be fetched first.
+ */
+const overwrites: ReadonlyMap<string, readonly number[]> = new Map([
+  ['relu', [0]],
+  ['reluBackward', [0, 1]],
+  ['add', [0, 1]],
+  ['sub', [0, 1]],
+  ['mul', [0, 1]],
+  ['batchNormTrain', [5, 0]],
+  ['batchNormInfer', [5, 0]],
+  ['batchNormTrainBackward', [0]],
+  ['batchNormInferBackward', [0]],
+]);
+
+type Lifetimes = Map<number, { bytes: number; from: number; to: number }>;
+
+function placeStorages(laidOut: LaidOut): { offsets: Map<number, number>; bytes: number } {
+  const intervals = lifetimes(laidOut);
+  const owners = overwritten(laidOut, intervals);
+  const storages = [...intervals.keys()];
+  const placed = placeIntervals([...intervals.values()]);
+  const offsets = new Map(storages.map((storage, i) => [storage, placed.offsets[i] as number]));
+  for (const [storage, owner] of owners) offsets.set(storage, offsets.get(owner) as number);
+  return { offsets, bytes: placed.bytes };
+}
+
 // Each storage lives from the first step that touches one of its names to the last. A step's outputs live together with
 // its inputs, since operators may write before they have read everything.
-function placeStorages({ values, steps }: LaidOut): { offsets: Map<number, number>; bytes: number } {
-  const intervals = new Map<number, { bytes: number; from: number; to: number }>();
+function lifetimes({ values, steps }: LaidOut): Lifetimes {
+  const intervals: Lifetimes = new Map();
   steps.forEach((step, i) => {
     for (const id of [...step.inputs, ...step.outputs]) {
       const value = id < 0 ? undefined : (values[id] as LaidOutValue);
@@ -50,12 +79,36 @@ function placeStorages({ values, steps }: LaidOut): { offsets: Map<number, numbe
       }
     }
   });
-  const storages = [...intervals.keys()];
-  const placed = placeIntervals([...intervals.values()]);
-  return {
-    offsets: new Map(storages.map((storage, i) => [storage, placed.offsets[i] as number])),
-    bytes: placed.bytes,
-  };
+  return intervals;
+}
+
+/**
+ * Lets outputs take the memory of inputs that nothing reads later, where the operator can: the input's interval then
+ * covers the output's.
+ * @returns for each storage that lost its own interval the one that holds it
+ */
+function overwritten({ values, steps }: LaidOut, intervals: Lifetimes): Map<number, number> {
+  const owners = new Map<number, number>();
+  steps.forEach((step, i) => {
+    const output = values[step.outputs[0] ?? -1];
+    const made = output && intervals.get(output.storage);
+    if (!made || made.from !== i) return;
+    for (const slot of overwrites.get(step.operator) ?? []) {
+      const input = values[step.inputs[slot] ?? -1];
+      const owner = input && (owners.get(input.storage) ?? input.storage);
+      const dying = owner === undefined ? undefined : intervals.get(owner);
+      if (!dying || dying.from === i || dying.to !== i || !sameElements(input as LaidOutValue, output)) continue;
+      dying.to = made.to;
+      intervals.delete(output.storage);
+      owners.set(output.storage, owner as number);
+      return;
+    }
+  });
+  return owners;
+}
+
+function sameElements(a: LaidOutValue, b: LaidOutValue): boolean {
+  return a.dtype === b.dtype && a.layout === b.layout && String(a.shape) === String(b.shape);
 }
 
 // Drops values that no step touches (externals stay: their arrays are checked at each run) and renumbers the rest.

@@ -3,6 +3,7 @@ import { lower } from '../backend/lower.js';
 import { activeBackend, backend, namedBackend } from '../backend/select.js';
 import { FoveaError } from '../errors.js';
 import { allocate, type DType, dtypeOf, formatShape, isDetached, sizeOf, type TypedArray } from '../tensor.js';
+import { fuseEpilogues } from './epilogue.js';
 import { explainProgram } from './explain.js';
 import { foldBatchNorm } from './fold.js';
 import { type Graph, type GraphNode, withoutDeadNodes } from './graph.js';
@@ -30,11 +31,12 @@ export interface StepProfile {
 
 /**
  * Turns a graph into a program of one backend: operators that nothing needs are dropped, batch normalisation by running
- * statistics is folded into convolutions, layouts and places are decided.
+ * statistics is folded into convolutions, passes over what convolutions have just written become part of them, layouts and
+ * places are decided.
  * @throws FoveaError ERR_BACKEND naming the operator that the backend cannot run on these element types
  */
 export function compileGraph(graph: Graph, options: CompileOptions = {}): Executable {
-  const alive = foldBatchNorm(withoutDeadNodes(graph));
+  const alive = fuseEpilogues(foldBatchNorm(withoutDeadNodes(graph)));
   const chosen = options.backend ? namedBackend(options.backend) : defaultBackend(alive);
   const unsupported = alive.nodes.find((node) => !supports(chosen, alive, node));
   if (unsupported) {

@@ -48,12 +48,31 @@ function stepRow(graph: Graph, spec: ProgramSpec, step: ProgramStep, index: numb
   return { cells, flops, bytes };
 }
 
-/** `batchNormTrain+add+relu`: the operator and what was fused into it. */
-function fusedName({ operator, inputs, attributes }: ProgramStep): string {
-  const residual = /^batchNorm(Train|Infer)$/.test(operator) && (inputs[5] ?? -1) >= 0;
+/** Operands that stand for something that was fused into the operator: its name, and which input or output it is. */
+const fusedOperands: Readonly<Record<string, readonly (readonly [name: string, 'inputs' | 'outputs', number])[]>> = {
+  conv2d: [
+    ['statistics', 'outputs', 1],
+    ['mask', 'outputs', 3],
+  ],
+  conv2dGradInput: [
+    ['add', 'inputs', 2],
+    ['mask', 'inputs', 3],
+    ['sums', 'outputs', 1],
+  ],
+  batchNormTrain: [
+    ['add', 'inputs', 5],
+    ['mask', 'outputs', 5],
+  ],
+  batchNormInfer: [['add', 'inputs', 5]],
+};
+
+/** `batchNormTrain+add+mask+relu`: the operator and what was fused into it. */
+function fusedName(step: ProgramStep): string {
+  const { operator, attributes } = step;
+  const fused = (fusedOperands[operator] ?? []).filter(([, side, i]) => (step[side][i] ?? -1) >= 0);
   const activation =
     attributes.activation === undefined || attributes.activation === 'none' ? [] : [attributes.activation];
-  return [operator, ...(residual ? ['add'] : []), ...activation].join('+');
+  return [operator, ...fused.map(([name]) => name), ...activation].join('+');
 }
 
 function mebibytes(bytes: number): string {

@@ -37,6 +37,14 @@ export class Rewrite {
     return node.outputs.slice(1).every((id) => !this.readers.has(id)) && !this.before.nodes.some(isUpdate);
   }
 
+  /** May the node run in the place of a later one? Yes if nothing that it reads is updated in between. */
+  canMoveTo(node: GraphNode, later: GraphNode): boolean {
+    const { nodes } = this.before;
+    return !nodes
+      .slice(nodes.indexOf(node) + 1, nodes.indexOf(later))
+      .some((other) => isUpdate(other) && other.outputs.some((id) => node.inputs.includes(id)));
+  }
+
   /** Puts other nodes, or none, in the place of a node. */
   replace(node: GraphNode, ...by: GraphNode[]): void {
     this.replacement.set(node, by);

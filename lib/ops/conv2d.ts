@@ -2,6 +2,7 @@ import type { Spec } from '../backend/backend.js';
 import { type Conv2dOptions, type ConvAttributes, convGeometry, convOutputShape } from '../geometry/conv.js';
 import { sizeOf, type Tensor } from '../tensor.js';
 import { operand, optional, rankOf, sameFloats, shapeOf, spec } from './internal/check.js';
+import { maskSpec } from './internal/mask.js';
 import { spreadLike } from './internal/shapes.js';
 import { apply, apply1, type Maybe, type Operator, touchedBytes, type Value } from './operator.js';
 import { beforeActivation } from './relu.js';
@@ -15,20 +16,32 @@ function convFlops(weight: Spec, y: Spec): number {
   return (2 * sizeOf(y.shape) * sizeOf(weight.shape)) / (weight.shape[0] as number);
 }
 
-/** x [N,C,H,W], weight [K,C/G,R,S], bias? [K] → y [N,K,P,Q] { ConvAttributes, activation: 'none' | 'relu' } */
+/**
+ * x [N,C,H,W], weight [K,C/G,R,S], bias? [K] → y [N,K,P,Q], mean? [K], variance? [K], mask? { ConvAttributes,
+ * activation: 'none' | 'relu', withStatistics?, withMask? }: also mean and biased variance of y for each channel, and the
+ * bits of y > 0 (internal/mask.ts). Both are asked for by lib/graph/epilogue.ts alone, after differentiation.
+ */
 export const conv2dOperator: Operator = {
   name: 'conv2d',
   infer(inputs, attributes) {
-    const x = spec(inputs, 0);
-    return [{ shape: convOutputShape(x.shape, spec(inputs, 1).shape, attributes as ConvAttributes), dtype: x.dtype }];
+    const { dtype } = spec(inputs, 0);
+    const y = {
+      shape: convOutputShape(spec(inputs, 0).shape, spec(inputs, 1).shape, attributes as ConvAttributes),
+      dtype,
+    };
+    const statistic = attributes.withStatistics ? { shape: [y.shape[1] as number], dtype } : null;
+    return [y, statistic, statistic, attributes.withMask ? maskSpec(y) : null];
   },
   gradient({ inputs, outputs, gradOutputs, attributes, wanted }) {
     const [x, weight] = inputs as [Value, Value];
     const { activation, ...conv } = attributes;
     const dy = beforeActivation(activation, gradOutputs[0] as Value, outputs[0] as Value);
-    const dx = wanted[0] ? gradInput(dy, weight, conv as ConvAttributes, x.shape) : null;
-    if (!wanted[1] && !wanted[2]) return [dx, null, null];
-    return [dx, ...gradWeight(x, dy, conv as ConvAttributes, weight.shape, wanted[2] === true)];
+    // dx last: what comes next in backward reads it, and finds it in a cache if it is not too large.
+    const parameters =
+      wanted[1] || wanted[2]
+        ? gradWeight(x, dy, conv as ConvAttributes, weight.shape, wanted[2] === true)
+        : [null, null];
+    return [wanted[0] ? gradInput(dy, weight, conv as ConvAttributes, x.shape) : null, ...parameters];
   },
   cost(inputs, outputs) {
     const y = spec(outputs, 0);
@@ -39,10 +52,18 @@ export const conv2dOperator: Operator = {
   },
 };
 
-/** dy [N,K,P,Q], weight [K,C/G,R,S] → dx [N,C,H,W] { ConvAttributes, inputShape } */
+/**
+ * dy [N,K,P,Q], weight [K,C/G,R,S], add? [N,C,H,W], mask?, x? [N,C,H,W], mean? [C] → dx [N,C,H,W], sums? [2,C]
+ * { ConvAttributes, inputShape }: dx = (gradient + add) where the mask's bit is set, else 0; with x and mean also Σ dx and
+ * Σ dx·(x − mean) for each channel. The optional operands come from lib/graph/epilogue.ts alone, after differentiation.
+ */
 export const conv2dGradInputOperator: Operator = {
   name: 'conv2dGradInput',
-  infer: (inputs, { inputShape }) => [{ shape: inputShape as readonly number[], dtype: spec(inputs, 0).dtype }],
+  infer(inputs, { inputShape }) {
+    const { dtype } = spec(inputs, 0);
+    const shape = inputShape as readonly number[];
+    return [{ shape, dtype }, inputs[4] ? { shape: [2, shape[1] as number], dtype } : null];
+  },
   // Bilinear in dy and weight, as the convolution is in x and weight.
   gradient({ inputs, gradOutputs, attributes, wanted }) {
     const [dy, weight] = inputs as [Value, Value];

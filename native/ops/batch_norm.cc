@@ -1,6 +1,7 @@
 // Batch normalisation, forward: y = act((x - mean) * invStd * weight + bias + residual) over each channel.
 // Training reads x once for the statistics and once more to normalise, which is from the cache when a channel group is
-// small.
+// small; or only once, when the convolution that wrote x has the statistics. With a ReLU it can leave the bits of y >
+// 0.
 #include <cmath>
 
 #include "kernels/norm/norm.h"
@@ -47,6 +48,7 @@ void spread_lane(NormAffine* affine) {
 struct NormOptions {
   double eps = 0;
   bool relu = false, weight = false, bias = false, residual = false;  // is there a ReLU, and which operands
+  bool mask = false;
 };
 
 class BatchNorm : public Operation {
@@ -62,9 +64,10 @@ class BatchNorm : public Operation {
     const float* const x = context.in<float>(0);
     const float* const residual = shared_.residual ? context.in<float>(5) : nullptr;
     float* const y = context.out<float>(0);
+    uint8_t* const mask = shared_.mask && groups_.blocked() ? context.out<uint8_t>(5) : nullptr;
     groups_.visit(group, piece, [&](int64_t offset, int64_t pixels, int64_t stride, int lanes) {
       kernels_.normalize(x + offset, residual ? residual + offset : nullptr, y + offset, pixels, stride, lanes, affine,
-                         shared_.relu);
+                         shared_.relu, mask ? mask + offset / kBlock * 2 : nullptr);
     });
   }
 
@@ -75,15 +78,15 @@ class BatchNorm : public Operation {
 
 struct TrainOptions {
   double momentum;
-  bool old_mean, old_var, mean, inv_std, new_mean, new_var;  // which operands are there
+  bool old_mean, old_var, statistics, mean, inv_std, new_mean, new_var;  // which operands are there
 };
 
 class BatchNormTrain : public BatchNorm {
  public:
   BatchNormTrain(const NormGroups& groups, const NormOptions& shared, const TrainOptions& options)
       : BatchNorm(groups, shared), options_(options) {
-    whole_groups_ = group_fits_cache(groups, shared.residual ? 3 : 2);
-    partials_ = size_t(groups.groups() * groups.pieces());
+    whole_groups_ = !options.statistics && group_fits_cache(groups, shared.residual ? 3 : 2);
+    partials_ = options.statistics ? 0 : size_t(groups.groups() * groups.pieces());
   }
 
   size_t workspace_bytes() const override {
@@ -93,6 +96,18 @@ class BatchNormTrain : public BatchNorm {
   Status run(const RunContext& context) const override {
     NormMoments* const partials = reinterpret_cast<NormMoments*>(context.workspace);  // [groups][pieces]
     NormAffine* const affines = reinterpret_cast<NormAffine*>(partials + partials_);
+    FOVEA_RETURN_IF_ERROR(run_passes(context, partials, affines));
+    return shared_.mask && !groups_.blocked() ? plain_mask(context) : Status();
+  }
+  std::string describe() const override {
+    return describe_kernel(options_.statistics ? "norm one pass"
+                           : whole_groups_     ? "norm in cache"
+                                               : "norm",
+                           kernels_.isa, whole_groups_ ? groups_.groups() : groups_.groups() * groups_.pieces());
+  }
+
+ private:
+  Status run_passes(const RunContext& context, NormMoments* partials, NormAffine* affines) const {
     const int64_t pieces = groups_.pieces(), groups = groups_.groups();
     if (whole_groups_) {
       return for_tasks(context, groups, [&](int64_t group) {
@@ -102,21 +117,18 @@ class BatchNormTrain : public BatchNorm {
         for (int64_t piece = pieces; piece-- > 0;) normalize(context, group, piece, affines[group]);
       });
     }
-    FOVEA_RETURN_IF_ERROR(for_tasks(context, groups * pieces, [&](int64_t task) {
-      measure(context, task % groups, task / groups, partials + task % groups * pieces + task / groups);
-    }));
+    if (!options_.statistics) {
+      FOVEA_RETURN_IF_ERROR(for_tasks(context, groups * pieces, [&](int64_t task) {
+        measure(context, task % groups, task / groups, partials + task % groups * pieces + task / groups);
+      }));
+    }
     for (int64_t group = 0; group < groups; ++group) finish(context, group, partials + group * pieces, affines + group);
     return for_tasks(context, groups * pieces, [&](int64_t reversed) {
       const int64_t task = groups * pieces - 1 - reversed;  // what was read last may still be in a cache
       normalize(context, task % groups, task / groups, affines[task % groups]);
     });
   }
-  std::string describe() const override {
-    return describe_kernel(whole_groups_ ? "norm in cache" : "norm", kernels_.isa,
-                           whole_groups_ ? groups_.groups() : groups_.groups() * groups_.pieces());
-  }
 
- private:
   void measure(const RunContext& context, int64_t group, int64_t piece, NormMoments* moments) const {
     const float* const x = context.in<float>(0);
     *moments = NormMoments{};
@@ -125,18 +137,46 @@ class BatchNormTrain : public BatchNorm {
     });
   }
 
-  // Merges the pieces of a group in order, writes its statistics, and works out its affine map.
+  Moments given_moments(const RunContext& context, int64_t c) const {
+    const double elements = double(groups_.elements_per_channel());
+    return {elements, double(context.in<float>(6)[c]), double(context.in<float>(7)[c]) * elements};
+  }
+
+  // All pieces of a group, in order.
+  Moments merged(const NormMoments* partials, int lane) const {
+    Moments all;
+    const int first = groups_.one_channel() ? 0 : lane, last = groups_.one_channel() ? kBlock : lane + 1;
+    for (int64_t piece = 0; piece < groups_.pieces(); ++piece) {
+      for (int i = first; i < last; ++i)
+        all.merge(partials[piece].count[i], partials[piece].mean[i], partials[piece].m2[i]);
+    }
+    return all;
+  }
+
+  // The bits of y > 0 where channels do not lie side by side: for completeness, since convolutions write blocks.
+  Status plain_mask(const RunContext& context) const {
+    const int64_t channels = groups_.channels(), channel_blocks = blocks(channels), pixels = groups_.pixels();
+    const float* const y = context.out<float>(0);
+    uint8_t* const mask = context.out<uint8_t>(5);
+    return for_tasks(context, groups_.images() * channel_blocks, [&](int64_t task) {
+      const int64_t image = task / channel_blocks, first = task % channel_blocks * kBlock;
+      const float* const from = y + (image * channels + first) * pixels;
+      uint8_t* const to = mask + task * pixels * 2;
+      std::fill(to, to + pixels * 2, uint8_t(0));
+      for (int64_t lane = 0; lane < std::min<int64_t>(kBlock, channels - first); ++lane) {
+        for (int64_t i = 0; i < pixels; ++i)
+          to[i * 2 + lane / 8] |= uint8_t(from[lane * pixels + i] > 0 ? 1u << (lane % 8) : 0u);
+      }
+    });
+  }
+
+  // Writes the statistics of a group, and works out its affine map.
   void finish(const RunContext& context, int64_t group, const NormMoments* partials, NormAffine* affine) const {
     const Parameters given = parameters(context);
     *affine = NormAffine{};
     for (int lane = 0; lane < groups_.channels_of(group); ++lane) {
-      Moments all;
-      const int first = groups_.one_channel() ? 0 : lane, last = groups_.one_channel() ? kBlock : lane + 1;
-      for (int64_t piece = 0; piece < groups_.pieces(); ++piece) {
-        for (int i = first; i < last; ++i)
-          all.merge(partials[piece].count[i], partials[piece].mean[i], partials[piece].m2[i]);
-      }
       const int64_t c = groups_.first_channel(group) + lane;
+      const Moments all = options_.statistics ? given_moments(context, c) : merged(partials, lane);
       const double inv_std = 1 / std::sqrt(all.m2 / all.count + shared_.eps);
       set_affine(affine, lane, all.mean, inv_std, given.w(c), given.b(c));
       if (options_.mean) context.out<float>(1)[c] = float(all.mean);
@@ -207,23 +247,38 @@ NormOptions check_common(SpecCheck& check, const OpSpec& spec) {
     const char* const names[] = {"", "weight", "bias", "runningMean", "runningVar"};
     for (size_t i = 1; i <= 4; ++i) check.vector(check.in(i), names[i], x.shape[1]);
   }
-  return {eps, activation == "relu", check.in(1).present, check.in(2).present, residual.present};
+  return {eps, activation == "relu", check.in(1).present, check.in(2).present, residual.present, check.out(5).present};
+}
+
+// [N, ceil(C / 16), …, 2]: the bits of 16 channels for each pixel, in pairs of bytes.
+void check_mask(SpecCheck& check, const Operand& mask, const std::vector<int64_t>& x, bool relu) {
+  std::vector<int64_t> shape = x;
+  shape[1] = blocks(x[1]);
+  shape.push_back(2);
+  check.plain(mask, "mask", DType::kUint8);
+  check.shape(mask, "mask", shape);
+  check.require(relu, Code::kOption, "a mask needs a ReLU");
 }
 
 }  // namespace
 
 Status make_batchNormTrain(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
-  SpecCheck check(spec, 6, 5);
+  SpecCheck check(spec, 8, 6);
   const NormOptions shared = check_common(check, spec);
   const double momentum = spec.attributes.real("momentum");
   FOVEA_RETURN_IF_ERROR(check.status());
   const Operand& x = check.in(0);
   const char* const names[] = {"", "mean", "invStd", "newRunningMean", "newRunningVar"};
   for (size_t i = 1; i <= 4; ++i) check.vector(check.out(i), names[i], x.shape[1]);
+  check.require(check.in(6).present == check.in(7).present, Code::kOption, "mean and variance come together");
+  check.vector(check.in(6), "mean", x.shape[1]);
+  check.vector(check.in(7), "variance", x.shape[1]);
+  if (check.out(5).present) check_mask(check, check.out(5), x.shape, shared.relu);
   FOVEA_RETURN_IF_ERROR(check.status());
   const TrainOptions options{momentum,
                              check.in(3).present,
                              check.in(4).present,
+                             check.in(6).present,
                              check.out(1).present,
                              check.out(2).present,
                              check.out(3).present,

@@ -3,7 +3,7 @@
 //   dbias = sum g, dweight = sum g x^, dresidual = g,
 //   dx = weight invStd (g - sum g / M - x^ sum(g x^) / M) in training, weight invStd g in inference.
 // One pass reads for the sums, one more writes dx; where dresidual is wanted the first pass writes it and the second
-// reads it instead of dy and y.
+// reads it instead of dy and y. With both sums given, by the convolution that wrote dy, only the second pass is left.
 #include <cmath>
 
 #include "kernels/norm/norm.h"
@@ -17,15 +17,15 @@ namespace {
 
 struct BackwardOptions {
   bool training, relu;
-  double eps;                                  // inference: the last operand is a variance
-  bool weight, dx, dweight, dbias, dresidual;  // which operands are there
+  double eps;                                        // inference: the last operand is a variance
+  bool weight, sums, dx, dweight, dbias, dresidual;  // which operands are there
 };
 
 class BatchNormBackward : public Operation {
  public:
   BatchNormBackward(const NormGroups& groups, const BackwardOptions& options) : groups_(groups), options_(options) {
-    needs_sums_ = options.training || options.dweight || options.dbias || options.dresidual;
-    whole_groups_ = group_fits_cache(groups, options.relu && !options.dresidual ? 3 : 2);
+    needs_sums_ = !options.sums && (options.training || options.dweight || options.dbias || options.dresidual);
+    whole_groups_ = !options.sums && group_fits_cache(groups, options.relu && !options.dresidual ? 3 : 2);
     partials_ = size_t(groups.groups() * groups.pieces());
   }
 
@@ -58,8 +58,10 @@ class BatchNormBackward : public Operation {
     });
   }
   std::string describe() const override {
-    return describe_kernel(whole_groups_ ? "norm in cache" : "norm", kernels_.isa,
-                           whole_groups_ ? groups_.groups() : groups_.groups() * groups_.pieces());
+    return describe_kernel(options_.sums   ? "norm one pass"
+                           : whole_groups_ ? "norm in cache"
+                                           : "norm",
+                           kernels_.isa, whole_groups_ ? groups_.groups() : groups_.groups() * groups_.pieces());
   }
 
  private:
@@ -102,6 +104,10 @@ class BatchNormBackward : public Operation {
         for (int i = first; i < last; ++i) g += partials[piece].g[i], gx += partials[piece].gx[i];
       }
       const int64_t c = groups_.first_channel(group) + lane;
+      if (options_.sums) {
+        g = double(context.in<float>(6)[c]);
+        gx = double(context.in<float>(6)[groups_.channels() + c]);
+      }
       const double spread = inv_std(context, c);
       if (options_.dweight) context.out<float>(1)[c] = float(gx * spread);
       if (options_.dbias) context.out<float>(2)[c] = float(g);
@@ -135,7 +141,7 @@ class BatchNormBackward : public Operation {
 };
 
 Status make_backward(const OpSpec& spec, bool training, std::unique_ptr<Operation>* operation) {
-  SpecCheck check(spec, 6, 4);
+  SpecCheck check(spec, training ? 7 : 6, 4);
   const Operand& dy = check.in(0);
   check.tensor(dy, "dy");
   check.require(dy.shape.size() >= 2, Code::kShape, "dy must have at least 2 axes, got " + shape_text(dy.shape));
@@ -155,11 +161,19 @@ Status make_backward(const OpSpec& spec, bool training, std::unique_ptr<Operatio
   check.vector(check.out(1), "dweight", channels);
   check.vector(check.out(2), "dbias", channels);
   if (check.out(3).present) check.like(check.out(3), "dresidual", dy);
+  const Operand& sums = check.in(6);
+  if (sums.present) {
+    check.plain(sums, "sums");
+    check.shape(sums, "sums", {2, channels});
+    check.require(activation == "none" && !check.out(3).present, Code::kOption,
+                  "sums are those of a gradient that was masked before");
+  }
   FOVEA_RETURN_IF_ERROR(check.status());
   const BackwardOptions options{training,
                                 activation == "relu",
                                 eps,
                                 check.in(3).present,
+                                sums.present,
                                 check.out(0).present,
                                 check.out(1).present,
                                 check.out(2).present,

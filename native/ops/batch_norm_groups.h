@@ -28,7 +28,10 @@ class NormGroups {
     group_bytes_ = (matrix_ ? n_ : n_ * pixels_) * floats * int64_t(sizeof(float));
   }
 
+  bool blocked() const { return blocked_; }
+  int64_t images() const { return n_; }
   int64_t channels() const { return c_; }
+  int64_t pixels() const { return pixels_; }  // of one image
   int64_t groups() const { return groups_; }
   int64_t pieces() const { return pieces_; }  // a group's runs in at most 64 tasks
   int64_t elements_per_channel() const { return n_ * pixels_; }

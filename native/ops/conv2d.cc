@@ -1,7 +1,9 @@
-// conv2d (x [N,C,H,W] plain or blocked, weight [K,C/G,R,S], bias? [K]) -> y [N,K,P,Q] blocked
+// conv2d (x [N,C,H,W] plain or blocked, weight [K,C/G,R,S], bias? [K])
+//   -> y [N,K,P,Q] blocked, mean? [K], variance? [K], mask? [N,K/16,P,Q,2]
 //   y[n,k,p,q] = act(b[k] + Σ_{c,r,s} x[n, c, p·sh + r·dh - top, q·sw + s·dw - left] · w[k,c,r,s])
 #include "ops/conv_bf16.h"
 #include "ops/conv_depthwise.h"
+#include "ops/conv_epilogue.h"
 #include "ops/conv_stages.h"
 #include "ops/conv_winograd.h"
 #include "ops/operations.h"
@@ -14,6 +16,7 @@ bool anything(const OpSpec&, const ConvGeometry&) { return true; }
 Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::unique_ptr<Operation>* operation) {
   StreamProblem problem;
   problem.planes = planes;
+  problem.epilogue = wants_epilogue(spec);
   problem.images = g.n;
   problem.groups = g.groups;
   problem.planar = spec.inputs[0].layout == Layout::kPlain;
@@ -55,7 +58,10 @@ Status make_bf16(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Oper
 }
 
 WinogradProblem winograd_problem(const OpSpec& spec, const ConvGeometry& g) {
-  return winograd_forward(g, operand_at(spec.inputs, 2).present, spec.attributes.text("activation") == "relu");
+  WinogradProblem problem =
+      winograd_forward(g, operand_at(spec.inputs, 2).present, spec.attributes.text("activation") == "relu");
+  problem.epilogue = wants_epilogue(spec);
+  return problem;
 }
 
 bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
@@ -79,7 +85,7 @@ const ConvAlgorithm kAlgorithms[] = {
 }  // namespace
 
 Status make_conv2d(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
-  FOVEA_RETURN_IF_ERROR(check_counts(spec, 2, 3, 1, 1));
+  FOVEA_RETURN_IF_ERROR(check_counts(spec, 2, 3, 1, 4));
   const Operand &x = spec.inputs[0], &weight = spec.inputs[1], &bias = operand_at(spec.inputs, 2), &y = spec.outputs[0];
   FOVEA_RETURN_IF_ERROR(check_operand(spec, x, 4, "x"));
   FOVEA_RETURN_IF_ERROR(check_operand(spec, weight, 4, "weight"));
@@ -102,7 +108,9 @@ Status make_conv2d(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
   FOVEA_RETURN_IF_ERROR(spec.attributes.status("conv2d"));
   if (activation != "none" && activation != "relu")
     return {Code::kOption, "conv2d: unknown activation '" + activation + "'"};
-  return make_first(kAlgorithms, sizeof(kAlgorithms) / sizeof(kAlgorithms[0]), spec, g, operation);
+  std::unique_ptr<Operation> conv;
+  FOVEA_RETURN_IF_ERROR(make_first(kAlgorithms, sizeof(kAlgorithms) / sizeof(kAlgorithms[0]), spec, g, &conv));
+  return add_conv_epilogue(spec, std::move(conv), operation);
 }
 
 }  // namespace fovea

@@ -1,9 +1,11 @@
-// conv2dGradInput (dy [N,K,P,Q] blocked, weight [K,C/G,R,S]) -> dx [N,C,H,W] blocked
+// conv2dGradInput (dy [N,K,P,Q] blocked, weight [K,C/G,R,S], add? as dx, mask? [N,C/16,H,W,2], x? as dx, mean? [C])
+//   -> dx [N,C,H,W] blocked, sums? [2,C]
 //   dx[n,c,h,w] = Σ_{k,r,s} dy[n, k, (h + top - r·dh) / sh, (w + left - s·dw) / sw] · w[k,c,r,s]   where both divide
 // For each (h mod sh, w mod sw) that is a convolution of stride 1 with some of the taps.
 #include "ops/conv_bf16.h"
 #include "ops/conv_depthwise.h"
 #include "ops/conv_narrow.h"
+#include "ops/conv_epilogue.h"
 #include "ops/conv_stages.h"
 #include "ops/conv_winograd.h"
 #include "ops/operations.h"
@@ -23,6 +25,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   const int64_t h = folds ? g.h + g.top + g.bottom : g.h, w = folds ? g.w + g.left + g.right : g.w;
   StreamProblem problem;
   problem.planes = planes;
+  problem.epilogue = wants_epilogue(spec);
   problem.images = g.n;
   problem.groups = g.groups;
   problem.weight = {g.c_group(), g.k_group(), g.taps(), g.c_group() * g.taps(), g.k_group() * g.c_group() * g.taps()};
@@ -68,7 +71,8 @@ bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
 }
 
 Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
-  const WinogradProblem problem = winograd_gradient(g);
+  WinogradProblem problem = winograd_gradient(g);
+  problem.epilogue = wants_epilogue(spec);
   return make_winograd(problem, winograd_tile(g, problem), spec.threads, operation);
 }
 
@@ -84,7 +88,7 @@ const ConvAlgorithm kAlgorithms[] = {
 }  // namespace
 
 Status make_conv2dGradInput(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
-  FOVEA_RETURN_IF_ERROR(check_counts(spec, 2, 2, 1, 1));
+  FOVEA_RETURN_IF_ERROR(check_counts(spec, 2, 6, 1, 2));
   const Operand &dy = spec.inputs[0], &weight = spec.inputs[1], &dx = spec.outputs[0];
   FOVEA_RETURN_IF_ERROR(check_operand(spec, dy, 4, "dy"));
   FOVEA_RETURN_IF_ERROR(check_operand(spec, weight, 4, "weight"));
@@ -102,7 +106,9 @@ Status make_conv2dGradInput(const OpSpec& spec, std::unique_ptr<Operation>* oper
   FOVEA_RETURN_IF_ERROR(check_shape(spec, dy, {g.n, g.k, g.p, g.q}, "dy"));
   FOVEA_RETURN_IF_ERROR(check_shape(spec, dx, spec.attributes.integers("inputShape", 4), "dx"));
   FOVEA_RETURN_IF_ERROR(spec.attributes.status("conv2dGradInput"));
-  return make_first(kAlgorithms, sizeof(kAlgorithms) / sizeof(kAlgorithms[0]), spec, g, operation);
+  std::unique_ptr<Operation> conv;
+  FOVEA_RETURN_IF_ERROR(make_first(kAlgorithms, sizeof(kAlgorithms) / sizeof(kAlgorithms[0]), spec, g, &conv));
+  return add_gradient_epilogue(spec, std::move(conv), operation);
 }
 
 }  // namespace fovea

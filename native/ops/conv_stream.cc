@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ops/parallel.h"
+#include "ops/conv_epilogue.h"
 #include "ops/tile_choice.h"
 
 namespace fovea {
@@ -140,7 +141,8 @@ double ConvStream::task_cycles(int64_t images, int64_t rows, int64_t blocks) con
          weights / 16 + 3000;
 }
 
-// Smaller tasks, where that lets the threads end together: which pixels and filters a task takes decides no bits.
+// Smaller tasks, where that lets the threads end together: which pixels and filters a task takes decides no bits, but
+// for the pixels when an epilogue adds something up over them.
 void ConvStream::cut_for_threads() {
   const StreamProblem& p = problem_;
   const int64_t steps = ceil_div(dest_blocks_, step_), images = group_images_, band = band_, split = split_blocks_;
@@ -160,9 +162,9 @@ void ConvStream::cut_for_threads() {
         if (now < best) best = now, group_images_ = group, band_ = rows, split_blocks_ = step * step_;
         if (step == 1) break;
       }
-      if (rows == 1) break;
+      if (rows == 1 || p.epilogue) break;
     }
-    if (group == 1) break;
+    if (group == 1 || p.epilogue) break;
   }
 }
 
@@ -334,6 +336,17 @@ void ConvStream::pack_band(const float* images, const Task& task, int64_t chunk,
   }
 }
 
+// Rows between those of the phases, which no task writes, go with the rows before them.
+void ConvStream::finish_task(const Task& task, const ConvEpilogue& epilogue) const {
+  const int64_t step = problem_.rows.phases.front().step, first = task.row * step;
+  const int64_t end = task.last_band ? problem_.dest_h : (task.row + task.rows) * step;
+  const int64_t slot = task.image / group_images_ * bands_ + task.row / band_;
+  for (int64_t block = task.block; block < task.block + task.blocks; ++block) {
+    for (int64_t image = task.image; image < task.image + task.images; ++image)
+      epilogue.finish({slot, image, task.group * dest_blocks_ + block, first, end - first, 0, problem_.dest_w});
+  }
+}
+
 size_t ConvStream::workspace_bytes() const {
   const int64_t floats = problem_.groups * group_panel_floats_ + problem_.groups * dest_blocks_ * kBlock +
                          threads_ * std::max(scratch_floats_, weight_scratch_floats_);
@@ -368,6 +381,7 @@ Status ConvStream::run(const RunContext& context, const float* source, const flo
         run_task(t, source, panels + t.group * group_panel_floats_, bias ? padded_bias : nullptr, dest,
                  scratch + thread * scratch_floats_, context.not_finite ? &not_finite : nullptr);
         if (not_finite) context.not_finite->store(true, std::memory_order_relaxed);
+        if (context.epilogue) finish_task(t, *context.epilogue);
       },
       nanoseconds_of_flops(p.flops));
   return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();

@@ -23,6 +23,7 @@ struct StreamProblem {
   std::vector<int64_t> tap_offsets;
   int64_t taps_w = 1;
   bool relu = false;
+  bool epilogue = false;  // the cut of the pixels must not depend on the number of threads
   double flops = 0;
 };
 
@@ -32,6 +33,7 @@ class ConvStream {
   static Status plan(const StreamProblem& problem, int threads, ConvStream* stream);
 
   size_t workspace_bytes() const;
+  int64_t epilogue_slots() const { return image_groups_ * bands_; }  // 0: every output is zero, and no task writes it
   Status run(const RunContext& context, const float* source, const float* weight, const float* bias, float* dest,
              std::byte* workspace) const;
   std::string describe() const;
@@ -71,6 +73,7 @@ class ConvStream {
                 float* scratch, bool* not_finite) const;
   void run_phase(const Task& task, const Phase& phase, int64_t chunk, const float* base, int64_t image_stride,
                  const float* panels, const float* bias, float* dest, bool* not_finite) const;
+  void finish_task(const Task& task, const ConvEpilogue& epilogue) const;
   int64_t tasks() const { return problem_.groups * image_groups_ * bands_ * splits_; }
 
   StreamProblem problem_;

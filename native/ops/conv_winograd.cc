@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/layout/layout.h"
+#include "ops/conv_epilogue.h"
 #include "ops/parallel.h"
 
 namespace fovea {
@@ -14,6 +15,7 @@ constexpr int64_t kMaxTiles = 128;            // of one task
 constexpr int64_t kCacheBytes = 1024 * 1024;  // what V, M and U of a task may fill of a core's L2
 constexpr int64_t kStreamTiles = 96;          // when U comes from beyond L2: enough work for each byte of it
 constexpr int64_t kLeastTiles = 24;           // when it stays in L2
+constexpr int64_t kEpilogueGroups = 4;        // for any number of threads
 constexpr int64_t kChunkBlocks = 4;           // channel blocks of filters transformed at once
 
 int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
@@ -40,6 +42,7 @@ class ConvWinograd : public Operation {
   size_t workspace_bytes() const override;
   Status run(const RunContext& context) const override;
   std::string describe() const override;
+  int64_t epilogue_slots() const override { return shared_input_ ? 1 : tile_groups(); }
 
  private:
   struct Task {
@@ -60,6 +63,8 @@ class ConvWinograd : public Operation {
   void multiply_tiles(const float* v, int64_t v_step, int64_t depth, const float* u, int64_t u_step, int64_t tiles,
                       int64_t blocks, bool accumulate, float* product) const;
   void transform_output(const float* product, const Task& task, const float* bias, float* dest) const;
+
+  void finish_task(const Task& task, int64_t slot, const ConvEpilogue* epilogue) const;
 
   void run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const;
   void run_with_shared_input(const RunContext& context, const float* bias, float* workspace) const;
@@ -100,7 +105,9 @@ ConvWinograd::ConvWinograd(const WinogradProblem& problem, int tile, int threads
   const bool stays = u_bytes <= kCacheBytes * 2 / 3;
   const int64_t fitting = (kCacheBytes - u_bytes) / (pixel_bytes * (depth_blocks_ + lane_blocks_)) / 6 * 6;
   const int64_t wanted = stays ? std::clamp(fitting, kLeastTiles, kMaxTiles) : kStreamTiles;
-  const int64_t groups = ceil_div(ceil_div(tiles_, wanted), threads) * threads;  // no bits depend on it
+  // No bits depend on the number of groups, unless an epilogue sums over each of them.
+  const int64_t multiple = problem.epilogue ? kEpilogueGroups : threads;
+  const int64_t groups = ceil_div(ceil_div(tiles_, wanted), multiple) * multiple;
   group_tiles_ = shared_input_ ? tiles_ : ceil_div(tiles_, groups);
   chunk_blocks_ = std::min(depth_blocks_, kChunkBlocks);
 
@@ -189,6 +196,24 @@ void ConvWinograd::transform_output(const float* product, const Task& task, cons
   }
 }
 
+// Whole rows of tiles of one image are one part, and so are neighbours in a row that another task has begun or will end.
+void ConvWinograd::finish_task(const Task& task, int64_t slot, const ConvEpilogue* epilogue) const {
+  if (!epilogue) return;
+  const int64_t m = transforms_.m, end = task.tile + task.tiles;
+  for (int64_t block = task.block; block < task.block + task.blocks; ++block) {
+    for (int64_t tile = task.tile; tile < end;) {
+      const int64_t line = tile / tiles_w_, first = tile % tiles_w_, image = line / tiles_h_;
+      const int64_t whole = std::min((end - tile) / tiles_w_, (image + 1) * tiles_h_ - line);
+      const int64_t lines = first > 0 ? 1 : std::max<int64_t>(1, whole);
+      const int64_t next = std::min(end, (line + lines) * tiles_w_), last = (next - 1) % tiles_w_ + 1;
+      const int64_t row = line % tiles_h_ * m, column = first * m;
+      epilogue->finish({slot, image, block, row, std::min(lines * m, problem_.dest_h - row), column,
+                        std::min(last * m, problem_.dest_w) - column});
+      tile = next;
+    }
+  }
+}
+
 // Many tiles: U first, then each task goes from its input pixels to its output pixels within a core's L2.
 void ConvWinograd::run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const {
   float *const u = workspace, *const scratch = workspace + shared_floats_;
@@ -210,6 +235,7 @@ void ConvWinograd::run_with_shared_weight(const RunContext& context, const float
     transform_input(context.in<float>(0), {t.tile, t.tiles, 0, depth_blocks_}, v);
     multiply_tiles(v, v_step(t.tiles, depth_blocks_), problem_.depth, u, step, t.tiles, t.blocks, false, product);
     transform_output(product, t, bias, context.out<float>(0));
+    finish_task(t, group, context.epilogue);
   });
 }
 
@@ -236,6 +262,7 @@ void ConvWinograd::run_with_shared_input(const RunContext& context, const float*
                      chunk > 0, product);
     }
     transform_output(product, t, bias, context.out<float>(0));
+    finish_task(t, 0, context.epilogue);
   });
 }
 

@@ -24,6 +24,7 @@ struct WinogradProblem {
   bool depth_first = false;  // weight is [depth][lanes][3][3], not [lanes][depth][3][3]
   bool rotated = false;      // filter (r, s) is weight (2 - r, 2 - s)
   bool bias = false, relu = false;
+  bool epilogue = false;  // the cut into tasks must not depend on the number of threads
 };
 
 // How the images of a convolution are cut into tiles of m×m outputs, numbered image by image, row by row.

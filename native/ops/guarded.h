@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-#include "runtime/operation.h"
+#include "ops/conv_epilogue.h"
 
 namespace fovea {
 
@@ -25,7 +25,14 @@ class Guarded : public Operation {
     RunContext watched = context;
     watched.not_finite = &not_finite;
     FOVEA_RETURN_IF_ERROR(fast_->run(watched));
-    return not_finite.load(std::memory_order_relaxed) ? plain_->run(context) : Status();
+    if (!not_finite.load(std::memory_order_relaxed)) return {};
+    if (context.epilogue) context.epilogue->restart();
+    return plain_->run(context);
+  }
+
+  int64_t epilogue_slots() const override {
+    const int64_t fast = fast_->epilogue_slots(), plain = plain_->epilogue_slots();
+    return fast == 0 || plain == 0 ? 0 : std::max(fast, plain);
   }
 
   std::string describe() const override { return fast_->describe(); }

@@ -13,6 +13,7 @@
 namespace fovea {
 
 class ThreadPool;
+class ConvEpilogue;
 
 enum class DType : uint8_t { kFloat32, kFloat64, kInt32, kUint8 };
 size_t dtype_bytes(DType dtype);
@@ -75,6 +76,7 @@ struct RunContext {
   // Set by an operation whose way of computing may give Inf or NaN where the plain sum would not, when it did. Null:
   // nobody wants to know.
   std::atomic<bool>* not_finite = nullptr;
+  const ConvEpilogue* epilogue = nullptr;  // ops/conv_epilogue.h: only for operators that have slots for it
 
   template <class T>
   const T* in(size_t i) const {
@@ -91,6 +93,9 @@ class Operation {
   virtual ~Operation() = default;
   virtual size_t workspace_bytes() const { return 0; }
   virtual Status run(const RunContext& context) const = 0;
+  // Convolutions that hand every part of their output to RunContext::epilogue say into how many slots they cut it; 0:
+  // they do not.
+  virtual int64_t epilogue_slots() const { return 0; }
   // Algorithm, kernel and blocking, for people: "brgemm 14x32 avx512, rows 14, tasks 64".
   virtual std::string describe() const { return {}; }
 };

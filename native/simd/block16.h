@@ -1,6 +1,8 @@
 // Sixteen float lanes, one pixel of the blocked layout, as as many vectors as the instruction set needs. Every name
 // here is a template over V, so that the symbols of different instruction sets stay apart.
 #pragma once
+#include <stdint.h>
+
 #include "simd/macros.h"
 
 namespace fovea {
@@ -119,6 +121,34 @@ FOVEA_INLINE MaskOf<V> equal(Block<V> a, Block<V> b) {
   UNROLL for (int i = 0; i < Block<V>::kParts; ++i)
     m.part[i] = equal(a.part[i], b.part[i]);
   return m;
+}
+
+// Bit i is lane i, and back.
+template <class V, class M>
+FOVEA_INLINE uint16_t bits(BlockMask<V, M> m) {
+  uint32_t all = 0;
+  UNROLL for (int i = 0; i < Block<V>::kParts; ++i)
+    all |= bits(m.part[i]) << (i * V::kLanes);
+  return uint16_t(all);
+}
+
+template <class V>
+FOVEA_INLINE MaskOf<V> lanes_of(uint16_t bits) {
+  MaskOf<V> m;
+  UNROLL for (int i = 0; i < Block<V>::kParts; ++i)
+    m.part[i] = V::lanes_of(uint32_t(bits) >> (i * V::kLanes));
+  return m;
+}
+
+// The same as two bytes, which may stand anywhere.
+template <class V, class M>
+FOVEA_INLINE void store_bits(BlockMask<V, M> m, uint8_t* p) {
+  const uint16_t all = bits(m);
+  p[0] = uint8_t(all), p[1] = uint8_t(all >> 8);
+}
+template <class V>
+FOVEA_INLINE MaskOf<V> load_bits(const uint8_t* p) {
+  return lanes_of<V>(uint16_t(p[0] | p[1] << 8));
 }
 
 // Where a takes the place of b as the maximum: a is larger, or is the first NaN.

@@ -35,6 +35,11 @@ struct F32 {
     return {_mm256_permute_ps(v, kBit == 1 ? 0xb1 : 0x4e)};
   }
   static FOVEA_INLINE Mask first_lanes(int n) { return {_mm256_castsi256_ps(lane_mask(n))}; }
+  static FOVEA_INLINE Mask lanes_of(uint32_t bits) {
+    const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i set = _mm256_and_si256(_mm256_set1_epi32(int32_t(bits)), lane);
+    return {_mm256_castsi256_ps(_mm256_cmpeq_epi32(set, lane))};
+  }
   static FOVEA_INLINE F32 load_u8(const uint8_t* p) {
     const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
     return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes))};

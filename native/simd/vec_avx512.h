@@ -44,6 +44,7 @@ struct F32 {
     return {_mm512_permute_ps(v, kBit == 1 ? 0xb1 : 0x4e)};
   }
   static FOVEA_INLINE Mask first_lanes(int n) { return {lane_mask(n)}; }
+  static FOVEA_INLINE Mask lanes_of(uint32_t bits) { return {__mmask16(bits)}; }
   static FOVEA_INLINE F32 load_u8(const uint8_t* p) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))};

@@ -50,6 +50,11 @@ struct F32 {
   }
   // True in the first n lanes.
   static FOVEA_INLINE Mask first_lanes(int n) { return {RawInt(RawInt{0, 1, 2, 3} < RawInt{n, n, n, n})}; }
+  // True in the lanes whose bit is set: the opposite of bits(). Bits beyond the lanes do not matter.
+  static FOVEA_INLINE Mask lanes_of(uint32_t bits) {
+    const RawInt lane{1, 2, 4, 8}, all{int32_t(bits), int32_t(bits), int32_t(bits), int32_t(bits)};
+    return {RawInt((all & lane) == lane)};
+  }
   // kLanes unsigned bytes as floats.
   static FOVEA_INLINE F32 load_u8(const uint8_t* p) {
     return {Raw{float(p[0]), float(p[1]), float(p[2]), float(p[3])}};

@@ -20,6 +20,9 @@ const letters: ReadonlyMap<string, OperandLayouts> = new Map([
   ['sumTo', { inputs: 'P', outputs: 'P' }],
 ]);
 
+/** Their outputs may take the memory of operands that are read for the last time. */
+const elementwise: ReadonlySet<string> = new Set(['relu', 'add']);
+
 type Line = readonly [operator: string, inputs: readonly number[], outputs: readonly number[]];
 
 /** Shapes, external numbers by value, and steps: a program in a few lines. */
@@ -177,6 +180,37 @@ test('a reshape of memory that is overwritten before the alias is read stays a c
   );
 });
 
+test('elementwise operators write over operands that nothing reads later', () => {
+  const lines: Line[] = [
+    ['relu', [0], [1]],
+    ['relu', [1], [2]],
+    ['add', [1, 2], [3]],
+    ['sumTo', [3], [4]],
+  ];
+  const spec = lower(program([image, image, image, image, [1]], [0, 4], lines), letters, 0);
+  const offsets = [1, 2, 3].map((id) => spec.values[id]?.offset);
+  assert.notEqual(offsets[1], offsets[0]); // which the addition still reads
+  assert.equal(offsets[2], offsets[0]);
+  assert.equal(spec.arenaBytes, 2 * sizeOf(image) * 4);
+  const shapes = [image, image, [1, 32, 1, 1], image, [1]];
+  const broadcast = lower(
+    program(
+      shapes,
+      [0, 4],
+      [
+        ['relu', [0], [1]],
+        ['sumTo', [1], [2]],
+        ['add', [2, 1], [3]],
+        ['sumTo', [3], [4]],
+      ],
+    ),
+    letters,
+    0,
+  );
+  assert.equal(broadcast.values[3]?.offset, broadcast.values[1]?.offset);
+  assert.notEqual(broadcast.values[3]?.offset, broadcast.values[2]?.offset);
+});
+
 test('reading what was never written is refused', () => {
   assert.throws(() => lower(program([image, image], [1], [['relu', [0], [1]]]), letters, 0), { code: 'ERR_GRAPH' });
 });
@@ -282,6 +316,9 @@ function checkLifetimes(spec: ProgramSpec): void {
       // b is written while a is waiting to be read
       const written = first[j] as number;
       if (i === j || b.offset === undefined || written < (first[i] as number) || written > (last[i] as number)) return;
+      const inPlace =
+        elementwise.has(spec.steps[written]?.operator ?? '') && written === last[i] && a.offset === b.offset;
+      if (inPlace) return;
       const apart =
         b.offset + bytesOf(b, b.layout) <= (a.offset ?? 0) || (a.offset ?? 0) + bytesOf(a, a.layout) <= b.offset;
       assert.ok(apart, `value ${j} written at step ${written} over value ${i}, read at ${last[i]}`);

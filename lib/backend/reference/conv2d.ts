@@ -1,6 +1,8 @@
 import type { Attributes } from '../backend.js';
+import { channel, moments } from './channels.js';
+import { passes, writeMask } from './mask.js';
 import { convTaps, readBy } from './taps.js';
-import { activate, flag, grid, need, number, type Operation, result, store, text } from './view.js';
+import { activate, flag, grid, need, number, type Operation, result, store, text, type View } from './view.js';
 
 // All three operators walk over the same products x·w of the convolution, each with another of x, w and y as the sum.
 
@@ -29,6 +31,7 @@ function kernelElements(
 /**
  * y[n,k,p,q] = act(b[k] + Σ_{c in group of k} Σ_r Σ_s x[n,c, p·sh + r·dh − top, q·sw + s·dw − left] · w[k,c,r,s])
  * Source: torch.nn.Conv2d (cross-correlation); with `flipKernel` w[k,c,R−1−r,S−1−s], the convolution of mathematics.
+ * Also, where asked for, mean and biased variance of y for each channel, and the bits of y > 0.
  */
 export const conv2d: Operation = (inputs, outputs, attributes) => {
   const x = grid(need(inputs, 0));
@@ -62,11 +65,19 @@ export const conv2d: Operation = (inputs, outputs, attributes) => {
     output,
     y.data.map((sum, i) => activate(sum + (bias ? (bias.data[Math.floor(i / (P * Q)) % K] as number) : 0), activation)),
   );
+  const [, mean, variance, mask] = outputs;
+  for (let k = 0; mean && variance && k < K; k++) {
+    const { mean: found, squares, count } = moments(output, k);
+    mean.data[k] = found;
+    variance.data[k] = squares / count;
+  }
+  if (mask) writeMask(mask, output);
 };
 
 /**
  * Each product x·w of y[n,k,p,q] gives dy[n,k,p,q]·w to the x that it read:
- * dx[n,c,h,w] = Σ over all (k,p,q,r,s) that read (h,w) of dy[n,k,p,q] · w[k,c,r,s].
+ * dx[n,c,h,w] = Σ over all (k,p,q,r,s) that read (h,w) of dy[n,k,p,q] · w[k,c,r,s], plus what is to be added, where the mask
+ * lets it pass; sums: Σ dx and Σ dx·(x − mean) for each channel.
  */
 export const conv2dGradInput: Operation = (inputs, outputs, attributes) => {
   const dy = grid(need(inputs, 0));
@@ -94,8 +105,27 @@ export const conv2dGradInput: Operation = (inputs, outputs, attributes) => {
       }
     }
   });
-  store(output, dx.data);
+  const [, , add, mask] = inputs;
+  store(
+    output,
+    dx.data.map((sum, i) => (mask && !passes(mask, i, output.shape) ? 0 : sum + (add ? (add.data[i] as number) : 0))),
+  );
+  if (outputs[1]) sumsWith(output, need(inputs, 4), need(inputs, 5), outputs[1]);
 };
+
+function sumsWith(g: View, x: View, mean: View, sums: View): void {
+  const C = g.shape[1] as number;
+  for (let c = 0; c < C; c++) {
+    let sum = 0;
+    let product = 0;
+    channel(g, c, (i) => {
+      sum += g.data[i] as number;
+      product += (g.data[i] as number) * ((x.data[i] as number) - (mean.data[c] as number));
+    });
+    sums.data[c] = sum;
+    sums.data[C + c] = product;
+  }
+}
 
 /**
  * dw[k,c,r,s] = Σ_n Σ_p Σ_q dy[n,k,p,q] · x[n,c, p·sh + r·dh − top, q·sw + s·dw − left],  db[k] = Σ_n Σ_p Σ_q dy[n,k,p,q]

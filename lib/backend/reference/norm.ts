@@ -1,11 +1,6 @@
+import { channel, moments } from './channels.js';
+import { writeMask } from './mask.js';
 import { activate, need, number, type Operation, text, type View } from './view.js';
-
-/** Visits every element of channel c of x [N, C, …] by its offset. */
-function channel(x: View, c: number, visit: (i: number) => void): void {
-  const [N, C] = x.shape as [number, number];
-  const L = x.data.length / (N * C); // pixels of one image
-  for (let n = 0; n < N; n++) for (let l = 0; l < L; l++) visit((n * C + c) * L + l);
-}
 
 const at = (view: View, i: number): number => view.data[i] as number;
 /** An optional per-channel operand, or what its absence means. */
@@ -33,29 +28,21 @@ function normalizeChannel(
 /**
  * Over the M elements of each channel: mean = Σx / M, var = Σ(x − mean)² / M, invStd = 1/√(var + eps),
  * y = act((x − mean)·invStd·weight + bias + residual);
- * running ← (1 − momentum)·running + momentum·(mean, var·M/(M − 1)).
+ * running ← (1 − momentum)·running + momentum·(mean, var·M/(M − 1)). Mean and var may be given instead.
  * Source: Ioffe and Szegedy 2015; torch.nn.BatchNorm2d for the running statistics.
  */
 export const batchNormTrain: Operation = (inputs, outputs, attributes) => {
   const x = need(inputs, 0);
-  const [, weight, bias, runningMean, runningVar, residual] = inputs;
+  const [, weight, bias, runningMean, runningVar, residual, givenMean, givenVar] = inputs;
   const y = need(outputs, 0);
-  const [, meanOut, invStdOut, newMean, newVar] = outputs;
+  const [, meanOut, invStdOut, newMean, newVar, mask] = outputs;
   const eps = number(attributes, 'eps');
   const momentum = number(attributes, 'momentum');
   const activation = text(attributes, 'activation');
-  const C = x.shape[1] as number;
-  const M = x.data.length / C;
-  for (let c = 0; c < C; c++) {
-    let sum = 0;
-    channel(x, c, (i) => {
-      sum += at(x, i);
-    });
-    const mean = sum / M;
-    let squares = 0;
-    channel(x, c, (i) => {
-      squares += (at(x, i) - mean) ** 2;
-    });
+  const M = x.data.length / (x.shape[1] as number);
+  for (let c = 0; c < (x.shape[1] as number); c++) {
+    const { mean, squares } =
+      givenMean && givenVar ? { mean: at(givenMean, c), squares: at(givenVar, c) * M } : moments(x, c);
     const variance = squares / M;
     const invStd = 1 / Math.sqrt(variance + eps);
     normalizeChannel(x, y, c, mean, invStd, orElse(weight, c, 1), orElse(bias, c, 0), residual, activation);
@@ -64,6 +51,7 @@ export const batchNormTrain: Operation = (inputs, outputs, attributes) => {
     if (newMean) newMean.data[c] = (1 - momentum) * orElse(runningMean, c, 0) + momentum * mean;
     if (newVar) newVar.data[c] = (1 - momentum) * orElse(runningVar, c, 1) + (momentum * squares) / (M - 1);
   }
+  if (mask) writeMask(mask, y);
 };
 
 /** y = act((x − runningMean)/√(runningVar + eps)·weight + bias + residual) */
@@ -87,6 +75,7 @@ export const batchNormInfer: Operation = (inputs, outputs, attributes) => {
  * dresidual = g, dbias = Σg, dweight = Σ g·x̂, and dx is
  *   training:  weight·invStd·(g − Σg/M − x̂·(Σ g·x̂)/M), since mean and variance depend on x
  *   inference: weight·invStd·g
+ * Σg and Σ g·(x − mean) may be given.
  */
 function backward(training: boolean): Operation {
   return (inputs, outputs, attributes) => {
@@ -95,6 +84,7 @@ function backward(training: boolean): Operation {
     const weight = inputs[3];
     const center = need(inputs, 4);
     const spread = need(inputs, 5);
+    const sums = inputs[6];
     const [dx, dweight, dbias, dresidual] = outputs;
     const relu = text(attributes, 'activation') === 'relu';
     const y = relu ? need(inputs, 2) : null;
@@ -104,12 +94,14 @@ function backward(training: boolean): Operation {
     for (let c = 0; c < C; c++) {
       const mean = at(center, c);
       const invStd = training ? at(spread, c) : 1 / Math.sqrt(at(spread, c) + number(attributes, 'eps'));
-      let sum = 0;
-      let sumXhat = 0;
-      channel(x, c, (i) => {
-        sum += gradAt(i);
-        sumXhat += gradAt(i) * (at(x, i) - mean) * invStd;
-      });
+      let sum = sums ? at(sums, c) : 0;
+      let sumXhat = sums ? at(sums, C + c) * invStd : 0;
+      if (!sums) {
+        channel(x, c, (i) => {
+          sum += gradAt(i);
+          sumXhat += gradAt(i) * (at(x, i) - mean) * invStd;
+        });
+      }
       channel(x, c, (i) => {
         const g = gradAt(i);
         const xhat = (at(x, i) - mean) * invStd;

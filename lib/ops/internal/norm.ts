@@ -2,6 +2,7 @@ import type { Spec } from '../../backend/backend.js';
 import { sizeOf } from '../../tensor.js';
 import { apply, type GradientContext, type Operator, touchedBytes, type Value } from '../operator.js';
 import { spec } from './check.js';
+import { maskSpec } from './mask.js';
 
 /** Passes over the elements of x, multiplications and additions each. */
 function cost(flopsPerElement: number): Operator['cost'] {
@@ -17,15 +18,17 @@ function channels({ shape, dtype }: Spec): Spec {
 }
 
 /**
- * x, weight?, bias?, runningMean?, runningVar?, residual? → y, mean, invStd, newRunningMean?, newRunningVar? { eps, momentum, activation }:
- * y = act((x − mean)·invStd·weight + bias + residual)
+ * x, weight?, bias?, runningMean?, runningVar?, residual?, mean?, variance? → y, mean, invStd, newRunningMean?,
+ * newRunningVar?, mask? { eps, momentum, activation, withMask? }: y = act((x − mean)·invStd·weight + bias + residual).
+ * Mean and (biased) variance of x are given when the convolution that made x has computed them; the mask holds the bits of
+ * y > 0 (mask.ts).
  */
 export const batchNormTrainOperator: Operator = {
   name: 'batchNormTrain',
-  infer(inputs) {
+  infer(inputs, { withMask }) {
     const x = spec(inputs, 0);
     const c = channels(x);
-    return [x, c, c, inputs[3] ? c : null, inputs[4] ? c : null];
+    return [x, c, c, inputs[3] ? c : null, inputs[4] ? c : null, withMask ? maskSpec(x) : null];
   },
   gradient({ inputs, outputs, gradOutputs, attributes, wanted }) {
     const [y, mean, invStd] = outputs;
@@ -83,7 +86,10 @@ function inferBackward(
   return [x, withWeight ? channels(x) : null, withBias ? channels(x) : null, withResidual ? x : null];
 }
 
-/** dy, x, y? (with relu), weight?, mean, invStd → dx, dweight?, dbias?, dresidual? { activation, withWeight, withBias, withResidual } */
+/**
+ * dy, x, y? (with relu), weight?, mean, invStd, sums? [2,C] → dx, dweight?, dbias?, dresidual?
+ * { activation, withWeight, withBias, withResidual }. sums: Σ dy and Σ dy·(x − mean), known to the convolution that made dy.
+ */
 export const batchNormTrainBackwardOperator: Operator = {
   name: 'batchNormTrainBackward',
   infer: inferBackward,

@@ -27,21 +27,46 @@ struct NormGradient {
   float mean[16], scale[16], offset[16], slope[16];
 };
 
+// A rectangle of one image's pixels in one block of 16 channels of the blocked layout: `row_step` pixels from one row
+// to the next. All pointers that go with it point at its first pixel.
+struct NormPart {
+  int64_t rows, columns, row_step;
+};
+
+// Sums of (y - center) and its square over parts. `center` is chosen at the first part, when count is 0.
+struct NormPartMoments {
+  float center[16];
+  double count, sum[16], square[16];
+};
+
+// g += add; g = 0 where the mask's bit is not set; sums over g and x as in NormSums. add, mask and x may be null.
+struct NormPartGradient {
+  float* g;
+  const float* add;
+  const uint8_t* mask;  // two bytes a pixel: bit i % 8 of byte i / 8 is lane i
+  const float *x, *mean;
+  NormSums* sums;
+};
+
 struct NormKernels {
   const char* isa;
   // Adds pixels to `moments`, exactly rounded to about float32 whatever the mean: each run of 128 pixels is centred on
   // its own mean, the runs are merged in double precision by Chan, Golub and LeVeque (1979), "Updating formulae and a
   // pairwise algorithm for computing sample variances".
   void (*moments)(const float* x, int64_t pixels, int64_t stride, int lanes, NormMoments* moments);
-  // residual may be null; y may be x or residual.
+  // residual may be null; y may be x or residual. mask: null, or the bits of y > 0 for each pixel, with
+  // stride and lanes 16 and a ReLU.
   void (*normalize)(const float* x, const float* residual, float* y, int64_t pixels, int64_t stride, int lanes,
-                    const NormAffine& affine, bool relu);
+                    const NormAffine& affine, bool relu, uint8_t* mask);
   // y null: no ReLU. g null: the masked gradient is not kept; it may be dy.
   void (*gradient_sums)(const float* dy, const float* x, const float* y, float* g, int64_t pixels, int64_t stride,
                         int lanes, const float* mean, NormSums* sums);
   // x null: statistics that do not depend on x, dx = g * scale.
   void (*gradient_apply)(const float* dy, const float* x, const float* y, float* dx, int64_t pixels, int64_t stride,
                          int lanes, const NormGradient& gradient);
+  void (*part_moments)(const float* y, const NormPart& part, NormPartMoments* moments);
+  void (*part_mask)(const float* y, const NormPart& part, uint8_t* mask);
+  void (*part_gradient)(const NormPart& part, const NormPartGradient& call);
 };
 
 const NormKernels& norm_kernels();

@@ -1,6 +1,7 @@
 // The one template behind norm.h.
 #pragma once
 #include "kernels/norm/norm.h"
+#include "kernels/norm/part.inl.h"
 #include "simd/block16.h"
 
 namespace fovea {
@@ -75,28 +76,34 @@ void moments(const float* x, int64_t pixels, int64_t stride, int lanes, NormMome
   }
 }
 
-template <class V, bool kFull, bool kResidual, bool kRelu>
+template <class V, bool kFull, bool kResidual, bool kRelu, bool kMask>
 void normalize_as(const float* x, const float* residual, float* y, int64_t pixels, int64_t stride, int lanes,
-                  const NormAffine& affine) {
+                  const NormAffine& affine, uint8_t* mask) {
   const Block<V> mean = Block<V>::load(affine.mean), scale = Block<V>::load(affine.scale);
   const Block<V> shift = Block<V>::load(affine.shift);
   for (int64_t i = 0; i < pixels; ++i) {
     Block<V> v = fma(load<V, kFull>(x + i * stride, lanes) - mean, scale, shift);
     if (kResidual) v = v + load<V, kFull>(residual + i * stride, lanes);
     if (kRelu) v = max(Block<V>::zero(), v);
+    if (kMask) store_bits(greater(v, Block<V>::zero()), mask + 2 * i);
     store<V, kFull>(v, y + i * stride, lanes);
   }
 }
 
 template <class V>
 void normalize(const float* x, const float* residual, float* y, int64_t pixels, int64_t stride, int lanes,
-               const NormAffine& affine, bool relu) {
-  using Kernel = void (*)(const float*, const float*, float*, int64_t, int64_t, int, const NormAffine&);
-  static constexpr Kernel kernels[8] = {normalize_as<V, false, false, false>, normalize_as<V, false, false, true>,
-                                        normalize_as<V, false, true, false>,  normalize_as<V, false, true, true>,
-                                        normalize_as<V, true, false, false>,  normalize_as<V, true, false, true>,
-                                        normalize_as<V, true, true, false>,   normalize_as<V, true, true, true>};
-  kernels[(lanes == 16) * 4 + (residual != nullptr) * 2 + relu](x, residual, y, pixels, stride, lanes, affine);
+               const NormAffine& affine, bool relu, uint8_t* mask) {
+  using Kernel = void (*)(const float*, const float*, float*, int64_t, int64_t, int, const NormAffine&, uint8_t*);
+  static constexpr Kernel kernels[8] = {
+      normalize_as<V, false, false, false, false>, normalize_as<V, false, false, true, false>,
+      normalize_as<V, false, true, false, false>,  normalize_as<V, false, true, true, false>,
+      normalize_as<V, true, false, false, false>,  normalize_as<V, true, false, true, false>,
+      normalize_as<V, true, true, false, false>,   normalize_as<V, true, true, true, false>};
+  static constexpr Kernel masking[2] = {normalize_as<V, true, false, true, true>,
+                                        normalize_as<V, true, true, true, true>};
+  const Kernel kernel =
+      mask ? masking[residual != nullptr] : kernels[(lanes == 16) * 4 + (residual != nullptr) * 2 + relu];
+  kernel(x, residual, y, pixels, stride, lanes, affine, mask);
 }
 
 template <class V, bool kFull, bool kMask>
@@ -167,7 +174,8 @@ void gradient_apply(const float* dy, const float* x, const float* y, float* dx, 
 
 template <class V>
 constexpr NormKernels instance(const char* isa) {
-  return {isa, moments<V>, normalize<V>, gradient_sums<V>, gradient_apply<V>};
+  return {isa,          moments<V>,      normalize<V>, gradient_sums<V>, gradient_apply<V>, part_moments<V>,
+          part_mask<V>, part_gradient<V>};
 }
 
 }  // namespace norm

@@ -73,6 +73,34 @@ function backward(norm: Norm, make: Make, training: boolean): (Tensor | null)[] 
   ];
 }
 
+/** x, …, residual, mean, variance: those of x, as the convolution that made x gives them. */
+function withStatistics(norm: Norm, make: Make): (Tensor | null)[] {
+  const inputs = forward(norm, make, norm.running ?? false);
+  const x = inputs[0] as Tensor;
+  const none: Attributes = { eps: 0, momentum: 0, activation: 'none' };
+  const statistic: Spec = { shape: channels(norm), dtype: make.dtype };
+  const [, mean, invStd] = runReference({
+    operator: 'batchNormTrain',
+    inputs: [x],
+    outputs: [{ shape: norm.x, dtype: make.dtype }, statistic, statistic],
+    attributes: none,
+  });
+  const variance = invStd?.clone();
+  variance?.data.forEach((value: number, i: number) => {
+    variance.data[i] = Math.fround(1 / value ** 2);
+  });
+  mean?.data.forEach((value: number, i: number) => {
+    mean.data[i] = Math.fround(value);
+  });
+  return [...inputs, mean ?? null, variance ?? null];
+}
+
+/** dy, …, invStd, sums: a gradient that was masked before, with Σ dy and Σ dy·(x − mean). */
+function withSums(norm: Norm, make: Make): (Tensor | null)[] {
+  const inputs = backward({ ...norm, relu: false }, make, true);
+  return [...inputs, make.float([2, ...channels(norm)])];
+}
+
 type Operands = readonly (Tensor | null)[];
 
 /** 1 for an absent factor. */
@@ -112,17 +140,50 @@ function cases(make: (norm: Norm) => Pick<Case, 'attributes' | 'inputs' | 'agree
   return norms.map((norm) => ({ name: nameOf(norm), ...make(norm) }));
 }
 
+/** With the operands that only lib/graph/epilogue.ts gives, after differentiation. */
+function fused(what: string, make: (norm: Norm) => Pick<Case, 'attributes' | 'inputs' | 'agreement'>): Case[] {
+  return norms.map((norm) => ({ name: `${nameOf(norm)} with ${what}`, oracleOnly: true, ...make(norm) }));
+}
+
+const trainAgreement = { kind: 'near', ulps: 8, scale: trainScale } as const;
+
 export const normCases: Cases = {
-  batchNormTrain: cases((norm) => ({
-    attributes: { eps, momentum: 0.1, activation: activation(norm) },
-    inputs: (make) => forward(norm, make, norm.running ?? false),
-    agreement: { kind: 'near', ulps: 8, scale: trainScale },
-  })),
-  batchNormTrainBackward: cases((norm) => ({
-    attributes: { activation: activation(norm), ...wanted(norm) },
-    inputs: (make) => backward(norm, make, true),
-    agreement: { kind: 'near', ulps: 4, scale: (inputs) => backwardScale(inputs, largest(inputs[5])) },
-  })),
+  batchNormTrain: [
+    ...cases((norm) => ({
+      attributes: { eps, momentum: 0.1, activation: activation(norm) },
+      inputs: (make) => forward(norm, make, norm.running ?? false),
+      agreement: trainAgreement,
+    })),
+    ...fused('statistics', (norm) => ({
+      attributes: { eps, momentum: 0.1, activation: activation(norm) },
+      inputs: (make) => withStatistics(norm, make),
+      agreement: trainAgreement,
+    })),
+    ...fused('statistics and mask', (norm) => ({
+      attributes: { eps, momentum: 0.1, activation: 'relu', withMask: true },
+      inputs: (make) => withStatistics(norm, make),
+      agreement: trainAgreement,
+    })),
+  ],
+  batchNormTrainBackward: [
+    ...cases((norm) => ({
+      attributes: { activation: activation(norm), ...wanted(norm) },
+      inputs: (make) => backward(norm, make, true),
+      agreement: { kind: 'near', ulps: 4, scale: (inputs) => backwardScale(inputs, largest(inputs[5])) },
+    })),
+    ...fused('sums', (norm) => ({
+      attributes: { activation: 'none', ...wanted(norm), withResidual: false },
+      inputs: (make) => withSums(norm, make),
+      agreement: {
+        kind: 'near',
+        ulps: 4,
+        scale: (inputs) => {
+          const [dx = 0, dweight, dbias] = backwardScale(inputs, largest(inputs[5]));
+          return [dx * (1 + largest(inputs[6])), dweight ?? 0, dbias ?? 0];
+        },
+      },
+    })),
+  ],
   batchNormInfer: cases((norm) => ({
     attributes: { eps, activation: activation(norm) },
     inputs: (make) => forward(norm, make, true),

@@ -1,0 +1,39 @@
+// What is done with a convolution's output part by part, each right after it was written and while a cache holds it,
+// instead of in a pass over memory of its own:
+//   conv2d           statistics of the batch normalisation that follows, or the bits of a ReLU;
+//   conv2dGradInput  another gradient added, the mask of a ReLU, and the sums that the gradient of a batch
+//   normalisation
+//                    begins with.
+#pragma once
+#include <memory>
+
+#include "runtime/operation.h"
+
+namespace fovea {
+
+// A rectangle of one image in one block of 16 channels. Parts of one slot and block are finished one after another, by
+// one thread and in an order that the shape decides; sums of one slot are added to those of the others at the end. Each
+// element of the output belongs to exactly one part.
+struct ConvPart {
+  int64_t slot, image, block, row, rows, column, columns;
+};
+
+class ConvEpilogue {
+ public:
+  virtual ~ConvEpilogue() = default;
+  virtual void finish(const ConvPart& part) const = 0;
+  // Forgets all parts: the whole output is written once more.
+  virtual void restart() const = 0;
+};
+
+// Whether an optional operand of conv2d or of conv2dGradInput asks for an epilogue. Such a convolution is cut alike for
+// any number of threads, since the cut decides the order of the sums.
+bool wants_epilogue(const OpSpec& spec);
+
+// The convolution with what the optional operands ask for, in its epilogue if it can, else in a pass after it. Nothing
+// else for a spec without them.
+Status add_conv_epilogue(const OpSpec& spec, std::unique_ptr<Operation> conv, std::unique_ptr<Operation>* operation);
+Status add_gradient_epilogue(const OpSpec& spec, std::unique_ptr<Operation> conv,
+                             std::unique_ptr<Operation>* operation);
+
+}  // namespace fovea
