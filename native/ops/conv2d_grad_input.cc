@@ -47,8 +47,10 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Op
 bool winograd_wins(const OpSpec&, const ConvGeometry& g) { return winograd_tile(g, winograd_gradient(g)) > 0; }
 
 Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  std::unique_ptr<Operation> direct;
+  FOVEA_RETURN_IF_ERROR(make_stream(spec, g, &direct));
   const WinogradProblem problem = winograd_gradient(g);
-  return make_winograd(problem, winograd_tile(g, problem), spec.threads, operation);
+  return make_winograd(problem, winograd_tile(g, problem), spec.threads, std::move(direct), operation);
 }
 
 const ConvAlgorithm kAlgorithms[] = {

@@ -35,7 +35,7 @@ double winograd_cycles(const WinogradProblem& p, int tile) {
 
 class ConvWinograd : public Operation {
  public:
-  ConvWinograd(const WinogradProblem& problem, int tile, int threads);
+  ConvWinograd(const WinogradProblem& problem, int tile, int threads, std::unique_ptr<Operation> direct);
 
   size_t workspace_bytes() const override;
   Status run(const RunContext& context) const override;
@@ -59,12 +59,14 @@ class ConvWinograd : public Operation {
                         float* taps, float* u, int64_t u_step) const;
   void multiply_tiles(const float* v, int64_t v_step, int64_t depth, const float* u, int64_t u_step, int64_t tiles,
                       int64_t blocks, bool accumulate, float* product) const;
-  void transform_output(const float* product, const Task& task, const float* bias, float* dest) const;
+  bool transform_output(const float* product, const Task& task, const float* bias, float* dest) const;
 
-  void run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const;
-  void run_with_shared_input(const RunContext& context, const float* bias, float* workspace) const;
+  // False if a value is not finite.
+  bool run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const;
+  bool run_with_shared_input(const RunContext& context, const float* bias, float* workspace) const;
 
   WinogradProblem problem_;
+  std::unique_ptr<Operation> direct_;
   const WinogradKernels* kernels_;
   WinogradTransforms transforms_;
   int threads_;
@@ -83,8 +85,8 @@ int64_t sum_blocks(int tile, int64_t depth) {
   return depth < 128 ? 1 : depth < 256 ? 2 : 4;
 }
 
-ConvWinograd::ConvWinograd(const WinogradProblem& problem, int tile, int threads)
-    : problem_(problem), kernels_(&winograd_kernels()), threads_(threads) {
+ConvWinograd::ConvWinograd(const WinogradProblem& problem, int tile, int threads, std::unique_ptr<Operation> direct)
+    : problem_(problem), direct_(std::move(direct)), kernels_(&winograd_kernels()), threads_(threads) {
   transforms_ = tile == 2 ? kernels_->two : kernels_->four;
   grid_ = {tile,           problem.images, problem.source_h, problem.source_w,
            problem.dest_h, problem.dest_w, problem.top,      problem.left};
@@ -175,26 +177,30 @@ void ConvWinograd::multiply_tiles(const float* v, int64_t v_step, int64_t depth,
   }
 }
 
-void ConvWinograd::transform_output(const float* product, const Task& task, const float* bias, float* dest) const {
+bool ConvWinograd::transform_output(const float* product, const Task& task, const float* bias, float* dest) const {
   const WinogradProblem& p = problem_;
   const int64_t plane = p.dest_h * p.dest_w * kBlock;
   WinogradTarget targets[kMaxTiles];
   grid_.targets(task.tile, task.tiles, lane_blocks_, targets);
+  bool finite = true;
   for (int64_t b = 0; b < task.blocks; ++b) {
     const int64_t block = task.block + b;
-    transforms_.output(product + b * task.tiles * kBlock, v_step(task.tiles, task.blocks),
-                       bias ? bias + block * kBlock : nullptr, p.relu,
-                       static_cast<int>(std::min<int64_t>(kBlock, p.lanes - block * kBlock)), targets,
-                       static_cast<int>(task.tiles), dest + block * plane, p.dest_w * kBlock);
+    const bool all = transforms_.output(product + b * task.tiles * kBlock, v_step(task.tiles, task.blocks),
+                                        bias ? bias + block * kBlock : nullptr, p.relu,
+                                        static_cast<int>(std::min<int64_t>(kBlock, p.lanes - block * kBlock)), targets,
+                                        static_cast<int>(task.tiles), dest + block * plane, p.dest_w * kBlock);
+    if (!all) finite = false;
   }
+  return finite;
 }
 
 // Many tiles: U first, then each task goes from its input pixels to its output pixels within a core's L2.
-void ConvWinograd::run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const {
+bool ConvWinograd::run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const {
   float *const u = workspace, *const scratch = workspace + shared_floats_;
   const int64_t own = v_floats_ + m_floats_ + tap_floats_, step = u_step(lane_blocks_, depth_blocks_);
   const int64_t chunks = ceil_div(depth_blocks_, chunk_blocks_);
   const auto cancelled = [&] { return context.cancelled.load(std::memory_order_relaxed); };
+  std::atomic<bool> finite{true};
   context.pool.parallel_for(filter_groups() * chunks, [&](int64_t index, int thread) {
     if (cancelled()) return;
     const Task t = task(0, index / chunks, 1);
@@ -209,16 +215,18 @@ void ConvWinograd::run_with_shared_weight(const RunContext& context, const float
     const Task t = task(group, 0, filter_groups());
     transform_input(context.in<float>(0), {t.tile, t.tiles, 0, depth_blocks_}, v);
     multiply_tiles(v, v_step(t.tiles, depth_blocks_), problem_.depth, u, step, t.tiles, t.blocks, false, product);
-    transform_output(product, t, bias, context.out<float>(0));
+    if (!transform_output(product, t, bias, context.out<float>(0))) finite = false;
   });
+  return finite;
 }
 
 // More filters than tiles: V first, then each task transforms filters that no other task needs.
-void ConvWinograd::run_with_shared_input(const RunContext& context, const float* bias, float* workspace) const {
+bool ConvWinograd::run_with_shared_input(const RunContext& context, const float* bias, float* workspace) const {
   float *const v = workspace, *const scratch = workspace + shared_floats_;
   const int64_t own = u_floats_ + m_floats_ + tap_floats_, chunks = ceil_div(depth_blocks_, chunk_blocks_);
   const int64_t chunk_floats = frequencies() * v_step(tiles_, chunk_blocks_);
   const auto cancelled = [&] { return context.cancelled.load(std::memory_order_relaxed); };
+  std::atomic<bool> finite{true};
   const auto count = [&](int64_t chunk) { return std::min(chunk_blocks_, depth_blocks_ - chunk * chunk_blocks_); };
   context.pool.parallel_for(chunks, [&](int64_t chunk, int) {
     if (cancelled()) return;
@@ -235,13 +243,15 @@ void ConvWinograd::run_with_shared_input(const RunContext& context, const float*
       multiply_tiles(v + chunk * chunk_floats, v_step(tiles_, count(chunk)), depth, u, step, tiles_, t.blocks,
                      chunk > 0, product);
     }
-    transform_output(product, t, bias, context.out<float>(0));
+    if (!transform_output(product, t, bias, context.out<float>(0))) finite = false;
   });
+  return finite;
 }
 
 size_t ConvWinograd::workspace_bytes() const {
   const int64_t own = v_floats_ + u_floats_ + m_floats_ + tap_floats_;
-  return static_cast<size_t>(lane_blocks_ * kBlock + shared_floats_ + threads_ * own) * sizeof(float);
+  const int64_t floats = lane_blocks_ * kBlock + shared_floats_ + threads_ * own;
+  return std::max(static_cast<size_t>(floats) * sizeof(float), direct_->workspace_bytes());
 }
 
 Status ConvWinograd::run(const RunContext& context) const {
@@ -253,7 +263,9 @@ Status ConvWinograd::run(const RunContext& context) const {
     bias = workspace;
   }
   float* const rest = workspace + lane_blocks_ * kBlock;
-  shared_input_ ? run_with_shared_input(context, bias, rest) : run_with_shared_weight(context, bias, rest);
+  const bool finite =
+      shared_input_ ? run_with_shared_input(context, bias, rest) : run_with_shared_weight(context, bias, rest);
+  if (!finite) return direct_->run(context);
   return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
 }
 
@@ -322,8 +334,9 @@ int winograd_tile(const ConvGeometry& g, const WinogradProblem& p) {
   return two < four || !may_four ? 2 : 4;
 }
 
-Status make_winograd(const WinogradProblem& problem, int tile, int threads, std::unique_ptr<Operation>* operation) {
-  *operation = std::make_unique<ConvWinograd>(problem, tile, threads);
+Status make_winograd(const WinogradProblem& problem, int tile, int threads, std::unique_ptr<Operation> direct,
+                     std::unique_ptr<Operation>* operation) {
+  *operation = std::make_unique<ConvWinograd>(problem, tile, threads, std::move(direct));
   return {};
 }
 
