@@ -70,8 +70,10 @@ bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
 }
 
 Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  std::unique_ptr<Operation> direct;
+  FOVEA_RETURN_IF_ERROR(make_direct(spec, g, &direct));
   const WinogradProblem problem = winograd_problem(spec, g);
-  return make_winograd(problem, winograd_tile(g, problem), spec.threads, operation);
+  return make_winograd(problem, winograd_tile(g, problem), spec.threads, std::move(direct), operation);
 }
 
 const ConvAlgorithm kAlgorithms[] = {

@@ -4,8 +4,8 @@
 // For each (h mod sh, w mod sw) that is a convolution of stride 1 with some of the taps.
 #include "ops/conv_bf16.h"
 #include "ops/conv_depthwise.h"
-#include "ops/conv_narrow.h"
 #include "ops/conv_epilogue.h"
+#include "ops/conv_narrow.h"
 #include "ops/conv_stages.h"
 #include "ops/conv_winograd.h"
 #include "ops/operations.h"
@@ -71,9 +71,11 @@ bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
 }
 
 Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  std::unique_ptr<Operation> direct;
+  FOVEA_RETURN_IF_ERROR(make_direct(spec, g, &direct));
   WinogradProblem problem = winograd_gradient(g);
   problem.epilogue = wants_epilogue(spec);
-  return make_winograd(problem, winograd_tile(g, problem), spec.threads, operation);
+  return make_winograd(problem, winograd_tile(g, problem), spec.threads, std::move(direct), operation);
 }
 
 const ConvAlgorithm kAlgorithms[] = {

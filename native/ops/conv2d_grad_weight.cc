@@ -86,7 +86,10 @@ bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
 }
 
 Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
-  return make_winograd_grad(g, winograd_grad_tile(g), operand_at(spec.outputs, 1).present, spec.threads, operation);
+  std::unique_ptr<Operation> direct;
+  FOVEA_RETURN_IF_ERROR(make_stream(spec, g, &direct));
+  return make_winograd_grad(g, winograd_grad_tile(g), operand_at(spec.outputs, 1).present, spec.threads,
+                            std::move(direct), operation);
 }
 
 const ConvAlgorithm kAlgorithms[] = {

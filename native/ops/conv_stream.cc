@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "ops/parallel.h"
 #include "ops/conv_epilogue.h"
+#include "ops/parallel.h"
 #include "ops/tile_choice.h"
 
 namespace fovea {

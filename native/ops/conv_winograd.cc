@@ -5,6 +5,7 @@
 
 #include "kernels/layout/layout.h"
 #include "ops/conv_epilogue.h"
+#include "ops/guarded.h"
 #include "ops/parallel.h"
 
 namespace fovea {
@@ -62,12 +63,13 @@ class ConvWinograd : public Operation {
                         float* taps, float* u, int64_t u_step) const;
   void multiply_tiles(const float* v, int64_t v_step, int64_t depth, const float* u, int64_t u_step, int64_t tiles,
                       int64_t blocks, bool accumulate, float* product) const;
-  void transform_output(const float* product, const Task& task, const float* bias, float* dest) const;
+  bool transform_output(const float* product, const Task& task, const float* bias, float* dest) const;
 
   void finish_task(const Task& task, int64_t slot, const ConvEpilogue* epilogue) const;
 
-  void run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const;
-  void run_with_shared_input(const RunContext& context, const float* bias, float* workspace) const;
+  // False if a value is not finite.
+  bool run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const;
+  bool run_with_shared_input(const RunContext& context, const float* bias, float* workspace) const;
 
   WinogradProblem problem_;
   const WinogradKernels* kernels_;
@@ -182,31 +184,35 @@ void ConvWinograd::multiply_tiles(const float* v, int64_t v_step, int64_t depth,
   }
 }
 
-void ConvWinograd::transform_output(const float* product, const Task& task, const float* bias, float* dest) const {
+bool ConvWinograd::transform_output(const float* product, const Task& task, const float* bias, float* dest) const {
   const WinogradProblem& p = problem_;
   const int64_t plane = p.dest_h * p.dest_w * kBlock;
   WinogradTarget targets[kMaxTiles];
   grid_.targets(task.tile, task.tiles, lane_blocks_, targets);
+  bool finite = true;
   for (int64_t b = 0; b < task.blocks; ++b) {
     const int64_t block = task.block + b;
-    transforms_.output(product + b * task.tiles * kBlock, v_step(task.tiles, task.blocks),
-                       bias ? bias + block * kBlock : nullptr, p.relu,
-                       static_cast<int>(std::min<int64_t>(kBlock, p.lanes - block * kBlock)), targets,
-                       static_cast<int>(task.tiles), dest + block * plane, p.dest_w * kBlock);
+    const bool all = transforms_.output(product + b * task.tiles * kBlock, v_step(task.tiles, task.blocks),
+                                        bias ? bias + block * kBlock : nullptr, p.relu,
+                                        static_cast<int>(std::min<int64_t>(kBlock, p.lanes - block * kBlock)), targets,
+                                        static_cast<int>(task.tiles), dest + block * plane, p.dest_w * kBlock);
+    if (!all) finite = false;
   }
+  return finite;
 }
 
-// Whole rows of tiles of one image are one part, and so are neighbours in a row that another task has begun or will end.
+// Whole rows of tiles of one image are one part, and so are neighbours in a row that another task has begun or will
+// end.
 void ConvWinograd::finish_task(const Task& task, int64_t slot, const ConvEpilogue* epilogue) const {
   if (!epilogue) return;
-  const int64_t m = transforms_.m, end = task.tile + task.tiles;
+  const int64_t m = transforms_.m, across = grid_.columns(), down = grid_.rows(), end = task.tile + task.tiles;
   for (int64_t block = task.block; block < task.block + task.blocks; ++block) {
     for (int64_t tile = task.tile; tile < end;) {
-      const int64_t line = tile / tiles_w_, first = tile % tiles_w_, image = line / tiles_h_;
-      const int64_t whole = std::min((end - tile) / tiles_w_, (image + 1) * tiles_h_ - line);
+      const int64_t line = tile / across, first = tile % across, image = line / down;
+      const int64_t whole = std::min((end - tile) / across, (image + 1) * down - line);
       const int64_t lines = first > 0 ? 1 : std::max<int64_t>(1, whole);
-      const int64_t next = std::min(end, (line + lines) * tiles_w_), last = (next - 1) % tiles_w_ + 1;
-      const int64_t row = line % tiles_h_ * m, column = first * m;
+      const int64_t next = std::min(end, (line + lines) * across), last = (next - 1) % across + 1;
+      const int64_t row = line % down * m, column = first * m;
       epilogue->finish({slot, image, block, row, std::min(lines * m, problem_.dest_h - row), column,
                         std::min(last * m, problem_.dest_w) - column});
       tile = next;
@@ -215,11 +221,12 @@ void ConvWinograd::finish_task(const Task& task, int64_t slot, const ConvEpilogu
 }
 
 // Many tiles: U first, then each task goes from its input pixels to its output pixels within a core's L2.
-void ConvWinograd::run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const {
+bool ConvWinograd::run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const {
   float *const u = workspace, *const scratch = workspace + shared_floats_;
   const int64_t own = v_floats_ + m_floats_ + tap_floats_, step = u_step(lane_blocks_, depth_blocks_);
   const int64_t chunks = ceil_div(depth_blocks_, chunk_blocks_);
   const auto cancelled = [&] { return context.cancelled.load(std::memory_order_relaxed); };
+  std::atomic<bool> finite{true};
   context.pool.parallel_for(filter_groups() * chunks, [&](int64_t index, int thread) {
     if (cancelled()) return;
     const Task t = task(0, index / chunks, 1);
@@ -234,17 +241,19 @@ void ConvWinograd::run_with_shared_weight(const RunContext& context, const float
     const Task t = task(group, 0, filter_groups());
     transform_input(context.in<float>(0), {t.tile, t.tiles, 0, depth_blocks_}, v);
     multiply_tiles(v, v_step(t.tiles, depth_blocks_), problem_.depth, u, step, t.tiles, t.blocks, false, product);
-    transform_output(product, t, bias, context.out<float>(0));
+    if (!transform_output(product, t, bias, context.out<float>(0))) finite = false;
     finish_task(t, group, context.epilogue);
   });
+  return finite;
 }
 
 // More filters than tiles: V first, then each task transforms filters that no other task needs.
-void ConvWinograd::run_with_shared_input(const RunContext& context, const float* bias, float* workspace) const {
+bool ConvWinograd::run_with_shared_input(const RunContext& context, const float* bias, float* workspace) const {
   float *const v = workspace, *const scratch = workspace + shared_floats_;
   const int64_t own = u_floats_ + m_floats_ + tap_floats_, chunks = ceil_div(depth_blocks_, chunk_blocks_);
   const int64_t chunk_floats = frequencies() * v_step(tiles_, chunk_blocks_);
   const auto cancelled = [&] { return context.cancelled.load(std::memory_order_relaxed); };
+  std::atomic<bool> finite{true};
   const auto count = [&](int64_t chunk) { return std::min(chunk_blocks_, depth_blocks_ - chunk * chunk_blocks_); };
   context.pool.parallel_for(chunks, [&](int64_t chunk, int) {
     if (cancelled()) return;
@@ -261,14 +270,16 @@ void ConvWinograd::run_with_shared_input(const RunContext& context, const float*
       multiply_tiles(v + chunk * chunk_floats, v_step(tiles_, count(chunk)), depth, u, step, tiles_, t.blocks,
                      chunk > 0, product);
     }
-    transform_output(product, t, bias, context.out<float>(0));
+    if (!transform_output(product, t, bias, context.out<float>(0))) finite = false;
     finish_task(t, 0, context.epilogue);
   });
+  return finite;
 }
 
 size_t ConvWinograd::workspace_bytes() const {
   const int64_t own = v_floats_ + u_floats_ + m_floats_ + tap_floats_;
-  return static_cast<size_t>(lane_blocks_ * kBlock + shared_floats_ + threads_ * own) * sizeof(float);
+  const int64_t floats = lane_blocks_ * kBlock + shared_floats_ + threads_ * own;
+  return static_cast<size_t>(floats) * sizeof(float);
 }
 
 Status ConvWinograd::run(const RunContext& context) const {
@@ -280,7 +291,9 @@ Status ConvWinograd::run(const RunContext& context) const {
     bias = workspace;
   }
   float* const rest = workspace + lane_blocks_ * kBlock;
-  shared_input_ ? run_with_shared_input(context, bias, rest) : run_with_shared_weight(context, bias, rest);
+  const bool finite =
+      shared_input_ ? run_with_shared_input(context, bias, rest) : run_with_shared_weight(context, bias, rest);
+  if (!finite && context.not_finite) context.not_finite->store(true, std::memory_order_relaxed);
   return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
 }
 
@@ -349,8 +362,9 @@ int winograd_tile(const ConvGeometry& g, const WinogradProblem& p) {
   return two < four || !may_four ? 2 : 4;
 }
 
-Status make_winograd(const WinogradProblem& problem, int tile, int threads, std::unique_ptr<Operation>* operation) {
-  *operation = std::make_unique<ConvWinograd>(problem, tile, threads);
+Status make_winograd(const WinogradProblem& problem, int tile, int threads, std::unique_ptr<Operation> direct,
+                     std::unique_ptr<Operation>* operation) {
+  *operation = std::make_unique<Guarded>(std::make_unique<ConvWinograd>(problem, tile, threads), std::move(direct));
   return {};
 }
 

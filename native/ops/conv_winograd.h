@@ -48,6 +48,8 @@ WinogradProblem winograd_gradient(const ConvGeometry& g);
 // The size of tiles that pays: 4, 2, or 0 where the direct convolution is better or Winograd cannot do it.
 int winograd_tile(const ConvGeometry& g, const WinogradProblem& problem);
 
-Status make_winograd(const WinogradProblem& problem, int tile, int threads, std::unique_ptr<Operation>* operation);
+// `direct` computes the same; it runs when a value is not finite (Inf, NaN or overflow, which tiles spread).
+Status make_winograd(const WinogradProblem& problem, int tile, int threads, std::unique_ptr<Operation> direct,
+                     std::unique_ptr<Operation>* operation);
 
 }  // namespace fovea

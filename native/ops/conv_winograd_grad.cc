@@ -4,6 +4,7 @@
 
 #include "kernels/layout/layout.h"
 #include "ops/conv_winograd.h"
+#include "ops/guarded.h"
 #include "ops/parallel.h"
 
 namespace fovea {
@@ -84,11 +85,13 @@ class ConvWinogradGrad : public Operation {
                           float* total) const;
   void multiply(const float* v, const float* u, int64_t tiles, int64_t channels, int64_t filters, bool accumulate,
                 float* m) const;
+  // These return false if a value is not finite.
   bool run_task(const RunContext& context, const Task& task, const Scratch& scratch, float* parts, float* totals) const;
   bool finish_piece(const Task& task, int64_t channel, int64_t channels, const Scratch& scratch, float* parts,
                     float* dw) const;
+  bool add_parts(const RunContext& context, float* parts, float* dw) const;
+  bool add_totals(float* totals, float* db) const;
   void write(const float* taps, int64_t channel, int64_t channels, int64_t filter, float* dw) const;
-  void add_parts(const RunContext& context, float* parts, float* dw) const;
 
   ConvGeometry g_;
   const WinogradKernels* kernels_;
@@ -186,7 +189,6 @@ void ConvWinogradGrad::multiply(const float* v, const float* u, int64_t tiles, i
   }
 }
 
-// False if a value is not finite.
 bool ConvWinogradGrad::run_task(const RunContext& context, const Task& task, const Scratch& scratch, float* parts,
                                 float* totals) const {
   bool finite = true;
@@ -234,21 +236,41 @@ void ConvWinogradGrad::write(const float* taps, int64_t channel, int64_t channel
                                 dw + (filter * kBlock * g_.c + first) * 9);
 }
 
-void ConvWinogradGrad::add_parts(const RunContext& context, float* parts, float* dw) const {
+// sum[i] += the floats of the other parts, in order. False if a sum is not finite.
+bool add_up(float* sum, int64_t floats, int64_t part_floats, int64_t parts) {
+  for (int64_t part = 1; part < parts; ++part) {
+    const float* const more = sum + part * part_floats;
+    for (int64_t i = 0; i < floats; ++i) sum[i] += more[i];
+  }
+  float poison[kBlock] = {};  // 0 times a value that is not finite is NaN
+  for (int64_t i = 0; i < floats; i += kBlock) {
+    for (int64_t lane = 0; lane < kBlock; ++lane) poison[lane] += 0.f * sum[i + lane];
+  }
+  return std::all_of(poison, poison + kBlock, [](float value) { return value == 0; });
+}
+
+bool ConvWinogradGrad::add_parts(const RunContext& context, float* parts, float* dw) const {
   const int64_t floats = kBlock * 9 * kBlock;
+  std::atomic<bool> finite{true};
   context.pool.parallel_for(filter_blocks_ * channel_blocks_, [&](int64_t index, int) {
     float* const sum = parts + index * floats;
-    for (int64_t part = 1; part < parts_; ++part) {
-      const float* const more = sum + part * part_floats();
-      for (int64_t i = 0; i < floats; ++i) sum[i] += more[i];
-    }
+    if (!add_up(sum, floats, part_floats(), parts_)) finite = false;
     write(sum, index % channel_blocks_, 1, index / channel_blocks_, dw);
   });
+  return finite;
+}
+
+bool ConvWinogradGrad::add_totals(float* totals, float* db) const {
+  const int64_t lanes = filter_blocks_ * kBlock;
+  const bool finite = add_up(totals, lanes, lanes, parts_);
+  std::copy_n(totals, g_.k, db);
+  return finite;
 }
 
 size_t ConvWinogradGrad::workspace_bytes() const {
   const int64_t totals = parts_ * filter_blocks_ * kBlock, partial = parts_ == 1 ? 0 : parts_ * part_floats();
-  return static_cast<size_t>(totals + partial + threads_ * thread_floats()) * sizeof(float);
+  const int64_t floats = totals + partial + threads_ * thread_floats();
+  return static_cast<size_t>(floats) * sizeof(float);
 }
 
 Status ConvWinogradGrad::run(const RunContext& context) const {
@@ -257,19 +279,16 @@ Status ConvWinogradGrad::run(const RunContext& context) const {
   float* const parts = totals + parts_ * lanes;
   float* const scratch = parts + (parts_ == 1 ? 0 : parts_ * part_floats());
   std::fill_n(totals, parts_ * lanes, 0.f);
+  std::atomic<bool> finite{true};
   context.pool.parallel_for(parts_ * channel_splits() * filter_splits(), [&](int64_t index, int thread) {
     float* const own = scratch + thread * thread_floats();
-    run_task(context, task(index),
-             {own, own + v_floats_, own + v_floats_ + u_floats_, own + thread_floats() - tap_floats_}, parts, totals);
+    const Scratch mine{own, own + v_floats_, own + v_floats_ + u_floats_, own + thread_floats() - tap_floats_};
+    if (!run_task(context, task(index), mine, parts, totals)) finite = false;
   });
   if (context.cancelled.load(std::memory_order_relaxed)) return {Code::kAborted, "cancelled"};
-  if (parts_ > 1) add_parts(context, parts, context.out<float>(0));
-  if (bias_) {
-    for (int64_t part = 1; part < parts_; ++part) {
-      for (int64_t i = 0; i < lanes; ++i) totals[i] += totals[part * lanes + i];
-    }
-    std::copy_n(totals, g_.k, context.out<float>(1));
-  }
+  if (parts_ > 1 && !add_parts(context, parts, context.out<float>(0))) finite = false;
+  if (bias_ && !add_totals(totals, context.out<float>(1))) finite = false;
+  if (!finite && context.not_finite) context.not_finite->store(true, std::memory_order_relaxed);
   return {};
 }
 
@@ -296,9 +315,9 @@ int winograd_grad_tile(const ConvGeometry& g) {
   return two < four ? 2 : 4;
 }
 
-Status make_winograd_grad(const ConvGeometry& g, int tile, bool bias, int threads,
+Status make_winograd_grad(const ConvGeometry& g, int tile, bool bias, int threads, std::unique_ptr<Operation> direct,
                           std::unique_ptr<Operation>* operation) {
-  *operation = std::make_unique<ConvWinogradGrad>(g, tile, bias, threads);
+  *operation = std::make_unique<Guarded>(std::make_unique<ConvWinogradGrad>(g, tile, bias, threads), std::move(direct));
   return {};
 }
 

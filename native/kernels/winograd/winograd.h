@@ -21,8 +21,9 @@
 //        m = 4, one sum         4.6    5.9    7.5   10.0   14.0   19.3     beyond the contract
 //        m = 4, points 0 ±1 ±2  9.9   10.6   10.9   12.0   13.0   15.5     beyond the contract, in sums of 16
 //
-// A tile is one linear map of its n×n inputs: Inf and NaN reach all of its m×m outputs as NaN, and values within
-// a factor of some thousand of the largest float32 may overflow where a direct sum would not.
+// A tile is one linear map of its n×n inputs: Inf and NaN reach all of its m×m outputs, and values within a factor of
+// some thousand of the largest float32 may overflow where a direct sum would not. Both leave values that are not finite
+// in the output, which the last transform reports: the caller then computes the direct sum instead.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -55,8 +56,8 @@ struct WinogradTransforms {
   void (*weight)(const float* w, ptrdiff_t tap_step, int count, float* u, ptrdiff_t u_row, ptrdiff_t u_step);
 
   // y = act(Aᵀ M A + bias) in the first `lanes` lanes, zero in the others; M_f at product + f·step + 16·t. bias: 16
-  // floats or null. NaN stays NaN.
-  void (*output)(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
+  // floats or null. NaN stays NaN. False if a value of Aᵀ M A is not finite.
+  bool (*output)(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
                  const WinogradTarget* targets, int count, float* y, ptrdiff_t y_row);
 
   // u[f·u_step + 16·t] = (A d Aᵀ)_f, d the pixels of targets[t] in dy. Adds the sum of all of them to the 16 floats of

@@ -163,10 +163,11 @@ void weight(const float* w, ptrdiff_t tap_step, int count, float* u, ptrdiff_t u
 }
 
 template <class V, template <class> class Points>
-void output(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
+bool output(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
             const WinogradTarget* targets, int count, float* y, ptrdiff_t y_row) {
   using P = Points<V>;
   constexpr int m = P::kOutputs, n = P::kInputs;
+  V poison = V::zero();  // 0 times a value that is not finite is NaN
   for (int t = 0; t < count; ++t, product += 16) {
     const WinogradTarget target = targets[t];
     const bool whole = target.rows == m && target.columns == m;
@@ -187,6 +188,7 @@ void output(const float* product, ptrdiff_t step, const float* bias, bool relu, 
         V out[m];
         P::output(middle[i], out);
         UNROLL for (int j = 0; j < m; ++j) {
+          poison = fma(out[j], V::zero(), poison);
           V value = out[j] + shift;
           if (relu) value = max(V::zero(), value);
           if (lanes < 16) value = select(V::first_lanes(lanes - lane), value, V::zero());
@@ -195,6 +197,7 @@ void output(const float* product, ptrdiff_t step, const float* bias, bool relu, 
       }
     }
   }
+  return bits(is_nan(poison)) == 0;
 }
 
 template <class V, template <class> class Points>

@@ -1,0 +1,3 @@
+import { winogradSuite } from './winograd-suite.js';
+
+winogradSuite('avx512');

@@ -1,0 +1,288 @@
+import { describe, expect, test } from 'vitest';
+import type { Attributes, Spec } from '../../lib/backend/backend.js';
+import { findNative, type NativeBackend } from '../../lib/backend/native.js';
+import { Random } from '../../lib/random.js';
+import { Tensor } from '../../lib/tensor.js';
+import { type Call, runReference } from '../helpers/reference.js';
+import { runGuarded } from '../helpers/run.js';
+
+type Pass = 'conv2d' | 'conv2dGradInput' | 'conv2dGradWeight';
+const passes: readonly Pass[] = ['conv2d', 'conv2dGradInput', 'conv2dGradWeight'];
+
+/** A 3×3 convolution with padding 1: x and dy have the same height and width. */
+type Sizes = readonly [n: number, channels: number, h: number, w: number, filters: number];
+
+interface Operands {
+  readonly x: Tensor;
+  readonly weight: Tensor;
+  readonly dy: Tensor;
+}
+
+const largestFloat = 3.4028234663852886e38;
+
+/**
+ * What 'highest' promises, for Winograd's algorithm: a relative error (2-norm, against float64) of at most
+ * 5e-7·√(K/1000 + 1) for sums of K products, and the values that a direct sum in float32 has where they are not finite.
+ */
+export function winogradSuite(cap: 'baseline' | 'avx2' | 'avx512'): void {
+  process.env.FOVEA_CPU = cap;
+  process.env.FOVEA_PLAN = 'fixed';
+  const { backend, reason } = findNative();
+  const problem = reason ?? backend.info.problem;
+  describe.skipIf(problem !== undefined)(
+    `Winograd under FOVEA_CPU=${cap}${problem ? ` (skipped: ${problem})` : ''}`,
+    () => {
+      if (!backend || problem) {
+        test('needs the native backend');
+        return;
+      }
+      test('the cap is obeyed', () => expect(backend.info.isa).toBe(cap));
+      normalData(backend);
+      wideRange(backend);
+      specials(backend);
+    },
+  );
+}
+
+const channelCounts: readonly Sizes[] = [
+  [5, 16, 32, 32, 16],
+  [2, 16, 30, 33, 64],
+  [3, 40, 24, 24, 24],
+  [6, 32, 16, 16, 32],
+  [2, 64, 16, 16, 48],
+  [8, 128, 7, 7, 128],
+  [4, 256, 7, 7, 256],
+  [4, 256, 8, 8, 192],
+  [8, 512, 4, 4, 512],
+];
+
+function normalData(backend: NativeBackend): void {
+  for (const sizes of channelCounts) {
+    const operands = normals(sizes, 1);
+    for (const pass of passes) {
+      test(`${pass} of ${sizes.slice(0, 4).join('×')} → ${sizes[4]}`, () => {
+        const { actual, expected, algorithm } = computeCall(backend, callOf(pass, operands));
+        // Tiles of 2×2 pay from some 64 channels on; the bound holds whatever was picked.
+        if (backend.info.isa !== 'baseline') expect(algorithm).toMatch(winograd);
+        expect(relativeError(actual, expected)).toBeLessThan(bound(pass, sizes));
+      });
+    }
+  }
+}
+
+/** The axis of an operand that is scaled, and that of the result which is scaled with it. */
+const scaled: readonly { pass: Pass; operand: keyof Operands; axis: number; along: number; of: string }[] = [
+  { pass: 'conv2d', operand: 'x', axis: 0, along: 0, of: 'images' },
+  { pass: 'conv2d', operand: 'weight', axis: 0, along: 1, of: 'filters' },
+  { pass: 'conv2dGradInput', operand: 'dy', axis: 0, along: 0, of: 'images' },
+  { pass: 'conv2dGradInput', operand: 'weight', axis: 1, along: 1, of: 'channels' },
+  { pass: 'conv2dGradWeight', operand: 'x', axis: 1, along: 1, of: 'channels' },
+  { pass: 'conv2dGradWeight', operand: 'dy', axis: 1, along: 0, of: 'filters' },
+];
+
+function wideRange(backend: NativeBackend): void {
+  const sizes: Sizes = [4, 64, 16, 16, 64];
+  for (const pass of passes) {
+    test(`${pass}: values over 12 decades`, () => {
+      const random = new Random(3);
+      const { x, weight, dy } = normals(sizes, 2);
+      const spread = (tensor: Tensor) => map(tensor, (value) => value * 10 ** (12 * random.uniform() - 6));
+      const { actual, expected } = compute(backend, pass, { x: spread(x), weight: spread(weight), dy: spread(dy) });
+      expect(relativeError(actual, expected)).toBeLessThan(bound(pass, sizes));
+    });
+  }
+  for (const { pass, operand, axis, along, of } of scaled) {
+    test(`${pass}: ${of} over 12 decades, each held to the bound`, () => {
+      const operands = normals(sizes, 4);
+      const count = operands[operand].shape[axis] as number;
+      const scale = (i: number) => 10 ** ((12 * i) / (count - 1) - 6);
+      const spread = map(
+        operands[operand],
+        (value, at) => value * scale(indexAlong(operands[operand].shape, axis, at)),
+      );
+      const { actual, expected } = compute(backend, pass, { ...operands, [operand]: spread });
+      errorsAlong(along, actual, expected).forEach((error, i) => {
+        expect(error, `${of} ${i}`).toBeLessThan(1.2 * bound(pass, sizes)); // each is a small sample
+      });
+    });
+  }
+}
+
+function specials(backend: NativeBackend): void {
+  const sizes: Sizes = [2, 64, 16, 16, 48];
+  const { x, weight, dy } = normals(sizes, 5);
+
+  for (const pass of passes) {
+    test(`${pass}: near the largest float32`, () => {
+      // Sums of at most some 1e38 that a transformed tile, with larger terms, cannot hold.
+      const size = { conv2d: 2e36, conv2dGradInput: 2e36, conv2dGradWeight: 1e36 }[pass];
+      const big = (tensor: Tensor) => map(tensor, (value) => value * size);
+      const operands = pass === 'conv2dGradInput' ? { x, weight, dy: big(dy) } : { x: big(x), weight, dy };
+      const { actual, expected } = compute(backend, pass, operands);
+      expect(actual.data.every(Number.isFinite)).toBe(true);
+      expect(relativeError(actual, expected)).toBeLessThan(bound(pass, sizes));
+    });
+
+    for (const operand of operandsOf[pass]) {
+      test(`${pass}: ±∞ and NaN in ${operand} reach what they reach in a direct sum`, () => {
+        const operands = { x, weight, dy };
+        const { length } = operands[operand].data;
+        for (const [i, special] of [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN].entries()) {
+          // The middle of a filter never meets padding: 0·∞ would be NaN there.
+          const place = Math.floor((length * (2 * i + 1)) / 63) * 9 + 4;
+          const marked = map(operands[operand], (value, at) => (at === place ? special : value));
+          const { actual, expected } = compute(backend, pass, { ...operands, [operand]: marked });
+          expectSameKinds(actual, expected);
+          expect(relativeError(finite(actual), finite(expected))).toBeLessThan(bound(pass, sizes));
+        }
+      });
+    }
+
+    test(`${pass}: ±0 gives 0, and so do denormals`, () => {
+      for (const value of [0, -0, 1e-40, -1e-40]) {
+        for (const operand of operandsOf[pass]) {
+          const operands = { x, weight, dy };
+          const none = map(operands[operand], () => value);
+          const { actual } = compute(backend, pass, { ...operands, [operand]: none });
+          expect(actual.data.every((result: number) => result === 0)).toBe(true);
+        }
+      }
+    });
+  }
+
+  test('conv2d: a ReLU does not hide what overflowed', () => {
+    const big = map(x, (value) => -Math.abs(value) * 2e36);
+    const positive = map(weight, (value, i) => (i < weight.data.length / 2 ? Math.abs(value) / 8 : value));
+    const call = callOf('conv2d', { x: big, weight: positive, dy });
+    const relu = { ...call, attributes: { ...call.attributes, activation: 'relu' } };
+    const { actual, expected } = computeCall(backend, relu);
+    expect(relativeError(actual, expected)).toBeLessThan(bound('conv2d', sizes));
+  });
+
+  test('conv2dGradWeight: ∞ and NaN in dy reach the gradient of the bias', () => {
+    const marked = map(dy, (value, i) => (i === 7 ? Number.NEGATIVE_INFINITY : i === 256 ? Number.NaN : value));
+    const { bias } = compute(backend, 'conv2dGradWeight', { x, weight, dy: marked });
+    expect(bias?.data[0]).toBe(Number.NEGATIVE_INFINITY);
+    expect(bias?.data[1]).toBeNaN();
+    expect(bias?.data.slice(2).every(Number.isFinite)).toBe(true);
+  });
+}
+
+const operandsOf: Readonly<Record<Pass, readonly (keyof Operands)[]>> = {
+  conv2d: ['x', 'weight'],
+  conv2dGradInput: ['dy', 'weight'],
+  conv2dGradWeight: ['x', 'dy'],
+};
+
+const bound = (pass: Pass, [n, channels, h, w, filters]: Sizes): number => {
+  const products = { conv2d: 9 * channels, conv2dGradInput: 9 * filters, conv2dGradWeight: n * h * w }[pass];
+  return 5e-7 * Math.sqrt(products / 1000 + 1);
+};
+
+function normals([n, channels, h, w, filters]: Sizes, seed: number): Operands {
+  const random = new Random(seed);
+  const draw = (shape: readonly number[]) => map(Tensor.zeros(shape), () => random.normal());
+  return { x: draw([n, channels, h, w]), weight: draw([filters, channels, 3, 3]), dy: draw([n, filters, h, w]) };
+}
+
+/** New float32 values from the old ones. */
+function map({ shape, data }: Tensor, value: (old: number, index: number) => number): Tensor {
+  return new Tensor(shape, Float32Array.from(data as Float32Array, value));
+}
+
+function callOf(pass: Pass, { x, weight, dy }: Operands): Call {
+  const like = ({ shape }: Tensor): Spec => ({ shape, dtype: 'float32' });
+  const attributes: Attributes = {
+    ...{ stride: [1, 1], padding: [1, 1, 1, 1], dilation: [1, 1], groups: 1 },
+    ...{ paddingMode: 'zeros', flipKernel: false },
+  };
+  const filters: Spec = { shape: [dy.shape[1] as number], dtype: 'float32' };
+  return {
+    conv2d: {
+      operator: pass,
+      inputs: [x, weight, null],
+      outputs: [like(dy)],
+      attributes: { ...attributes, activation: 'none' },
+    },
+    conv2dGradInput: {
+      operator: pass,
+      inputs: [dy, weight],
+      outputs: [like(x)],
+      attributes: { ...attributes, inputShape: x.shape },
+    },
+    conv2dGradWeight: {
+      operator: pass,
+      inputs: [x, dy],
+      outputs: [like(weight), filters],
+      attributes: { ...attributes, kernelSize: [3, 3], withBias: true },
+    },
+  }[pass];
+}
+
+interface Computed {
+  readonly actual: Tensor;
+  readonly expected: Tensor;
+  readonly bias: Tensor | null;
+  readonly algorithm: string;
+}
+
+const winograd = /winograd [24]x[24]/;
+
+/** By Winograd's algorithm, and in float64. */
+function compute(backend: NativeBackend, pass: Pass, operands: Operands): Computed {
+  const computed = computeCall(backend, callOf(pass, operands));
+  expect(computed.algorithm).toMatch(winograd);
+  return computed;
+}
+
+function computeCall(backend: NativeBackend, call: Call): Computed {
+  const { outputs, damage, describe: lines } = runGuarded(backend, call, { threads: 2, layout: 'blocked' });
+  expect(damage).toEqual([]);
+  const [expected] = runReference({
+    ...call,
+    inputs: call.inputs.map((tensor) => tensor && new Tensor(tensor.shape, Float64Array.from(tensor.data))),
+    outputs: call.outputs.map((spec) => spec && { ...spec, dtype: 'float64' }),
+  });
+  return {
+    actual: outputs[0] as Tensor,
+    expected: expected as Tensor,
+    bias: outputs[1] ?? null,
+    algorithm: lines.join(),
+  };
+}
+
+function relativeError(actual: Tensor, expected: Tensor): number {
+  return errorsAlong(0, actual.reshape([1, -1]), expected.reshape([1, -1]))[0] as number;
+}
+
+/** The relative error of each slice. */
+function errorsAlong(axis: number, actual: Tensor, expected: Tensor): number[] {
+  const { shape } = expected;
+  const sums = Array.from({ length: shape[axis] as number }, () => ({ error: 0, norm: 0 }));
+  expected.data.forEach((value: number, at: number) => {
+    const sum = sums[indexAlong(shape, axis, at)] as { error: number; norm: number };
+    sum.error += ((actual.data[at] as number) - value) ** 2;
+    sum.norm += value ** 2;
+  });
+  return sums.map(({ error, norm }) => Math.sqrt(error / norm));
+}
+
+/** NaN, ∞ and −∞ stand in the same places; a sum beyond float32 counts as infinite. */
+function expectSameKinds(actual: Tensor, expected: Tensor): void {
+  const kind = (value: number) =>
+    Number.isNaN(value) ? 'NaN' : Math.abs(value) > largestFloat ? Math.sign(value) : 'finite';
+  const wrong = [...expected.data].findIndex((value, i) => kind(value) !== kind(actual.data[i] as number));
+  if (wrong >= 0) expect.fail(`[${wrong}] is ${actual.data[wrong]}, must be ${expected.data[wrong]}`);
+}
+
+const finite = ({ shape, data }: Tensor): Tensor =>
+  new Tensor(
+    shape,
+    Float64Array.from(data, (value) => (Number.isFinite(value) ? value : 0)),
+  );
+
+function indexAlong(shape: readonly number[], axis: number, at: number): number {
+  let inner = 1;
+  for (let i = axis + 1; i < shape.length; i++) inner *= shape[i] as number;
+  return Math.floor(at / inner) % (shape[axis] as number);
+}
