@@ -1,6 +1,7 @@
 // conv2dGradWeight (x [N,C,H,W] plain or blocked, dy [N,K,P,Q] blocked) -> dw [K,C/G,R,S], db? [K]
 //   dw[k,c,r,s] = Σ_{n,p,q} dy[n,k,p,q] · x[n, c, p·sh + r·dh - top, q·sw + s·dw - left],   db[k] = Σ_{n,p,q}
 //   dy[n,k,p,q]
+#include "ops/conv_bf16.h"
 #include "ops/conv_depthwise.h"
 #include "ops/conv_grad_stream.h"
 #include "ops/conv_stages.h"
@@ -43,7 +44,8 @@ class GradStages : public Operation {
   }
 
   std::string describe() const override {
-    return "brgemm: " + stream_.describe() + (x_.needed || dy_.needed ? ", groups moved" : "");
+    return (stream_.planes() > 0 ? "bf16: " : "brgemm: ") + stream_.describe() +
+           (x_.needed || dy_.needed ? ", groups moved" : "");
   }
 
  private:
@@ -66,14 +68,15 @@ class GradStages : public Operation {
   int64_t images_ = 0;
 };
 
-Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::unique_ptr<Operation>* operation) {
   GradProblem problem;
+  problem.planes = planes;
   problem.images = g.n;
   problem.groups = g.groups;
   problem.planar = spec.inputs[0].layout == Layout::kPlain;
   problem.weight = {g.k_group(), g.c_group(), g.c_group() * g.taps(), g.taps(), g.k_group() * g.c_group() * g.taps()};
   problem.rows = forward_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, g.mode, false);
-  problem.columns = forward_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, g.mode, g.q < 8);
+  problem.columns = forward_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, g.mode, g.q < (planes > 0 ? 16 : 8));
   problem.tap_offsets = g.tap_offsets();
   problem.taps_w = g.s;
   problem.bias = operand_at(spec.outputs, 1).present;
@@ -81,13 +84,29 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Op
   return GradStages::make(problem, g, spec.threads, operation);
 }
 
+Status make_direct(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  return make_stream(spec, g, 0, operation);
+}
+
+bool bf16_possible(const OpSpec& spec, const ConvGeometry&) {
+  return spec.inputs[0].layout == Layout::kBlocked && brgemm_bf16_kernels();
+}
+
+bool bf16_wins(const OpSpec& spec, const ConvGeometry& g) {
+  return bf16_possible(spec, g) && bf16_pays(spec.precision);
+}
+
+Status make_bf16(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  return make_guarded_bf16(make_stream, spec, g, operation);
+}
+
 bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
-  return spec.inputs[0].layout == Layout::kBlocked && winograd_grad_tile(g) > 0;
+  return spec.inputs[0].layout == Layout::kBlocked && !bf16_beats_winograd(spec.precision) && winograd_grad_tile(g) > 0;
 }
 
 Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
   std::unique_ptr<Operation> direct;
-  FOVEA_RETURN_IF_ERROR(make_stream(spec, g, &direct));
+  FOVEA_RETURN_IF_ERROR(make_direct(spec, g, &direct));
   return make_winograd_grad(g, winograd_grad_tile(g), operand_at(spec.outputs, 1).present, spec.threads,
                             std::move(direct), operation);
 }
@@ -95,7 +114,9 @@ Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<
 const ConvAlgorithm kAlgorithms[] = {
     {"depthwise", supports_depthwise, make_depthwise_grad_weight},
     {"winograd", winograd_wins, make_winograd},
-    {"brgemm", anything, make_stream},
+    {"bf16", bf16_wins, make_bf16},
+    {"brgemm", anything, make_direct},
+    {"bf16", bf16_possible, make_bf16},  // only by name: where it does not pay
 };
 
 }  // namespace

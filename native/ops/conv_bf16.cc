@@ -9,6 +9,14 @@ int bf16_planes(Precision precision) {
   return precision == Precision::kMedium ? 1 : precision == Precision::kHigh ? 2 : 3;
 }
 
+std::vector<std::pair<int, int>> plane_products(int64_t planes) {
+  std::vector<std::pair<int, int>> products;
+  for (int order = static_cast<int>(planes) - 1; order >= 0; --order) {
+    for (int x = 0; x <= order; ++x) products.push_back({x, order - x});
+  }
+  return products;
+}
+
 double bf16_speed(Precision precision) {
   const BrgemmKernels* kernels = brgemm_bf16_kernels();
   if (!kernels) return 0;

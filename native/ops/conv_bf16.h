@@ -1,6 +1,8 @@
 // Products of float32 values as products of bfloat16 pairs: what each precision takes, and when it pays.
 #pragma once
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "ops/conv_geometry.h"
 
@@ -8,6 +10,10 @@ namespace fovea {
 
 // Planes of bfloat16 that keep a precision's bound: 1 for kMedium (5e-3), 2 for kHigh (1e-5), 3 for kHighest.
 int bf16_planes(Precision precision);
+
+// Which planes of x = Σ x_i and w = Σ w_j are multiplied: those with i + j below the number of planes. The others are
+// of the size of what the planes leave out. The largest come last, for the sums to round less often.
+std::vector<std::pair<int, int>> plane_products(int64_t planes);
 
 // Multiply-adds per second in that precision, as a multiple of float32's; 0 where the CPU has no bfloat16 products.
 double bf16_speed(Precision precision);

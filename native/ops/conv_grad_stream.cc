@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ops/conv_bf16.h"
 #include "ops/tile_choice.h"
 #include "runtime/thread_pool.h"
 
@@ -22,16 +23,16 @@ int64_t even(int64_t whole, int64_t size) { return ceil_divide(whole, ceil_divid
 Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStream* stream) {
   ConvGradStream& s = *stream;
   s.problem_ = problem;
-  s.kernels_ = &brgemm_kernels();
+  s.kernels_ = problem.planes > 0 ? brgemm_bf16_kernels() : &brgemm_kernels();
   s.threads_ = threads;
   s.lanes_ = problem.planar ? 1 : kBlock;
-  s.kind_ = problem.planar ? BrgemmRows::kList : BrgemmRows::kChannels;
+  s.kind_ = problem.planar ? BrgemmRows::kList : problem.planes > 0 ? BrgemmRows::kRows : BrgemmRows::kChannels;
   s.units_ = ceil_divide(problem.weight.depth, s.lanes_);
   s.blocks_ = blocks(problem.weight.lanes);
   s.taps_ = static_cast<int64_t>(problem.tap_offsets.size());
   s.unit_rows_ = s.taps_ * s.lanes_;
   s.source_unit_floats_ = problem.rows.source * problem.columns.source * s.lanes_;
-  s.direct_ = problem.rows.direct() && problem.columns.direct();
+  s.direct_ = problem.planes == 0 && problem.rows.direct() && problem.columns.direct();
   const double row = static_cast<double>(problem.columns.classes.size()) *
                      static_cast<double>(problem.rows.classes.size()) * static_cast<double>(1 + problem.rows.extra()) *
                      static_cast<double>(problem.columns.outputs() + problem.columns.extra()) * 64.0;
@@ -49,13 +50,20 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   s.pitch_ = s.direct_ ? problem.columns.source : s.pack_.pitch();
   s.flat_ = s.pitch_ == problem.columns.outputs();
   s.packed_floats_ = s.direct_ ? 0 : ceil_divide(s.chunk_images_ * s.unit_task_ * s.unit_floats_, 16) * 16;
+  if (problem.planes > 0) {
+    s.pairs_ = PixelPairs(s.pack_, s.band_, problem.columns.outputs(), problem.planes);
+    s.packed_floats_ = s.chunk_images_ * (s.unit_task_ * s.pairs_.x_words() + s.block_task_ * s.pairs_.dy_words()) +
+                       s.pairs_.scratch_floats();
+  }
   s.make_rows();
   return {};
 }
 
 void ConvGradStream::choose_blocking() {
   const int64_t columns = problem_.columns.outputs(), rows = problem_.rows.outputs(), step = step_;
-  const int64_t pixels = std::max<int64_t>(32, panel_bytes() / (step * kBlock * 4));  // of dy, that stay in L1
+  // Of dy, that stay in L1: two pixels to a word of pairs.
+  const int64_t fitting = panel_bytes() / (step * kBlock * 4);
+  const int64_t pixels = std::max<int64_t>(32, problem_.planes > 0 ? 2 * fitting / problem_.planes : fitting);
   band_ = even(rows, std::min(rows, std::max<int64_t>(1, pixels / columns)));
   bands_ = ceil_divide(rows, band_);
   chunk_images_ = bands_ == 1 ? std::min(problem_.images, std::max<int64_t>(1, pixels / (rows * columns))) : 1;
@@ -96,7 +104,7 @@ void ConvGradStream::make_rows() {
   const auto cut = [&](int64_t total, int64_t i) { return total * i / ceil_divide(total, most); };
   if (p.planar) {
     for (int64_t i = 0; i < ceil_divide(taps_, most); ++i) {
-      Rows rows{0, cut(taps_, i), static_cast<int>(cut(taps_, i + 1) - cut(taps_, i)), {}};
+      Rows rows{0, 0, cut(taps_, i), static_cast<int>(cut(taps_, i + 1) - cut(taps_, i)), {}};
       for (int64_t tap = cut(taps_, i); tap < cut(taps_, i + 1); ++tap)
         rows.offsets.push_back(offsets[static_cast<size_t>(tap)]);
       rows_.push_back(std::move(rows));
@@ -108,7 +116,9 @@ void ConvGradStream::make_rows() {
     for (int64_t tap = 0; tap < taps_; ++tap) {
       for (int64_t i = 0; i < ceil_divide(channels, most); ++i) {
         const int64_t first = cut(channels, i);
-        list->push_back({offsets[static_cast<size_t>(tap)] + first,
+        const int64_t offset = offsets[static_cast<size_t>(tap)];
+        list->push_back({p.planes > 0 ? offset / kBlock : offset + first,
+                         first,
                          tap * kBlock + first,
                          static_cast<int>(cut(channels, i + 1) - first),
                          {}});
@@ -147,37 +157,43 @@ std::vector<BrgemmEntry> ConvGradStream::segments(int64_t images, int64_t rows, 
   return entries;
 }
 
-void ConvGradStream::add_chunk(const Task& task, int64_t chunk, const float* x, const float* dy, float* packed,
-                               float* sums) const {
-  const int64_t columns = problem_.columns.outputs(), plane = problem_.rows.outputs() * columns * kBlock;
-  const int64_t first_image = chunk / bands_ * chunk_images_,
-                images = std::min(chunk_images_, problem_.images - first_image);
-  const int64_t first_row = chunk % bands_ * band_, rows = std::min(band_, problem_.rows.outputs() - first_row);
+ConvGradStream::Chunk ConvGradStream::chunk_of(const Task& task, int64_t index, const float* x, const float* dy) const {
+  Chunk c{};
+  const int64_t first_image = index / bands_ * chunk_images_;
+  c.images = std::min(chunk_images_, problem_.images - first_image);
+  c.first_row = index % bands_ * band_;
+  c.rows = std::min(band_, problem_.rows.outputs() - c.first_row);
+  c.accumulate = index != task.first_chunk;
   const int64_t image_floats = problem_.groups * units_ * source_unit_floats_;
-  const float* source = x + first_image * image_floats + (task.group * units_ + task.unit) * source_unit_floats_;
-  const float* base = direct_ ? source + first_row * pitch_ * lanes_ : packed;
+  c.x = x + first_image * image_floats + (task.group * units_ + task.unit) * source_unit_floats_;
+  c.dy = dy + ((first_image * problem_.groups + task.group) * blocks_ + task.block) * plane() +
+         c.first_row * problem_.columns.outputs() * kBlock;
+  return c;
+}
+
+void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, float* packed, float* sums) const {
+  const int64_t image_floats = problem_.groups * units_ * source_unit_floats_;
+  const float* base = direct_ ? chunk.x + chunk.first_row * pitch_ * lanes_ : packed;
   if (!direct_) {
-    for (int64_t image = 0; image < images; ++image) {
+    for (int64_t image = 0; image < chunk.images; ++image) {
       for (int64_t unit = 0; unit < task.units; ++unit) {
-        pack_.pack(source + image * image_floats + unit * source_unit_floats_, first_row, rows,
+        pack_.pack(chunk.x + image * image_floats + unit * source_unit_floats_, chunk.first_row, chunk.rows,
                    packed + (image * unit_task_ + unit) * unit_floats_);
       }
     }
   }
-  const std::vector<BrgemmEntry> entries = segments(images, rows, false);
+  const std::vector<BrgemmEntry> entries = segments(chunk.images, chunk.rows, false);
   BrgemmCall call{};
   call.entries = entries.data();
   call.count = static_cast<ptrdiff_t>(entries.size());
-  call.depth = flat_ ? rows * columns : columns;
-  call.b_block = plane;
+  call.depth = flat_ ? chunk.rows * problem_.columns.outputs() : problem_.columns.outputs();
+  call.b_block = plane();
   call.c_row = kBlock;
   call.c_block = (unit_task_ * unit_rows_ + 1) * kBlock;
-  call.accumulate = chunk != task.first_chunk;
-  const float* target =
-      dy + ((first_image * problem_.groups + task.group) * blocks_ + task.block) * plane + first_row * columns * kBlock;
+  call.accumulate = chunk.accumulate;
   for (int64_t block = 0; block < task.blocks; block += step_) {
     const int nb = static_cast<int>(std::min<int64_t>(step_, task.blocks - block));
-    call.b = target + block * plane;
+    call.b = chunk.dy + block * plane();
     for (int64_t unit = 0; unit < task.units; ++unit) {
       const bool last = task.unit + unit == units_ - 1;
       for (const Rows& tile : last ? last_rows_ : rows_) {
@@ -188,20 +204,79 @@ void ConvGradStream::add_chunk(const Task& task, int64_t chunk, const float* x, 
       }
     }
   }
-  if (!task.bias) return;
-  const std::vector<BrgemmEntry> ones = segments(images, rows, true);
-  call.entries = ones.data();
-  call.a = kOnes;
-  call.a_step = 0;
-  for (int64_t block = 0; block < task.blocks; ++block) {
-    call.b = target + block * plane;
-    call.c = sums + block * call.c_block + unit_task_ * unit_rows_ * kBlock;
-    kernels_->at(BrgemmRows::kColumns, 1, 1)(call);
+}
+
+// The same over pairs of pixels: [image][unit] of x, [block][image] of dy, one entry for each image and product of
+// planes.
+void ConvGradStream::add_pairs(const Task& task, const Chunk& chunk, float* packed, float* sums) const {
+  const int64_t image_floats = problem_.groups * units_ * source_unit_floats_;
+  const int64_t image_x = unit_task_ * pairs_.x_words(), block_dy = chunk_images_ * pairs_.dy_words();
+  float* const dy = packed + chunk_images_ * image_x;
+  float* const scratch = dy + block_task_ * block_dy;
+  std::vector<BrgemmEntry> entries;
+  for (int64_t image = 0; image < chunk.images; ++image) {
+    for (int64_t unit = 0; unit < task.units; ++unit) {
+      pairs_.pack_x(pack_, chunk.x + image * image_floats + unit * source_unit_floats_, chunk.first_row, chunk.rows,
+                    scratch, packed + image * image_x + unit * pairs_.x_words());
+    }
+    for (int64_t block = 0; block < task.blocks; ++block) {
+      pairs_.pack_dy(chunk.dy + image * problem_.groups * blocks_ * plane() + block * plane(), chunk.rows, scratch,
+                     dy + block * block_dy + image * pairs_.dy_words());
+    }
+    for (const auto& [i, j] : plane_products(problem_.planes)) {
+      entries.push_back({image * image_x + i * pairs_.x_plane(), image * pairs_.dy_words() + j * pairs_.dy_plane()});
+    }
+  }
+  BrgemmCall call{};
+  call.entries = entries.data();
+  call.count = static_cast<ptrdiff_t>(entries.size());
+  call.depth = pairs_.depth(chunk.rows);
+  call.a_step = pairs_.x_row();
+  call.b_block = block_dy;
+  call.c_row = kBlock;
+  call.c_block = (unit_task_ * unit_rows_ + 1) * kBlock;
+  call.accumulate = chunk.accumulate;
+  call.not_finite = chunk.not_finite;
+  for (int64_t block = 0; block < task.blocks; block += step_) {
+    const int nb = static_cast<int>(std::min<int64_t>(step_, task.blocks - block));
+    call.b = dy + block * block_dy;
+    for (int64_t unit = 0; unit < task.units; ++unit) {
+      const bool last = task.unit + unit == units_ - 1;
+      for (const Rows& tile : last ? last_rows_ : rows_) {
+        call.a = pairs_.at(packed + unit * pairs_.x_words(), tile.channel, tile.a);
+        call.c = sums + block * call.c_block + (unit * unit_rows_ + tile.target) * kBlock;
+        kernels_->at(kind_, tile.m, nb)(call);
+      }
+    }
   }
 }
 
-void ConvGradStream::run_task(const Task& task, const float* x, const float* dy, float* packed, float* sums) const {
-  for (int64_t chunk = task.first_chunk; chunk < task.last_chunk; ++chunk) add_chunk(task, chunk, x, dy, packed, sums);
+// The sum of dy, in float32 always.
+void ConvGradStream::add_bias(const Task& task, const Chunk& chunk, float* sums) const {
+  const std::vector<BrgemmEntry> ones = segments(chunk.images, chunk.rows, true);
+  BrgemmCall call{};
+  call.entries = ones.data();
+  call.count = static_cast<ptrdiff_t>(ones.size());
+  call.depth = flat_ ? chunk.rows * problem_.columns.outputs() : problem_.columns.outputs();
+  call.a = kOnes;
+  call.c_row = kBlock;
+  call.accumulate = chunk.accumulate;
+  for (int64_t block = 0; block < task.blocks; ++block) {
+    call.b = chunk.dy + block * plane();
+    call.c = sums + (block * (unit_task_ * unit_rows_ + 1) + unit_task_ * unit_rows_) * kBlock;
+    brgemm_kernels().at(BrgemmRows::kColumns, 1, 1)(call);
+  }
+}
+
+void ConvGradStream::run_task(const Task& task, const float* x, const float* dy, float* packed, float* sums,
+                              bool* not_finite) const {
+  const BrgemmScope scope(*kernels_);
+  for (int64_t index = task.first_chunk; index < task.last_chunk; ++index) {
+    Chunk chunk = chunk_of(task, index, x, dy);
+    chunk.not_finite = index == task.last_chunk - 1 ? not_finite : nullptr;
+    problem_.planes > 0 ? add_pairs(task, chunk, packed, sums) : add_chunk(task, chunk, packed, sums);
+    if (task.bias) add_bias(task, chunk, sums);
+  }
 }
 
 void ConvGradStream::write(const Task& task, const float* sums, float* dw, float* db) const {
@@ -231,7 +306,9 @@ Status ConvGradStream::run(const RunContext& context, const float* x, const floa
     if (context.cancelled.load(std::memory_order_relaxed)) return;
     const Task t = task(index);
     float* own = sums + (parts_ > 1 ? index : thread) * sum_floats();
-    run_task(t, x, dy, packed + thread * packed_floats_, own);
+    bool not_finite = false;
+    run_task(t, x, dy, packed + thread * packed_floats_, own, context.not_finite ? &not_finite : nullptr);
+    if (not_finite) context.not_finite->store(true, std::memory_order_relaxed);
     if (parts_ == 1) write(t, own, dw, db);
   });
   if (context.cancelled.load(std::memory_order_relaxed)) return {Code::kAborted, "cancelled"};
@@ -248,11 +325,12 @@ Status ConvGradStream::run(const RunContext& context, const float* x, const floa
 }
 
 std::string ConvGradStream::describe() const {
-  return std::string(kernels_->name) + " x" + std::to_string(step_ * kBlock) + (problem_.planar ? ", planar" : "") +
-         (direct_ ? ", in place" : ", packed") + ", rows " + std::to_string(band_) + ", images " +
-         std::to_string(chunk_images_) + ", channels " + std::to_string(unit_task_ * lanes_) + ", filters " +
-         std::to_string(block_task_ * kBlock) + ", parts " + std::to_string(parts_) + ", tasks " +
-         std::to_string(splits() * parts_);
+  return std::string(kernels_->name) + " x" + std::to_string(step_ * kBlock) +
+         (problem_.planes > 0 ? ", " + std::to_string(plane_products(problem_.planes).size()) + " products" : "") +
+         (problem_.planar ? ", planar" : "") + (direct_ ? ", in place" : ", packed") + ", rows " +
+         std::to_string(band_) + ", images " + std::to_string(chunk_images_) + ", channels " +
+         std::to_string(unit_task_ * lanes_) + ", filters " + std::to_string(block_task_ * kBlock) + ", parts " +
+         std::to_string(parts_) + ", tasks " + std::to_string(splits() * parts_);
 }
 
 }  // namespace fovea

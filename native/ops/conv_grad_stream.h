@@ -8,6 +8,7 @@
 
 #include "kernels/brgemm/brgemm.h"
 #include "ops/conv_axis.h"
+#include "ops/conv_grad_pairs.h"
 #include "ops/conv_pack.h"
 
 namespace fovea {
@@ -15,6 +16,7 @@ namespace fovea {
 struct GradProblem {
   int64_t images = 1, groups = 1;
   bool planar = false;               // x is [image][channel][h][w]; else blocked. dy is blocked.
+  int planes = 0;                    // of bfloat16 that stand for a float32; 0: float32 itself. Not for planar
   WeightView weight;                 // of dw; depth: channels of x in one group, lanes: channels of dy
   Axis rows, columns;                // of the forward convolution
   std::vector<int64_t> tap_offsets;  // into dw, of the tap (row, column)
@@ -31,11 +33,13 @@ class ConvGradStream {
              std::byte* workspace) const;
   std::string describe() const;
   bool has_bias() const { return problem_.bias; }
+  int planes() const { return problem_.planes; }
 
  private:
-  struct Rows {      // rows of dw that one tile computes for one unit of x
-    int64_t a;       // floats from the packed unit
-    int64_t target;  // first row of the unit's sums
+  struct Rows {       // rows of dw that one tile computes for one unit of x
+    int64_t a;        // floats from the packed unit; of pairs, positions
+    int64_t channel;  // of the unit: the first
+    int64_t target;   // first row of the unit's sums
     int m;
     std::vector<ptrdiff_t> offsets;  // planar: where each row starts
   };
@@ -48,8 +52,19 @@ class ConvGradStream {
   void make_rows();
   Task task(int64_t index) const;
   std::vector<BrgemmEntry> segments(int64_t images, int64_t rows, bool ones) const;
-  void add_chunk(const Task& task, int64_t chunk, const float* x, const float* dy, float* packed, float* sums) const;
-  void run_task(const Task& task, const float* x, const float* dy, float* packed, float* sums) const;
+  // A chunk of pixels: where x and dy of the task stand, images and rows.
+  struct Chunk {
+    const float *x, *dy;
+    int64_t images, first_row, rows;
+    bool accumulate;
+    bool* not_finite;
+  };
+  Chunk chunk_of(const Task& task, int64_t index, const float* x, const float* dy) const;
+  void add_chunk(const Task& task, const Chunk& chunk, float* packed, float* sums) const;
+  void add_pairs(const Task& task, const Chunk& chunk, float* packed, float* sums) const;
+  void add_bias(const Task& task, const Chunk& chunk, float* sums) const;
+  int64_t plane() const { return problem_.rows.outputs() * problem_.columns.outputs() * kBlock; }  // of dy
+  void run_task(const Task& task, const float* x, const float* dy, float* packed, float* sums, bool* not_finite) const;
   void write(const Task& task, const float* sums, float* dw, float* db) const;
   int64_t splits() const { return problem_.groups * unit_splits_ * block_splits_; }
   int64_t sum_floats() const { return block_task_ * (unit_task_ * unit_rows_ + 1) * kBlock; }
@@ -66,6 +81,7 @@ class ConvGradStream {
   int64_t band_ = 1, bands_ = 1, chunk_images_ = 1, chunks_ = 1;
   int64_t source_unit_floats_ = 0, unit_floats_ = 0, packed_floats_ = 0, pitch_ = 0;
   PackedBand pack_;
+  PixelPairs pairs_;
   std::vector<Rows> rows_, last_rows_;  // of a whole unit, of the last one
 };
 

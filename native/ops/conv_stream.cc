@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ops/conv_bf16.h"
 #include "ops/conv_epilogue.h"
 #include "ops/parallel.h"
 #include "ops/tile_choice.h"
@@ -22,16 +23,6 @@ constexpr double kLeastFlops = 4e6;  // of one task: some 20 microseconds
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 // The size of parts that cuts `whole` into as many parts as `size` does, as evenly as can be.
 int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
-
-// Which planes of x = Σ x_i and w = Σ w_j are multiplied: those with i + j below the number of planes. The others are
-// of the size of what the planes leave out. The largest come last, for the sums to round less often.
-std::vector<std::pair<int, int>> plane_products(int64_t planes) {
-  std::vector<std::pair<int, int>> products;
-  for (int order = static_cast<int>(planes) - 1; order >= 0; --order) {
-    for (int x = 0; x <= order; ++x) products.push_back({x, order - x});
-  }
-  return products;
-}
 
 }  // namespace
 
