@@ -10,10 +10,15 @@ const tcmalloc = [
   '/usr/lib/aarch64-linux-gnu/libtcmalloc_minimal.so.4',
 ];
 
+/** What PyTorch cannot do here, in its words. */
+export class TorchRefusal extends Error {}
+
 /** A Python process with PyTorch that times things on request. */
 export class TorchProcess {
   private readonly lines: AsyncIterator<string>;
   readonly allocator: string;
+  /** Of PyTorch. */
+  version = '';
 
   private constructor(
     private readonly child: ChildProcess,
@@ -24,9 +29,12 @@ export class TorchProcess {
     this.allocator = preload ? 'tcmalloc' : 'the default allocator';
   }
 
-  /** @param python  an interpreter that can import torch */
-  static async start(python: string, threads: number): Promise<{ process: TorchProcess; version: string }> {
-    const preload = tcmalloc.find((path) => existsSync(path));
+  /**
+   * @param python           an interpreter that can import torch
+   * @param options.preload  default true: tcmalloc instead of the C library's allocator, where it is installed
+   */
+  static async start(python: string, threads: number, options: { preload?: boolean } = {}): Promise<TorchProcess> {
+    const preload = (options.preload ?? true) ? tcmalloc.find((path) => existsSync(path)) : undefined;
     const script = fileURLToPath(new URL('bench/torch/worker.py', `file://${packageRoot()}/`));
     const child = spawn(python, [script, String(threads)], {
       stdio: ['pipe', 'pipe', 'inherit'],
@@ -34,14 +42,16 @@ export class TorchProcess {
     });
     if (!child.stdout) throw new Error('the Python process has no output');
     const started = new TorchProcess(child, createInterface({ input: child.stdout }), preload);
-    const hello = (await started.read()) as { torch: string };
-    return { process: started, version: hello.torch };
+    started.version = ((await started.read()) as { torch: string }).torch;
+    return started;
   }
 
-  /** Milliseconds of each run. */
-  async measure(request: object): Promise<number[]> {
+  /** @throws TorchRefusal when PyTorch raises */
+  async ask<T extends object>(request: object): Promise<T> {
     this.child.stdin?.write(`${JSON.stringify(request)}\n`);
-    return ((await this.read()) as { milliseconds: number[] }).milliseconds;
+    const answer = (await this.read()) as T | { error: string };
+    if ('error' in answer) throw new TorchRefusal(answer.error);
+    return answer;
   }
 
   stop(): void {

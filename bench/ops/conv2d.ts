@@ -13,9 +13,24 @@ export const passes: readonly Pass[] = ['forward', 'gradInput', 'gradWeight'];
 export interface ConvolutionBench {
   /** Milliseconds of the convolution itself, without the conversions round it. */
   once(): Promise<number>;
-  result(): TypedArray;
+  /** The same of the last run. */
+  milliseconds(): number;
+  /**
+   * What this very program, at its whole batch, computes for the first images alone: their part of the result, or the
+   * weights' gradient when the gradient of all other images' outputs is zero.
+   */
+  resultOf(images: number): Promise<TypedArray>;
   describe(): string;
   dispose(): void;
+}
+
+export interface ConvolutionBenchOptions {
+  readonly backend?: 'native' | 'reference';
+  readonly dtype?: 'float32' | 'float64';
+  readonly threads?: number;
+  /** Default: the shape's own. */
+  readonly batch?: number;
+  readonly precision?: Precision;
 }
 
 const operatorOf: Readonly<Record<Pass, string>> = {
@@ -24,62 +39,59 @@ const operatorOf: Readonly<Record<Pass, string>> = {
   gradWeight: 'conv2dGradWeight',
 };
 
-/** @param batch  default: the shape's own */
 export function convolutionBench(
   layer: ConvolutionShape,
   pass: Pass,
-  options: { backend?: 'native' | 'reference'; threads?: number; batch?: number; precision?: Precision } = {},
+  options: ConvolutionBenchOptions = {},
 ): ConvolutionBench {
-  const { batch = layer.batch, ...compile } = options;
-  const { channels, height, width, filters, kernel, stride, padding, groups } = layer;
+  const { batch = layer.batch, dtype = 'float32', ...compile } = options;
+  const { channels, height, width, filters, kernel, stride, padding, dilation, groups } = layer;
   const [p, q] = outputSize(layer);
   const specs = {
-    x: { shape: [batch, channels, height, width], dtype: 'float32' },
-    w: { shape: [filters, channels / groups, kernel, kernel], dtype: 'float32' },
-    dy: { shape: [batch, filters, p, q], dtype: 'float32' },
-  } as const;
+    x: { shape: [batch, channels, height, width], dtype },
+    w: { shape: [filters, channels / groups, kernel, kernel], dtype },
+    dy: { shape: [batch, filters, p, q], dtype },
+  };
   const attributes = {
     stride: [stride, stride],
     padding: [padding, padding, padding, padding],
-    dilation: [1, 1],
+    dilation: [dilation, dilation],
     groups,
     paddingMode: 'zeros',
     flipKernel: false,
   };
   const body: Record<Pass, (x: Value, w: Value, dy: Value) => Value> = {
-    forward: (x, w) => ops.conv2d(x, w, null, { stride, padding, groups }),
+    forward: (x, w) => ops.conv2d(x, w, null, { stride, padding, dilation, groups }),
     gradInput: (_, w, dy) => apply1(conv2dGradInputOperator, [dy, w], { ...attributes, inputShape: specs.x.shape }),
     gradWeight: (x, _, dy) =>
       apply1(conv2dGradWeightOperator, [x, dy], { ...attributes, kernelSize: [kernel, kernel], withBias: false }),
   };
   const graph = trace((x, w, dy) => body[pass](x as Value, w as Value, dy as Value), Object.values(specs), pass);
   const program = compileGraph(graph, compile);
-  const inputs = Object.values(specs).map(({ shape }, i) => Tensor.randn(shape, { seed: i + 1 }).data);
-  return wrap(program, inputs, operatorOf[pass]);
+  // The same numbers whatever the batch: the first images of a large one are a small one.
+  const inputs = Object.values(specs).map(({ shape }, i) => {
+    const { data } = Tensor.randn(shape, { seed: i + 1 });
+    return dtype === 'float64' ? Float64Array.from(data) : data;
+  });
+  return wrap(program, inputs, pass, batch);
 }
 
-function wrap(program: Executable, inputs: readonly TypedArray[], operator: string): ConvolutionBench {
-  let result: TypedArray = new Float32Array();
+function wrap(program: Executable, inputs: readonly TypedArray[], pass: Pass, batch: number): ConvolutionBench {
+  const profiled = () => program.profile().filter(({ operator }) => operator === operatorOf[pass]);
+  const milliseconds = () => profiled().reduce((sum, step) => sum + step.milliseconds, 0);
   return {
     once: async () => {
-      [result = result] = await program.run(inputs);
-      const steps = program.profile().filter((step) => step.operator === operator);
-      return steps.reduce((sum, step) => sum + step.milliseconds, 0);
+      await program.run(inputs);
+      return milliseconds();
     },
-    result: () => result,
-    describe: () => program.profile().find((step) => step.operator === operator)?.describe ?? '',
+    milliseconds,
+    resultOf: async (images) => {
+      const share = images / batch;
+      const [x, w, dy] = inputs as [TypedArray, TypedArray, TypedArray];
+      const [whole = x] = await program.run([x, w, dy.slice().fill(0, dy.length * share)]);
+      return pass === 'gradWeight' ? whole.slice() : whole.slice(0, whole.length * share);
+    },
+    describe: () => profiled()[0]?.describe ?? '',
     dispose: () => program.dispose(),
   };
-}
-
-/** Largest difference relative to the largest expected value. */
-export function relativeError(got: TypedArray, expected: TypedArray): number {
-  let scale = 0;
-  let worst = got.length === expected.length ? 0 : Number.POSITIVE_INFINITY;
-  for (let i = 0; i < expected.length; i++) {
-    const difference = Math.abs((got[i] as number) - (expected[i] as number));
-    scale = Math.max(scale, Math.abs(expected[i] as number));
-    if (!(difference <= worst)) worst = difference;
-  }
-  return worst / scale;
 }

@@ -1,8 +1,10 @@
 """Times PyTorch layers and training steps on request: one JSON object a line in, one a line out.
 
-{"layer": {...}, "pass": "forward", "seconds": 0.3, "dtype": "float32"} -> {"milliseconds": [..], "checksum": ..}
-{"model": "lenet", "mode": "train", "seconds": 1, "dtype": "float32"}  -> {"milliseconds": [..]}
-Models and settings are those of PyTorch's own advice for CPUs: channels_last, oneDNN, tcmalloc when preloaded.
+{"layer": {...}, "pass": "forward", "dtype": "float32", "seconds": 0.3}                   -> {"milliseconds": [..]}
+{"model": "lenet", "mode": "train", "dtype": "float32", "compiled": false, "seconds": 1} -> {"milliseconds": [..]}
+{"memory": 3, "model": "lenet", ...}                                                     -> {"peakBytes": ..}
+What cannot be done answers {"error": ".."}. dtype "bfloat16": tensors of it for a layer, autocast for a model.
+Settings are those of PyTorch's own advice for CPUs: channels_last, oneDNN, tcmalloc when preloaded.
 """
 
 import json
@@ -107,8 +109,8 @@ def layer_pass(request):
     s, dtype = request["layer"], getattr(torch, request["dtype"])
     fmt = torch.channels_last
     x = torch.randn(s["batch"], s["channels"], s["height"], s["width"]).to(memory_format=fmt).to(dtype)
-    k, stride, padding, groups = s["kernel"], s["stride"], s["padding"], s["groups"]
-    conv = nn.Conv2d(s["channels"], s["filters"], k, stride, padding, groups=groups, bias=False)
+    k, stride, padding, dilation, groups = (s[key] for key in ("kernel", "stride", "padding", "dilation", "groups"))
+    conv = nn.Conv2d(s["channels"], s["filters"], k, stride, padding, dilation, groups, bias=False)
     conv = conv.to(dtype).to(memory_format=fmt)
     weight = conv.weight.detach()
     with torch.no_grad():
@@ -116,7 +118,8 @@ def layer_pass(request):
     backward = torch.ops.aten.convolution_backward
 
     def gradient(mask):
-        return backward(dy, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], groups, mask)
+        return backward(
+            dy, x, weight, None, [stride] * 2, [padding] * 2, [dilation] * 2, False, [0, 0], groups, mask)
 
     def forward():
         with torch.no_grad():
@@ -135,6 +138,9 @@ def model_step(request):
     shape, classes = request["inputShape"], request["classes"]
     x = torch.randn(*shape).to(memory_format=torch.channels_last)
     y = torch.randint(0, classes, (shape[0],))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    if request.get("compiled"):
+        model = torch.compile(model, dynamic=False)  # else the second model of the same classes is one for any shape
     bf16 = request["dtype"] == "bfloat16"
     if request["mode"] == "infer":
         model.eval()
@@ -145,7 +151,6 @@ def model_step(request):
 
         return infer
     model.train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
 
     def step():
         optimizer.zero_grad(set_to_none=True)
@@ -157,17 +162,62 @@ def model_step(request):
     return step
 
 
+def status(field):
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":"))
+
+
+def tiny_step(bf16):
+    model = nn.Sequential(nn.Conv2d(16, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(), nn.Linear(576, 10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        loss = F.cross_entropy(model(torch.randn(2, 16, 8, 8)), torch.zeros(2, dtype=torch.long))
+    loss.backward()
+    optimizer.step()
+
+
+def peak_memory(request):
+    """Resident bytes at the peak of so many steps beyond what the process had before the model."""
+    tiny_step(request["dtype"] == "bfloat16")  # loads what the libraries load at first use: no memory of the model
+    before = status("VmRSS")
+    with open("/proc/self/clear_refs", "w") as refs:
+        refs.write("5")  # the peak starts over
+    step = model_step(request)
+    for _ in range(request["memory"]):
+        step()
+    return status("VmHWM") - before
+
+
+def timing(request, prepared):
+    key = json.dumps({name: value for name, value in request.items() if name != "seconds"})
+    subject = json.dumps([request.get(name) for name in ("layer", "pass", "model", "mode")])
+    if subject not in prepared:
+        prepared.clear()  # one thing at a time: memory as in a process that does only this
+        if "torch._dynamo" in sys.modules:
+            torch._dynamo.reset()
+        prepared[subject] = {}
+    runs = prepared[subject]
+    if key not in runs:
+        runs[key] = model_step(request) if "model" in request else layer_pass(request)
+    return timed(runs[key], request["seconds"])
+
+
+def answer(request, prepared):
+    try:
+        if "memory" in request:
+            return {"peakBytes": peak_memory(request)}
+        return {"milliseconds": timing(request, prepared)}
+    except Exception as error:  # torch.compile fails in its own ways; the bench goes on without
+        lines = [line.strip() for line in f"{type(error).__name__}: {error}".splitlines() if line.strip()]
+        return {"error": lines[0]}
+
+
 def main():
     torch.set_num_threads(int(sys.argv[1]))
     prepared = {}
     print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
     for line in sys.stdin:
-        request = json.loads(line)
-        key = json.dumps({name: value for name, value in request.items() if name != "seconds"})
-        if key not in prepared:
-            prepared.clear()  # one thing at a time: memory as in a process that does only this
-            prepared[key] = model_step(request) if "model" in request else layer_pass(request)
-        print(json.dumps({"milliseconds": timed(prepared[key], request["seconds"])}), flush=True)
+        print(json.dumps(answer(json.loads(line), prepared)), flush=True)
 
 
 main()
