@@ -21,7 +21,7 @@ if (options.from.length > 0) printGoals(options.from.flatMap(readResults));
 else if (options.python !== '') await measure(options.python, options);
 else console.log(`${usage}\nNothing was measured.`);
 
-async function measure(python: string, { filter, precisions, rounds, json, ...rest }: Options): Promise<void> {
+async function measure(python: string, { filter, only, precisions, rounds, json, ...rest }: Options): Promise<void> {
   const threads = rest.threads ?? backend().threads;
   const machine = header(threads);
   const torch = await TorchProcess.start(python, threads);
@@ -44,8 +44,8 @@ async function measure(python: string, { filter, precisions, rounds, json, ...re
   const chosen = <T extends { name: string }>(shapes: readonly T[]) =>
     shapes.filter(({ name }) => name.includes(filter));
   const results = [
-    ...(await benchLayers(chosen(convolutions), bench)),
-    ...(await benchModels(chosen([...models, ...largeModels]), bench)),
+    ...(only === 'models' ? [] : await benchLayers(chosen(convolutions), bench)),
+    ...(only === 'layers' ? [] : await benchModels(chosen([...models, ...largeModels]), bench)),
   ];
   torch.stop();
   printGoals(results);

@@ -12,6 +12,10 @@ export interface Machine {
   readonly compiler: string;
   /** float32 multiply-adds in registers, at this instruction set and number of threads. */
   readonly peakGflops: number;
+  /** Likewise of bfloat16; 0 where the CPU has no such instruction. */
+  readonly bf16Gflops: number;
+  /** GB/s over 128 MiB. */
+  readonly bandwidth: number;
 }
 
 /** Float32 FMA peak right now: clocks and neighbours change it within seconds, so each row is held against its own. */
@@ -33,11 +37,16 @@ export function header(threads: number): Machine {
     node: process.version,
     compiler: info.compiler,
     peakGflops,
+    bf16Gflops: backend.measurePeak(threads, 'bfloat16'),
+    bandwidth: backend.measureBandwidth(threads, 2 ** 27),
   };
   console.log(`cpu       ${machine.cpu}, ${availableParallelism()} cores to use, kernel ${release()}`);
   console.log(
     `isa       ${machine.isa} (FOVEA_CPU cap: ${machine.cap}), ${threads} threads, node ${machine.node}, ${machine.compiler}`,
   );
-  console.log(`peak      ${format(peakGflops)} GFLOP/s of float32 FMA with ${threads} threads, measured just now`);
+  const bf16 = machine.bf16Gflops > 0 ? `, ${format(machine.bf16Gflops)} of bfloat16` : '';
+  console.log(
+    `peak      ${format(peakGflops)} GFLOP/s of float32 FMA${bf16}, ${format(machine.bandwidth)} GB/s of memory, measured just now`,
+  );
   return machine;
 }

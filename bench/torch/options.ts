@@ -1,13 +1,15 @@
 import { parseArgs } from 'node:util';
 import type { Precision } from '../../lib/index.js';
 
-export const usage = `npm run bench:torch -- --python PATH [--filter TEXT] [--precision NAMES] [--threads N] [--rounds N] [--json FILE]
+export const usage = `npm run bench:torch -- --python PATH [--filter TEXT] [--only layers|models] [--precision NAMES]
+                          [--threads N] [--rounds N] [--json FILE]
 npm run bench:torch -- --from FILE,FILE…     the goals, from what earlier runs wrote with --json
 PATH: a Python that can import torch (or set FOVEA_PYTHON). NAMES: highest,high,medium. TEXT: part of a layer or model name.`;
 
 export interface Options {
   readonly python: string;
   readonly filter: string;
+  readonly only: 'layers' | 'models' | undefined;
   readonly precisions: readonly Precision[];
   readonly threads: number | undefined;
   readonly rounds: number;
@@ -30,6 +32,7 @@ export function readOptions(): Options {
     options: {
       python: { type: 'string', default: process.env.FOVEA_PYTHON ?? '' },
       filter: { type: 'string', default: '' },
+      only: { type: 'string' },
       precision: { type: 'string', default: precisions.join(',') },
       threads: { type: 'string' },
       rounds: { type: 'string', default: '5' },
@@ -37,12 +40,16 @@ export function readOptions(): Options {
       from: { type: 'string' },
     },
   });
+  const { only } = values;
+  if (only !== undefined && only !== 'layers' && only !== 'models')
+    throw new Error(`--only: '${only}' is neither layers nor models`);
   const wanted = values.precision.split(',');
   const unknown = wanted.find((name) => !(precisions as readonly string[]).includes(name));
   if (unknown !== undefined) throw new Error(`--precision: '${unknown}' is none of ${precisions.join(', ')}`);
   return {
     python: values.python,
     filter: values.filter,
+    only,
     precisions: precisions.filter((name) => wanted.includes(name)),
     threads: values.threads === undefined ? undefined : whole('--threads', values.threads),
     rounds: whole('--rounds', values.rounds),

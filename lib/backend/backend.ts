@@ -60,8 +60,20 @@ export interface CompiledProgram {
   profile(): readonly number[];
   /** Per step: the algorithm and kernel that was picked. */
   describe(): readonly string[];
+  /** Bytes that it holds: intermediate values and the operators' workspace. */
+  readonly memoryBytes: number;
   /** Frees the native memory; later runs throw ERR_DISPOSED. */
   dispose(): void;
+}
+
+/** What the machine gives at best, to so many threads together. */
+export interface Limits {
+  /** GFLOP/s of multiply-adds in registers. */
+  readonly float32: number;
+  /** GFLOP/s of products of bfloat16; 0 where the CPU has no such instruction. */
+  readonly bfloat16: number;
+  /** GB/s over so many bytes again and again, two reads to a write: of the cache that holds them, or of memory. */
+  bandwidth(bytes: number): number;
 }
 
 /** What both backends implement. */
@@ -72,6 +84,8 @@ export interface Backend {
   /** True when the operator can be run on these element types. */
   supports(operator: string, dtypes: readonly DType[]): boolean;
   compile(spec: ProgramSpec): CompiledProgram;
+  /** Measured at the first call for so many threads (0: the default number), in a few tenths of a second. */
+  limits?(threads: number): Limits;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { type ErrorCode, FoveaError } from '../errors.js';
 import type { DType, TypedArray } from '../tensor.js';
 import { findAddon } from './addon-path.js';
-import type { Backend, CompiledProgram, OperandLayouts, ProgramSpec } from './backend.js';
+import type { Backend, CompiledProgram, Limits, OperandLayouts, ProgramSpec } from './backend.js';
 
 /** What the addon found out about the machine, and how it was built. */
 export interface NativeInfo {
@@ -36,7 +36,8 @@ interface Addon {
   info(): NativeInfo;
   operators(): Record<string, OperandLayouts & { readonly float64: boolean }>;
   createProgram(spec: ProgramSpec): AddonProgram;
-  measurePeak(threads: number): number;
+  measurePeak(bf16: boolean, threads: number, milliseconds: number): number;
+  measureBandwidth(bytes: number, threads: number, milliseconds: number): number;
 }
 
 /** The native backend, or why there is none. */
@@ -61,7 +62,7 @@ function load(): NativeSearch {
 
 function isAddon(value: unknown): value is Addon {
   if (typeof value !== 'object' || value === null) return false;
-  const names: readonly (keyof Addon)[] = ['info', 'operators', 'createProgram', 'measurePeak'];
+  const names: readonly (keyof Addon)[] = ['info', 'operators', 'createProgram', 'measurePeak', 'measureBandwidth'];
   return names.every((name) => typeof Reflect.get(value, name) === 'function');
 }
 
@@ -73,6 +74,7 @@ export class NativeBackend implements Backend {
   /** Threads of programs that do not ask for a number. */
   defaultThreads: number;
   private readonly takesFloat64: ReadonlySet<string>;
+  private readonly measured = new Map<number, Limits>();
 
   constructor(private readonly addon: Addon) {
     const rows = Object.entries(addon.operators());
@@ -94,17 +96,49 @@ export class NativeBackend implements Backend {
     return new NativeProgram(translated(() => this.addon.createProgram({ ...spec, threads })));
   }
 
-  /** GFLOP/s of float32 multiply-adds on so many threads together; takes about a third of a second. */
-  measurePeak(threads: number): number {
-    return translated(() => this.addon.measurePeak(threads));
+  /** GFLOP/s of multiply-adds on so many threads together; of bfloat16 0 where the CPU has no such instruction. */
+  measurePeak(threads: number, type: 'float32' | 'bfloat16' = 'float32', milliseconds = 300): number {
+    return translated(() => this.addon.measurePeak(type === 'bfloat16', threads, milliseconds));
+  }
+
+  /** GB/s, reads and writes counted alike, of so many threads over so many bytes again and again. */
+  measureBandwidth(threads: number, bytes: number, milliseconds = 300): number {
+    return translated(() => this.addon.measureBandwidth(bytes, threads, milliseconds));
+  }
+
+  limits(threads: number): Limits {
+    const count = threads === 0 ? this.defaultThreads : threads;
+    let limits = this.measured.get(count);
+    if (!limits) {
+      limits = this.measureLimits(count);
+      this.measured.set(count, limits);
+    }
+    return limits;
+  }
+
+  // Sizes four times apart from 128 KiB to 128 MiB: every level of cache, and memory. Each when it is first asked for.
+  private measureLimits(threads: number): Limits {
+    const milliseconds = 30;
+    const bandwidths = new Map<number, number>();
+    return {
+      float32: this.measurePeak(threads, 'float32', milliseconds),
+      bfloat16: this.measurePeak(threads, 'bfloat16', milliseconds),
+      bandwidth: (bytes) => {
+        const exponent = Math.min(Math.max(2 * Math.round((Math.log2(bytes) - 1) / 2) + 1, 17), 27);
+        const known = bandwidths.get(exponent);
+        if (known !== undefined) return known;
+        const measured = this.measureBandwidth(threads, 2 ** exponent, milliseconds);
+        bandwidths.set(exponent, measured);
+        return measured;
+      },
+    };
   }
 }
 
 class NativeProgram implements CompiledProgram {
   constructor(private readonly program: AddonProgram) {}
 
-  /** Bytes of native memory: arena and workspace. */
-  get arenaBytes(): number {
+  get memoryBytes(): number {
     return this.program.arenaBytes;
   }
 

@@ -2,6 +2,7 @@ import { packageVersion } from '../backend/addon-path.js';
 import { findNative } from '../backend/native.js';
 import { type BackendInfo, backend } from '../backend/select.js';
 import type { InMemorySplit } from '../data/array-dataset.js';
+import { algorithmOf } from '../graph/passes.js';
 import type { Module } from '../nn/module.js';
 import type { CompiledStep } from '../train/compile-step.js';
 import type { Settings } from './options.js';
@@ -26,6 +27,7 @@ function cpuFeatures(isa: string): string | undefined {
     baseline: process.arch === 'x64' ? 'SSE2' : 'NEON',
     avx2: 'AVX2, FMA',
     avx512: 'AVX-512 F BW DQ VL, AVX2, FMA',
+    avx512bf16: 'AVX-512 F BW DQ VL BF16, AVX2, FMA',
     amx: 'AMX BF16, AVX-512 F BW DQ VL BF16, AVX2, FMA',
   };
   const used = features[isa];
@@ -53,11 +55,12 @@ function wrapped(pieces: readonly string[], width: number): string[] {
 /** Which kernels the training step of this model runs, and for which operators. */
 export function showKernels(output: Output, step: CompiledStep): void {
   const operators = new Map<string, Set<string>>();
-  for (const { operator, describe } of step.profile()) {
-    // 'conv2d: brgemm: brgemm_14x32_avx512, rows 28, …' → 'brgemm_14x32_avx512'
+  for (const pass of step.profile()) {
+    // 'winograd 4x4: winograd_avx512, tiles 24, …' → 'winograd_avx512'
+    const { operator } = pass;
     const kernel =
-      describe
-        .replace(/^(\w+: )+/, '')
+      algorithmOf(pass)
+        .replace(/^([\w ]+: )+/, '')
         .replace(/ to (plain|blocked)/, '')
         .split(', ')[0] ?? '';
     if (kernel) operators.set(kernel, (operators.get(kernel) ?? new Set()).add(operator));

@@ -1,4 +1,5 @@
 import type { Backend, CompiledProgram, Precision, ProgramSpec, Spec } from '../backend/backend.js';
+import { bytesOf } from '../backend/layout.js';
 import { lower } from '../backend/lower.js';
 import { activeBackend, backend, namedBackend } from '../backend/select.js';
 import { FoveaError } from '../errors.js';
@@ -7,6 +8,7 @@ import { fuseEpilogues } from './epilogue.js';
 import { explainProgram } from './explain.js';
 import { foldBatchNorm } from './fold.js';
 import { type Graph, type GraphNode, withoutDeadNodes } from './graph.js';
+import { type Pass, passesOf } from './passes.js';
 import { programOf } from './program.js';
 
 /** Options of `compileGraph`. */
@@ -17,16 +19,6 @@ export interface CompileOptions {
   readonly threads?: number;
   /** Default 'highest'. */
   readonly precision?: Precision;
-}
-
-/** What one step of the last run took. */
-export interface StepProfile {
-  readonly operator: string;
-  /** Shape of the first output. */
-  readonly shape: readonly number[];
-  readonly milliseconds: number;
-  /** Algorithm and kernel. */
-  readonly describe: string;
 }
 
 /**
@@ -115,21 +107,22 @@ export class Executable {
     this.program.cancel();
   }
 
-  /** What runs, where values lie, what it costs, and what looks like a mistake: text for people. */
+  /**
+   * What runs, where values lie, what it costs, and what looks like a mistake: text for people. After a run also the
+   * time of each pass and its share of the limit that binds; the first such call in a process measures the machine's
+   * limits, on this thread, for a few tenths of a second.
+   */
   explain(): string {
-    return explainProgram(this.graph, this.runner(), this.spec, this.program.describe());
+    const passes = this.profile();
+    const ran = passes.some(({ milliseconds }) => milliseconds > 0);
+    const limits = ran ? this.backend.limits?.(this.spec.threads) : undefined;
+    const memory = { own: this.program.memoryBytes, given: this.givenBytes() };
+    return explainProgram({ graph: this.graph, spec: this.spec, runner: this.runner(), passes, memory, limits });
   }
 
-  /** What each step of the last run took. */
-  profile(): StepProfile[] {
-    const times = this.program.profile();
-    const descriptions = this.program.describe();
-    return this.spec.steps.map(({ operator, outputs }, i) => ({
-      operator,
-      shape: this.spec.values[outputs.find((id) => id >= 0) ?? -1]?.shape ?? [],
-      milliseconds: times[i] ?? 0,
-      describe: descriptions[i] ?? '',
-    }));
+  /** What each step is, costs, and took in the last run. */
+  profile(): Pass[] {
+    return passesOf(this.graph, this.spec, this.program.describe(), this.program.profile());
   }
 
   /** Frees the program's memory. */
@@ -138,6 +131,15 @@ export class Executable {
     this.disposed = true;
     this.results = undefined;
     this.program.dispose();
+  }
+
+  // Arrays of the caller, each once.
+  private givenBytes(): number {
+    const sizes = new Map<number, number>();
+    for (const value of this.spec.values) {
+      if (value.external !== undefined) sizes.set(value.external, bytesOf(value, value.layout));
+    }
+    return [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0);
   }
 
   // `native backend (avx512), 2 threads`

@@ -1,52 +1,98 @@
-import type { ProgramSpec, ProgramStep, ProgramValue, Spec } from '../backend/backend.js';
-import { bytesOf } from '../backend/layout.js';
+import type { Limits, ProgramSpec, ProgramStep, ProgramValue, Spec } from '../backend/backend.js';
 import { unreadWarnings } from '../geometry/window.js';
 import { formatSpec, type Graph } from './graph.js';
+import { algorithmOf, limitOf, operandsOf, type Pass } from './passes.js';
+
+/** What a program is, and what its last run took. */
+export interface Explained {
+  readonly graph: Graph;
+  readonly spec: ProgramSpec;
+  /** `native backend (avx512), 2 threads` */
+  readonly runner: string;
+  readonly passes: readonly Pass[];
+  readonly memory: ProgramMemory;
+  /** Where they are known and the program has run: each pass's time as a share of the limit that binds it. */
+  readonly limits?: Limits | undefined;
+}
+
+/** Bytes at the peak of a run. */
+export interface ProgramMemory {
+  /** Intermediate values and the operators' workspace. */
+  readonly own: number;
+  /** Arrays that the caller holds: inputs, parameters, the optimizer's state, results. */
+  readonly given: number;
+}
 
 /** A program as text: a header, a line per step, and warnings about what looks like a mistake. */
-export function explainProgram(
-  graph: Graph,
-  runner: string,
-  spec: ProgramSpec,
-  descriptions: readonly string[],
-): string {
-  const rows = spec.steps.map((step, i) => stepRow(graph, spec, step, i, descriptions[i] ?? ''));
-  const flops = rows.reduce((sum, row) => sum + row.flops, 0);
-  const bytes = rows.reduce((sum, row) => sum + row.bytes, 0);
-  const header =
-    `${graph.name}: ${runner}, ${spec.steps.length} steps, ${(flops / 1e9).toFixed(3)} GFLOP, ` +
-    `${mebibytes(bytes)} MiB touched, arena ${mebibytes(spec.arenaBytes)} MiB`;
-  const titles = ['#', 'operator', 'output', 'layout', 'MiB', 'GFLOP', 'algorithm'];
-  const table = formatTable([titles, ...rows.map((row) => row.cells)], [true, false, false, false, true, true, false]);
-  const warnings = warningsOf(graph).map((warning) => `warning: ${warning}`);
-  return [header, ...table, ...warnings].join('\n');
-}
-
-interface Row {
-  readonly cells: string[];
-  readonly flops: number;
-  readonly bytes: number;
-}
-
-function stepRow(graph: Graph, spec: ProgramSpec, step: ProgramStep, index: number, description: string): Row {
-  const operand = (id: number) => (id < 0 ? null : (spec.values[id] as ProgramValue));
-  const inputs = step.inputs.map(operand);
-  const outputs = step.outputs.map(operand);
-  const operator = graph.nodes.find((node) => node.operator.name === step.operator)?.operator;
-  const flops = operator?.cost(inputs, outputs, step.attributes).flops ?? 0; // none: a reorder or an assign
-  const bytes = [...inputs, ...outputs].reduce((sum, value) => sum + (value ? bytesOf(value, value.layout) : 0), 0);
-  const output = outputs.find((value) => value !== null);
-  const cells = [
-    String(index),
-    fusedName(step),
-    output ? formatSpec(output) : '-',
-    output?.layout ?? '-',
-    mebibytes(bytes),
-    flops > 0 ? (flops / 1e9).toFixed(3) : '-',
-    description.replace(`${step.operator}: `, ''), // native descriptions begin with the operator's name
+export function explainProgram({ graph, spec, runner, passes, memory, limits }: Explained): string {
+  const sum = (of: (pass: Pass) => number) => passes.reduce((total, pass) => total + of(pass), 0);
+  const milliseconds = sum((pass) => pass.milliseconds);
+  const header = [
+    `${graph.name}: ${runner}, ${passes.length} steps, ${(sum(({ flops }) => flops) / 1e9).toFixed(3)} GFLOP, ` +
+      `${mebibytes(sum(({ bytes }) => bytes))} MiB over memory${milliseconds > 0 ? `, ${milliseconds.toFixed(2)} ms` : ''}`,
+    `peak memory ${mebibytes(memory.own + memory.given)} MiB: arena and workspace ${mebibytes(memory.own)}, ` +
+      `parameters and data ${mebibytes(memory.given)}`,
+    ...(limits && milliseconds > 0 ? [limitsLine(passes, limits)] : []),
   ];
-  return { cells, flops, bytes };
+  const columns = columnsFor(milliseconds > 0, limits);
+  const rows = passes.map((pass, i) => columns.map(({ cell }) => cell(pass, i, spec)));
+  const table = formatTable(
+    [columns.map(({ title }) => title), ...rows],
+    columns.map(({ right }) => right === true),
+  );
+  const warnings = warningsOf(graph).map((warning) => `warning: ${warning}`);
+  return [...header, ...table, ...warnings].join('\n');
 }
+
+/** The whole program against its limits. */
+function limitsLine(passes: readonly Pass[], limits: Limits): string {
+  const time = { arithmetic: 0, memory: 0 };
+  for (const pass of passes) time[limitOf(pass, limits).binds] += pass.milliseconds;
+  const least = passes.reduce((sum, pass) => sum + limitOf(pass, limits).milliseconds, 0);
+  const whole = time.arithmetic + time.memory;
+  const peaks = [`float32 ${limits.float32.toFixed(0)}`];
+  if (limits.bfloat16 > 0) peaks.push(`bfloat16 ${limits.bfloat16.toFixed(0)}`);
+  return (
+    `limits: ${peaks.join(', ')} GFLOP/s, memory ${limits.bandwidth(2 ** 27).toFixed(0)} GB/s; ` +
+    `${percent(time.arithmetic / whole)} of the time in passes bound by arithmetic, ` +
+    `${percent(time.memory / whole)} by memory; at the limits all would take ${percent(least / whole)} of it`
+  );
+}
+
+interface Column {
+  readonly title: string;
+  readonly right?: boolean;
+  cell(pass: Pass, index: number, spec: ProgramSpec): string;
+}
+
+function columnsFor(ran: boolean, limits: Limits | undefined): Column[] {
+  const columns: Column[] = [
+    { title: '#', right: true, cell: (_, i) => String(i) },
+    { title: 'operator', cell: (_, i, spec) => fusedName(spec.steps[i] as ProgramStep) },
+    { title: 'output', cell: (_, i, spec) => (outputOf(spec, i) ? formatSpec(outputOf(spec, i) as Spec) : '-') },
+    { title: 'layout', cell: (_, i, spec) => outputOf(spec, i)?.layout ?? '-' },
+    { title: 'MiB', right: true, cell: ({ bytes }) => mebibytes(bytes) },
+    { title: 'GFLOP', right: true, cell: ({ flops }) => (flops > 0 ? (flops / 1e9).toFixed(3) : '-') },
+  ];
+  if (ran) columns.push({ title: 'ms', right: true, cell: ({ milliseconds }) => milliseconds.toFixed(3) });
+  if (ran && limits) columns.push({ title: 'of limit', right: true, cell: (pass) => shareOfLimit(pass, limits) });
+  columns.push({ title: 'algorithm', cell: algorithmOf });
+  return columns;
+}
+
+/** `memory  71 %`: what binds, and how much of the pass's time it explains. */
+function shareOfLimit(pass: Pass, limits: Limits): string {
+  if (pass.milliseconds <= 0) return '-';
+  const { binds, milliseconds } = limitOf(pass, limits);
+  return `${binds} ${percent(milliseconds / pass.milliseconds).padStart(5)}`;
+}
+
+function outputOf(spec: ProgramSpec, index: number): ProgramValue | undefined {
+  const [, outputs] = operandsOf(spec, spec.steps[index] as ProgramStep);
+  return outputs.find((value) => value !== null) ?? undefined;
+}
+
+const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
 
 /** Operands that stand for something that was fused into the operator: its name, and which input or output it is. */
 const fusedOperands: Readonly<Record<string, readonly (readonly [name: string, 'inputs' | 'outputs', number])[]>> = {

@@ -55,11 +55,35 @@ Napi::Value create_program(const Napi::CallbackInfo& info) {
   return env.GetInstanceData<Instance>()->program_class.New({info[0]});
 }
 
-// measurePeak(threads) → GFLOP/s of float32 multiply-adds, after about a third of a second
+int read_threads(const Napi::CallbackInfo& info, size_t index, const char* function) {
+  const int64_t threads = read_whole(info[index], "threads", 1);
+  if (threads <= Program::kMaxThreads) return int(threads);
+  throw make_error(info.Env(), "ERR_OPTION", std::string(function) + ": too many threads");
+}
+
+// More would be a mistake, and nothing stops a measurement.
+int64_t read_milliseconds(const Napi::CallbackInfo& info, size_t index, const char* function) {
+  const int64_t milliseconds = read_whole(info[index], "milliseconds", 1);
+  if (milliseconds <= 10000) return milliseconds;
+  throw make_error(info.Env(), "ERR_OPTION", std::string(function) + ": more than 10000 milliseconds");
+}
+
+// measurePeak(bf16, threads, milliseconds) → GFLOP/s of multiply-adds of float32, or of bfloat16 (0 where there are
+// none)
 Napi::Value peak(const Napi::CallbackInfo& info) {
-  const int64_t threads = read_whole(info[0], "threads", 1);
-  if (threads > Program::kMaxThreads) throw make_error(info.Env(), "ERR_OPTION", "measurePeak: too many threads");
-  return Napi::Number::New(info.Env(), measure_peak(int(threads)));
+  const PeakKind kind = info[0].ToBoolean() ? PeakKind::kBf16 : PeakKind::kFloat32;
+  const int threads = read_threads(info, 1, "measurePeak");
+  const double seconds = double(read_milliseconds(info, 2, "measurePeak")) * 1e-3;
+  return Napi::Number::New(info.Env(), measure_peak(kind, threads, seconds));
+}
+
+// measureBandwidth(bytes, threads, milliseconds) → GB/s over so many bytes, which all threads share
+Napi::Value bandwidth(const Napi::CallbackInfo& info) {
+  const int64_t bytes = read_whole(info[0], "bytes", 1);
+  if (bytes > int64_t(1) << 30) throw make_error(info.Env(), "ERR_OPTION", "measureBandwidth: more than 1 GiB");
+  const int threads = read_threads(info, 1, "measureBandwidth");
+  const double seconds = double(read_milliseconds(info, 2, "measureBandwidth")) * 1e-3;
+  return Napi::Number::New(info.Env(), measure_bandwidth(threads, size_t(bytes), seconds));
 }
 
 // controlGroupLimits(membership, root) → { cpus, memory }, 0 for no limit: lets tests show the reader their own files
@@ -106,6 +130,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("createProgram", Napi::Function::New<create_program>(env, "createProgram"));
   exports.Set("controlGroupLimits", Napi::Function::New<control_group_limits>(env, "controlGroupLimits"));
   exports.Set("measurePeak", Napi::Function::New<peak>(env, "measurePeak"));
+  exports.Set("measureBandwidth", Napi::Function::New<bandwidth>(env, "measureBandwidth"));
   return exports;
 }
 

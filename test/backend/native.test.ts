@@ -50,7 +50,10 @@ test('the active backend can be changed, and says what it is', () => {
   expect(backend()).toMatchObject({ name: 'reference', isa: 'javascript', threads: 1, reason: 'chosen by useBackend' });
   if (native) {
     useBackend('native');
-    expect(backend()).toMatchObject({ name: 'native', isa: expect.stringMatching(/^(baseline|avx2|avx512|amx)$/) });
+    expect(backend()).toMatchObject({
+      name: 'native',
+      isa: expect.stringMatching(/^(baseline|avx2|avx512|avx512bf16|amx)$/),
+    });
     expect(backend().threads).toBeGreaterThan(0);
   }
   useBackend(before);
@@ -62,6 +65,15 @@ test('what the native backend cannot run, the reference backend does', () => {
 });
 
 test.runIf(native)('the peak of the multiply-add units is a speed', () => {
-  expect(native?.measurePeak(1)).toBeGreaterThan(0.01);
+  expect(native?.measurePeak(1, 'float32', 10)).toBeGreaterThan(0.01);
+  expect(native?.measurePeak(1, 'bfloat16', 10)).toBeGreaterThanOrEqual(0);
   expect(() => native?.measurePeak(1000)).toThrow(FoveaError);
+});
+
+test.runIf(native)('so is the bandwidth, of any number of bytes', () => {
+  for (const bytes of [1, 4096, 2 ** 20]) expect(native?.measureBandwidth(2, bytes, 6)).toBeGreaterThan(0.01);
+  expect(() => native?.measureBandwidth(1, 2 ** 31)).toThrow(FoveaError);
+  const limits = native?.limits(1);
+  expect(native?.limits(1)).toBe(limits);
+  expect(limits?.bandwidth(3e6)).toBe(limits?.bandwidth(2e6)); // nearest to 2 MiB, and measured once
 });

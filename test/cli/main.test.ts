@@ -53,7 +53,7 @@ describe.skipIf(!native)('a whole run (skipped without the native backend: the r
     expect(output).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f]/);
     for (const piece of [
       /^Fovea \d+\.\d+/,
-      /backend {3}native, (baseline|avx2|avx512|amx), \d+ threads?/,
+      /backend {3}native, (baseline|avx2|avx512|avx512bf16|amx), \d+ threads?/,
       /data {6}glyphs: 1,280 training and 200 test images of 1×28×28, 10 classes/,
       /Conv2d\(1 → 32, 3×3, padding 1\) +64×32×28×28 +3×3 +320/,
       /total +421,642/,

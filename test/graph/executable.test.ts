@@ -132,7 +132,8 @@ test('explains itself', () => {
   assert.equal(
     compileGraph(graph, { backend: 'reference', threads: 2 }).explain(),
     [
-      'lecture: reference backend, 2 threads, 3 steps, 0.000 GFLOP, 0.00 MiB touched, arena 0.00 MiB',
+      'lecture: reference backend, 2 threads, 3 steps, 0.000 GFLOP, 0.00 MiB over memory',
+      'peak memory 0.00 MiB: arena and workspace 0.00, parameters and data 0.00',
       '#  operator  output               layout   MiB  GFLOP  algorithm',
       '0  relu      float32[1, 1, 5, 5]  plain   0.00  0.000  reference',
       '1  conv2d    float32[1, 1, 1, 1]  plain   0.00  0.000  reference',

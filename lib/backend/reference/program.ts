@@ -38,6 +38,10 @@ export class ReferenceProgram implements CompiledProgram {
     this.times = spec.steps.map(() => 0);
   }
 
+  get memoryBytes(): number {
+    return this.arena?.byteLength ?? 0;
+  }
+
   runSync(externals: readonly TypedArray[], counter = 0): void {
     const views = this.begin(externals);
     try {

@@ -3,6 +3,7 @@
 
 namespace fovea {
 
-int64_t peak_avx2(int64_t rounds, float* sink) { return peak<simd::avx2::F32, 12>(rounds, sink); }
+int64_t peak_avx2(int64_t rounds, float* data, int64_t) { return peak<simd::avx2::F32, 12>(rounds, data); }
+int64_t memory_avx2(int64_t rounds, float* data, int64_t floats) { return move<simd::avx2::F32>(rounds, data, floats); }
 
 }  // namespace fovea

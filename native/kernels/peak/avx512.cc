@@ -3,6 +3,9 @@
 
 namespace fovea {
 
-int64_t peak_avx512(int64_t rounds, float* sink) { return peak<simd::avx512::F32, 24>(rounds, sink); }
+int64_t peak_avx512(int64_t rounds, float* data, int64_t) { return peak<simd::avx512::F32, 24>(rounds, data); }
+int64_t memory_avx512(int64_t rounds, float* data, int64_t floats) {
+  return move<simd::avx512::F32>(rounds, data, floats);
+}
 
 }  // namespace fovea

@@ -1,4 +1,4 @@
-// The one template behind peak.h: `kChains` sums at once hide the latency of each.
+// The templates behind peak.h.
 #pragma once
 #include <stdint.h>
 
@@ -6,6 +6,7 @@
 
 namespace fovea {
 
+// `kChains` sums at once hide the latency of each.
 template <class V, int kChains>
 FOVEA_INLINE int64_t peak(int64_t rounds, float* sink) {
   V sums[kChains];
@@ -20,6 +21,20 @@ FOVEA_INLINE int64_t peak(int64_t rounds, float* sink) {
     sums[0] = sums[0] + sums[i];
   sums[0].store(sink);
   return rounds * kChains * V::kLanes * 2;
+}
+
+// As the addition of a residual does.
+template <class V>
+FOVEA_INLINE int64_t move(int64_t rounds, float* data, int64_t floats) {
+  constexpr int kAtOnce = 64 / V::kLanes;
+  const float* other = data + floats;
+  for (int64_t round = 0; round < rounds; ++round) {
+    for (int64_t i = 0; i < floats; i += 64) {
+      UNROLL for (int j = 0; j < kAtOnce; ++j)
+        (V::load(data + i + j * V::kLanes) + V::load(other + i + j * V::kLanes)).store(data + i + j * V::kLanes);
+    }
+  }
+  return rounds * floats * 3 * int64_t(sizeof(float));
 }
 
 }  // namespace fovea

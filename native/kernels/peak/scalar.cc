@@ -3,6 +3,9 @@
 
 namespace fovea {
 
-int64_t peak_scalar(int64_t rounds, float* sink) { return peak<simd::scalar::F32, 12>(rounds, sink); }
+int64_t peak_scalar(int64_t rounds, float* data, int64_t) { return peak<simd::scalar::F32, 12>(rounds, data); }
+int64_t memory_scalar(int64_t rounds, float* data, int64_t floats) {
+  return move<simd::scalar::F32>(rounds, data, floats);
+}
 
 }  // namespace fovea
