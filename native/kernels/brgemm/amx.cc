@@ -13,6 +13,10 @@ namespace {
 
 using simd::avx512::F32;
 
+// GCC's tile intrinsics do not say which memory they read and write, beyond its first bytes at most: what was stored before
+// them has to be in memory, and what comes after has to read it anew.
+FOVEA_INLINE void memory_is_seen() { asm volatile("" ::: "memory"); }
+
 // What LDTILECFG reads (Intel SDM, table 3-10): rows and bytes a row of each tile register.
 struct alignas(64) TileConfig {
   uint8_t palette = 1, start_row = 0, reserved[14] = {};
@@ -39,6 +43,7 @@ void configure(int m, int depth) {
   }
   set(4, first, 4 * depth);
   set(5, second, 4 * depth);
+  memory_is_seen();
   _tile_loadconfig(&config);
   configured_rows = m;
   configured_depth = depth;
@@ -111,13 +116,16 @@ void add_rest(const float* a, ptrdiff_t a_step, const float* b, ptrdiff_t b_bloc
   alignas(64) float padded_a[M][kWords] = {}, padded_b[NB][kWords][16] = {};
   for (int i = 0; i < M; ++i) memcpy(padded_a[i], a + i * a_step, static_cast<size_t>(words) * sizeof(float));
   for (int j = 0; j < NB; ++j) memcpy(padded_b[j], b + j * b_block, static_cast<size_t>(words) * 64);
+  memory_is_seen();
   Tiles<M, NB>::add(padded_a[0], kWords, padded_b[0][0], kWords * 16);
+  memory_is_seen();
 }
 
 template <BrgemmRows kRows, int M, int NB>
 void amx_tile(const BrgemmCall& call) {
   using T = Tiles<M, NB>;
   const ptrdiff_t a_step = kRows == BrgemmRows::kPixels ? 16 : call.a_step, depth = call.depth;
+  memory_is_seen();
   configure(M, depth < kWords && depth > 0 ? static_cast<int>(depth) : kWords);
   T::clear();
   for (const BrgemmEntry *entry = call.entries, *end = entry + call.count; entry != end; ++entry) {
@@ -132,6 +140,7 @@ void amx_tile(const BrgemmCall& call) {
   }
   alignas(64) float sums[M][16 * NB];
   T::store(sums);
+  memory_is_seen();
   finish<M, NB>(call, sums);
 }
 
