@@ -122,7 +122,7 @@ Status make_conv2dGradWeight(const OpSpec& spec, std::unique_ptr<Operation>* ope
     FOVEA_RETURN_IF_ERROR(check_operand(spec, db, 1, "db"));
     FOVEA_RETURN_IF_ERROR(check_shape(spec, db, {g.k}, "db"));
   }
-  return make_first(kAlgorithms, sizeof(kAlgorithms) / sizeof(kAlgorithms[0]), spec, g, operation);
+  return make_best(kAlgorithms, sizeof(kAlgorithms) / sizeof(kAlgorithms[0]), spec, g, operation);
 }
 
 }  // namespace fovea

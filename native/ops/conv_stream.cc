@@ -137,8 +137,9 @@ double ConvStream::task_cycles(int64_t images, int64_t rows, int64_t blocks) con
                        static_cast<double>(blocks) / static_cast<double>(dest_blocks_ * p.groups);
   const double pixels = static_cast<double>(images * rows * p.columns.outputs());
   const double weights = static_cast<double>(p.weight.depth * blocks) * static_cast<double>(p.tap_offsets.size()) * 64;
-  return p.flops * share / (3.6 * kernels_->lanes) + (direct_ ? 0 : pixels * static_cast<double>(units_ * lanes_) / 2) +
-         weights / 16 + 3000;
+  const double products = p.planes > 0 ? static_cast<double>(products_.size()) / 2 : 1;
+  return products * p.flops * share / (3.6 * kernels_->lanes) +
+         (direct_ ? 0 : pixels * static_cast<double>(units_ * lanes_) / 2) + weights / 16 + 3000;
 }
 
 // Smaller tasks, where that lets the threads end together: which pixels and filters a task takes decides no bits, but

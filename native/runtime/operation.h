@@ -63,7 +63,8 @@ struct OpSpec {
   std::vector<Operand> inputs, outputs;
   Attributes attributes;
   Precision precision = Precision::kHighest;
-  int threads = 1;  // at most so many threads will run it; results must not depend on it
+  int threads = 1;       // at most so many threads will run it; results must not depend on it
+  bool measure = false;  // whether ways to compute it may be timed, else the model chooses
 };
 
 struct RunContext {

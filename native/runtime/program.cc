@@ -146,6 +146,7 @@ Status Program::make_step(const ProgramSpec& spec, size_t index) {
   op.attributes = step.attributes;
   op.threads = threads_;
   op.precision = spec.precision;
+  op.measure = spec.measure;
   const auto resolve = [&](const std::vector<int64_t>& from, std::vector<Operand>* to) {
     for (int64_t value : from) {
       if (value < -1 || value >= int64_t(spec.values.size())) return false;

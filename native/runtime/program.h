@@ -31,6 +31,7 @@ struct ProgramSpec {
   uint64_t arena_bytes = 0;
   int64_t threads = 1;
   Precision precision = Precision::kHighest;  // of every step
+  bool measure = false;                       // see OpSpec
 };
 
 class Program {
