@@ -42,6 +42,8 @@ class GradStages : public Operation {
                        reinterpret_cast<std::byte*>(dy + dy_.floats(images_)));
   }
 
+  std::vector<std::vector<double>> loops() const override { return stream_.loops(); }
+
   std::string describe() const override {
     return "brgemm: " + stream_.describe() + (x_.needed || dy_.needed ? ", groups moved" : "");
   }

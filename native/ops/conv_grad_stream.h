@@ -29,6 +29,7 @@ class ConvGradStream {
   size_t workspace_bytes() const;
   Status run(const RunContext& context, const float* x, const float* dy, float* dw, float* db,
              std::byte* workspace) const;
+  std::vector<std::vector<double>> loops() const;  // see Operation
   std::string describe() const;
   bool has_bias() const { return problem_.bias; }
 
@@ -45,14 +46,17 @@ class ConvGradStream {
   };
 
   void choose_blocking();
+  void cut_for_threads();
+  double task_cycles(int64_t units, int64_t blocks, double part) const;
   void make_rows();
   Task task(int64_t index) const;
   std::vector<BrgemmEntry> segments(int64_t images, int64_t rows, bool ones) const;
   void add_chunk(const Task& task, int64_t chunk, const float* x, const float* dy, float* packed, float* sums) const;
   void run_task(const Task& task, const float* x, const float* dy, float* packed, float* sums) const;
-  void write(const Task& task, const float* sums, float* dw, float* db) const;
+  void write_block(const Task& task, int64_t block, const float* sums, float* dw, float* db) const;
   int64_t splits() const { return problem_.groups * unit_splits_ * block_splits_; }
-  int64_t sum_floats() const { return block_task_ * (unit_task_ * unit_rows_ + 1) * kBlock; }
+  int64_t block_sum_floats() const { return (unit_task_ * unit_rows_ + 1) * kBlock; }
+  int64_t sum_floats() const { return block_task_ * block_sum_floats(); }
 
   GradProblem problem_;
   const BrgemmKernels* kernels_ = nullptr;

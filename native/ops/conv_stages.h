@@ -44,6 +44,7 @@ class ConvStages : public Operation {
   size_t workspace_bytes() const override;
   Status run(const RunContext& context) const override;
   int64_t epilogue_slots() const override { return stream_floats_ > 0 ? 0 : stream_.epilogue_slots(); }
+  std::vector<std::vector<double>> loops() const override { return stream_.loops(); }
   std::string describe() const override;
 
  private:

@@ -151,6 +151,8 @@ class Planned : public Operation {
       : operation_(std::move(operation)), why_(std::move(why)) {}
   size_t workspace_bytes() const override { return operation_->workspace_bytes(); }
   Status run(const RunContext& context) const override { return operation_->run(context); }
+  int64_t epilogue_slots() const override { return operation_->epilogue_slots(); }
+  std::vector<std::vector<double>> loops() const override { return operation_->loops(); }
   std::string describe() const override { return operation_->describe() + "; " + why_; }
 
  private:

@@ -265,6 +265,12 @@ std::vector<double> Program::profile() const {
   return milliseconds;
 }
 
+std::vector<std::vector<std::vector<double>>> Program::loops() const {
+  std::vector<std::vector<std::vector<double>>> all;
+  for (const Step& step : steps_) all.push_back(step.operation->loops());
+  return all;
+}
+
 std::vector<std::string> Program::describe() const {
   std::vector<std::string> lines;
   for (size_t s = 0; s < steps_.size(); ++s) {

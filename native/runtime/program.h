@@ -60,6 +60,7 @@ class Program {
   uint64_t memory_bytes() const { return memory_bytes_; }  // arena and workspace
   std::vector<double> profile() const;  // milliseconds per step of the last run; callable at any time
   std::vector<std::string> describe() const;
+  std::vector<std::vector<std::vector<double>>> loops() const;  // of each step, see Operation
 
  private:
   struct Step {
