@@ -1,7 +1,8 @@
 import { type ErrorCode, FoveaError } from '../errors.js';
 import type { DType, TypedArray } from '../tensor.js';
-import { findAddon } from './addon-path.js';
+import { findAddon, packageVersion } from './addon-path.js';
 import type { Backend, CompiledProgram, Limits, OperandLayouts, ProgramSpec } from './backend.js';
+import { type PlanOwner, type Plans, planPath, readPlans, writePlans } from './plans.js';
 
 /** What the addon found out about the machine, and how it was built. */
 export interface NativeInfo {
@@ -35,7 +36,9 @@ interface AddonProgram {
 interface Addon {
   info(): NativeInfo;
   operators(): Record<string, OperandLayouts & { readonly float64: boolean }>;
-  createProgram(spec: ProgramSpec): AddonProgram;
+  createProgram(spec: ProgramSpec & { readonly measure: boolean }): AddonProgram;
+  plans(): Plans;
+  addPlans(plans: Plans): void;
   measurePeak(bf16: boolean, threads: number, milliseconds: number): number;
   measureBandwidth(bytes: number, threads: number, milliseconds: number): number;
 }
@@ -62,7 +65,15 @@ function load(): NativeSearch {
 
 function isAddon(value: unknown): value is Addon {
   if (typeof value !== 'object' || value === null) return false;
-  const names: readonly (keyof Addon)[] = ['info', 'operators', 'createProgram', 'measurePeak', 'measureBandwidth'];
+  const names: readonly (keyof Addon)[] = [
+    'info',
+    'operators',
+    'createProgram',
+    'plans',
+    'addPlans',
+    'measurePeak',
+    'measureBandwidth',
+  ];
   return names.every((name) => typeof Reflect.get(value, name) === 'function');
 }
 
@@ -73,6 +84,10 @@ export class NativeBackend implements Backend {
   readonly info: NativeInfo;
   /** Threads of programs that do not ask for a number. */
   defaultThreads: number;
+  /** Whether ways to compute a layer are measured and remembered; else a model of the CPU chooses. */
+  measures = false;
+  private planCount: number | undefined;
+  private owner: PlanOwner | undefined;
   private readonly takesFloat64: ReadonlySet<string>;
   private readonly measured = new Map<number, Limits>();
 
@@ -90,10 +105,39 @@ export class NativeBackend implements Backend {
     return this.layouts.has(operator) && (mixed || !dtypes.includes('float64'));
   }
 
-  /** @throws FoveaError ERR_SHAPE, ERR_OPTION, ERR_DTYPE, ERR_DATA, ERR_BACKEND, ERR_MEMORY */
+  /**
+   * Plans every step on this thread. Where it `measures`, a convolution of a new shape takes up to 20 ms for each way to
+   * compute it, some seconds for a whole ResNet; what is remembered, in the process or in the plan file, takes nothing.
+   * @throws FoveaError ERR_SHAPE, ERR_OPTION, ERR_DTYPE, ERR_DATA, ERR_BACKEND, ERR_MEMORY
+   */
   compile(spec: ProgramSpec): NativeProgram {
     const threads = spec.threads === 0 ? this.defaultThreads : spec.threads;
-    return new NativeProgram(translated(() => this.addon.createProgram({ ...spec, threads })));
+    const { measures: measure } = this;
+    if (measure) this.loadPlans();
+    const program = new NativeProgram(translated(() => this.addon.createProgram({ ...spec, threads, measure })));
+    if (measure) this.savePlans();
+    return program;
+  }
+
+  private loadPlans(): void {
+    if (this.planCount !== undefined) return;
+    const path = planPath(this.planOwner());
+    if (path !== undefined) this.addon.addPlans(readPlans(path, this.planOwner()));
+    this.planCount = Object.keys(this.addon.plans()).length;
+  }
+
+  private savePlans(): void {
+    const plans = this.addon.plans();
+    const count = Object.keys(plans).length;
+    if (count === this.planCount) return;
+    this.planCount = count;
+    const path = planPath(this.planOwner());
+    if (path !== undefined) writePlans(path, this.planOwner(), plans);
+  }
+
+  private planOwner(): PlanOwner {
+    this.owner ??= { version: packageVersion(), cpu: this.info.cpu, isa: this.info.isa };
+    return this.owner;
   }
 
   /** GFLOP/s of multiply-adds on so many threads together; of bfloat16 0 where the CPU has no such instruction. */

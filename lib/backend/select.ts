@@ -25,7 +25,9 @@ let active: { readonly backend: Backend; readonly reason?: string } | undefined;
 /**
  * What is in use: native where the addon loads, else reference with the reason.
  * FOVEA_BACKEND=native|reference asks for one, FOVEA_CPU=baseline|avx2|avx512|amx caps the instruction set,
- * FOVEA_THREADS=n sets how many threads a program takes that does not say.
+ * FOVEA_THREADS=n sets how many threads a program takes that does not say. FOVEA_PLAN=measure, the default, times the ways to
+ * compute a convolution once and remembers the fastest (in FOVEA_PLAN_DIR, else in the user's cache folder);
+ * FOVEA_PLAN=fixed takes a model's choice, which is the same in every process.
  * @throws FoveaError ERR_BACKEND when one of these variables cannot be obeyed
  */
 export function backend(): BackendInfo {
@@ -90,6 +92,7 @@ function native(): NativeBackend {
   if (problem) throw new FoveaError('ERR_BACKEND', 'backend', problem);
   const wanted = process.env.FOVEA_THREADS;
   if (wanted) found.backend.defaultThreads = readThreads(wanted);
+  found.backend.measures = readPlan(process.env.FOVEA_PLAN || 'measure') === 'measure';
   return found.backend;
 }
 
@@ -97,6 +100,11 @@ function readThreads(text: string): number {
   const threads = Number(text);
   if (Number.isInteger(threads) && threads >= 1 && threads <= 256) return threads;
   throw new FoveaError('ERR_BACKEND', 'backend', `FOVEA_THREADS is '${text}', expected a whole number from 1 to 256`);
+}
+
+function readPlan(text: string): 'measure' | 'fixed' {
+  if (text === 'measure' || text === 'fixed') return text;
+  throw new FoveaError('ERR_BACKEND', 'backend', `FOVEA_PLAN is '${text}', expected measure or fixed`);
 }
 
 function unknown(where: string, name: string): FoveaError {

@@ -6,6 +6,7 @@
 #include "cpu/limits.h"
 #include "kernels/peak/peak.h"
 #include "kernels/report.h"
+#include "ops/plan.h"
 #include "ops/registry.h"
 
 namespace fovea {
@@ -86,6 +87,30 @@ Napi::Value bandwidth(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), measure_bandwidth(threads, size_t(bytes), seconds));
 }
 
+// plans() → { key: [[candidate, milliseconds], …], … }: what was measured or added, in the whole process
+Napi::Value known_plans(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Napi::Object result = Napi::Object::New(env);
+  for (const auto& [key, timings] : plans()) {
+    const Napi::HandleScope scope(env);
+    const Napi::Array rows = Napi::Array::New(env, timings.size());
+    for (size_t i = 0; i < timings.size(); ++i) {
+      const Napi::Array row = Napi::Array::New(env, 2);
+      row.Set(0u, timings[i].candidate);
+      row.Set(1u, timings[i].milliseconds);
+      rows.Set(uint32_t(i), row);
+    }
+    result.Set(key, rows);
+  }
+  return result;
+}
+
+// addPlans(plans), of the form that plans() gives
+Napi::Value more_plans(const Napi::CallbackInfo& info) {
+  add_plans(read_plans(info[0]));
+  return info.Env().Undefined();
+}
+
 // controlGroupLimits(membership, root) → { cpus, memory }, 0 for no limit: lets tests show the reader their own files
 Napi::Value control_group_limits(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
@@ -128,6 +153,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("info", Napi::Function::New<info>(env, "info"));
   exports.Set("operators", Napi::Function::New<operators>(env, "operators"));
   exports.Set("createProgram", Napi::Function::New<create_program>(env, "createProgram"));
+  exports.Set("plans", Napi::Function::New<known_plans>(env, "plans"));
+  exports.Set("addPlans", Napi::Function::New<more_plans>(env, "addPlans"));
   exports.Set("controlGroupLimits", Napi::Function::New<control_group_limits>(env, "controlGroupLimits"));
   exports.Set("measurePeak", Napi::Function::New<peak>(env, "measurePeak"));
   exports.Set("measureBandwidth", Napi::Function::New<bandwidth>(env, "measureBandwidth"));

@@ -1,5 +1,6 @@
 #include "binding/program_object.h"
 
+#include <algorithm>
 #include <new>
 
 #include "binding/backing_store.h"
@@ -128,7 +129,8 @@ Napi::Function ProgramObject::define(Napi::Env env) {
       env, "Program",
       {InstanceMethod<&ProgramObject::run_sync>("runSync"), InstanceMethod<&ProgramObject::run>("run"),
        InstanceMethod<&ProgramObject::cancel>("cancel"), InstanceMethod<&ProgramObject::profile>("profile"),
-       InstanceMethod<&ProgramObject::describe>("describe"), InstanceMethod<&ProgramObject::dispose>("dispose"),
+       InstanceMethod<&ProgramObject::describe>("describe"), InstanceMethod<&ProgramObject::loops>("loops"),
+       InstanceMethod<&ProgramObject::dispose>("dispose"),
        InstanceAccessor<&ProgramObject::arena_bytes>("arenaBytes")});
 }
 
@@ -227,6 +229,23 @@ Napi::Value ProgramObject::describe(const Napi::CallbackInfo& info) {
     const std::vector<std::string> lines = ready(env).program->describe();
     const Napi::Array result = Napi::Array::New(env, lines.size());
     for (size_t i = 0; i < lines.size(); ++i) result.Set(uint32_t(i), Napi::String::New(env, lines[i]));
+    return result;
+  });
+}
+
+Napi::Value ProgramObject::loops(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&] {
+    const Napi::Array result = Napi::Array::New(env);
+    for (const auto& step : ready(env).program->loops()) {
+      const Napi::Array loops = Napi::Array::New(env);
+      for (const std::vector<double>& loop : step) {
+        Napi::Float64Array costs = Napi::Float64Array::New(env, loop.size());
+        std::copy(loop.begin(), loop.end(), costs.Data());
+        loops.Set(loops.Length(), costs);
+      }
+      result.Set(result.Length(), loops);
+    }
     return result;
   });
 }

@@ -123,6 +123,26 @@ StepSpec read_step(const Napi::Value& item, const std::string& what) {
 
 }  // namespace
 
+Plans read_plans(const Napi::Value& value) {
+  const Napi::Env env = value.Env();
+  const Napi::Object object = read_object(value, "plans");
+  const Napi::Array keys = object.GetPropertyNames();
+  if (keys.Length() > kMaxItems) refuse(env, "plans", "at most 1048576 items");
+  Plans plans;
+  for (uint32_t i = 0; i < keys.Length(); ++i) {
+    const Napi::HandleScope scope(env);
+    const std::string key = read_text(keys.Get(i), "plans");
+    const Napi::Array rows = read_array(object.Get(key), "plans");
+    for (uint32_t j = 0; j < rows.Length(); ++j) {
+      const Napi::Array row = read_array(rows.Get(j), "plans");
+      const Napi::Value milliseconds = row.Get(1u);
+      if (!milliseconds.IsNumber()) refuse(env, "plans", "[candidate, milliseconds]");
+      plans[key].push_back({read_text(row.Get(0u), "plans"), milliseconds.As<Napi::Number>().DoubleValue()});
+    }
+  }
+  return plans;
+}
+
 int64_t read_whole(const Napi::Value& value, const std::string& what, int64_t least) {
   if (value.IsNumber()) {
     const double number = value.As<Napi::Number>().DoubleValue();
@@ -148,6 +168,9 @@ ProgramSpec read_spec(Napi::Env env, const Napi::Value& value) {
   spec.arena_bytes = uint64_t(read_whole(object.Get("arenaBytes"), "arenaBytes", 0));
   spec.threads = read_whole(object.Get("threads"), "threads", 1);
   spec.precision = read_precision(object.Get("precision"), "precision");
+  const Napi::Value measure = object.Get("measure");
+  if (!measure.IsUndefined() && !measure.IsBoolean()) refuse(env, "measure", "a boolean");
+  spec.measure = measure.IsBoolean() && measure.As<Napi::Boolean>().Value();
   return spec;
 }
 

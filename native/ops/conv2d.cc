@@ -111,7 +111,7 @@ Status make_conv2d(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
   if (activation != "none" && activation != "relu")
     return {Code::kOption, "conv2d: unknown activation '" + activation + "'"};
   std::unique_ptr<Operation> conv;
-  FOVEA_RETURN_IF_ERROR(make_first(kAlgorithms, sizeof(kAlgorithms) / sizeof(kAlgorithms[0]), spec, g, &conv));
+  FOVEA_RETURN_IF_ERROR(make_best(kAlgorithms, sizeof(kAlgorithms) / sizeof(kAlgorithms[0]), spec, g, &conv));
   return add_conv_epilogue(spec, std::move(conv), operation);
 }
 

@@ -109,7 +109,7 @@ Status make_conv2dGradInput(const OpSpec& spec, std::unique_ptr<Operation>* oper
   FOVEA_RETURN_IF_ERROR(check_shape(spec, dx, spec.attributes.integers("inputShape", 4), "dx"));
   FOVEA_RETURN_IF_ERROR(spec.attributes.status("conv2dGradInput"));
   std::unique_ptr<Operation> conv;
-  FOVEA_RETURN_IF_ERROR(make_first(kAlgorithms, sizeof(kAlgorithms) / sizeof(kAlgorithms[0]), spec, g, &conv));
+  FOVEA_RETURN_IF_ERROR(make_best(kAlgorithms, sizeof(kAlgorithms) / sizeof(kAlgorithms[0]), spec, g, &conv));
   return add_gradient_epilogue(spec, std::move(conv), operation);
 }
 

@@ -43,6 +43,8 @@ class GradStages : public Operation {
                        reinterpret_cast<std::byte*>(dy + dy_.floats(images_)));
   }
 
+  std::vector<std::vector<double>> loops() const override { return stream_.loops(); }
+
   std::string describe() const override {
     return (stream_.planes() > 0 ? "bf16: " : "brgemm: ") + stream_.describe() +
            (x_.needed || dy_.needed ? ", groups moved" : "");
@@ -143,7 +145,7 @@ Status make_conv2dGradWeight(const OpSpec& spec, std::unique_ptr<Operation>* ope
     FOVEA_RETURN_IF_ERROR(check_operand(spec, db, 1, "db"));
     FOVEA_RETURN_IF_ERROR(check_shape(spec, db, {g.k}, "db"));
   }
-  return make_first(kAlgorithms, sizeof(kAlgorithms) / sizeof(kAlgorithms[0]), spec, g, operation);
+  return make_best(kAlgorithms, sizeof(kAlgorithms) / sizeof(kAlgorithms[0]), spec, g, operation);
 }
 
 }  // namespace fovea

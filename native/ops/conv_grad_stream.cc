@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "ops/conv_bf16.h"
+#include "ops/parallel.h"
 #include "ops/tile_choice.h"
-#include "runtime/thread_pool.h"
 
 namespace fovea {
 
@@ -13,10 +13,11 @@ namespace {
 constexpr int64_t kSumBytes = 256 * 1024;  // of one task: a quarter of L2, read and written once a chunk
 constexpr int64_t kTasks = 16;
 constexpr double kLeastFlops = 4e6;
+constexpr int64_t kMostParts = 32;    // where a part is so much work that
+constexpr double kPartFlops = 1.5e8;  // writing and adding its sums is a few percent of it
 constexpr float kOnes[1] = {1};
 
-int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t even(int64_t whole, int64_t size) { return ceil_divide(whole, ceil_divide(whole, size)); }
+int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
 
 }  // namespace
 
@@ -27,7 +28,7 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   s.threads_ = threads;
   s.lanes_ = problem.planar ? 1 : kBlock;
   s.kind_ = problem.planar ? BrgemmRows::kList : problem.planes > 0 ? BrgemmRows::kRows : BrgemmRows::kChannels;
-  s.units_ = ceil_divide(problem.weight.depth, s.lanes_);
+  s.units_ = ceil_div(problem.weight.depth, s.lanes_);
   s.blocks_ = blocks(problem.weight.lanes);
   s.taps_ = static_cast<int64_t>(problem.tap_offsets.size());
   s.unit_rows_ = s.taps_ * s.lanes_;
@@ -49,7 +50,7 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   s.unit_floats_ = s.direct_ ? s.source_unit_floats_ : s.pack_.floats();
   s.pitch_ = s.direct_ ? problem.columns.source : s.pack_.pitch();
   s.flat_ = s.pitch_ == problem.columns.outputs();
-  s.packed_floats_ = s.direct_ ? 0 : ceil_divide(s.chunk_images_ * s.unit_task_ * s.unit_floats_, 16) * 16;
+  s.packed_floats_ = s.direct_ ? 0 : ceil_div(s.chunk_images_ * s.unit_task_ * s.unit_floats_, 16) * 16;
   if (problem.planes > 0) {
     s.pairs_ = PixelPairs(s.pack_, s.band_, problem.columns.outputs(), problem.planes);
     s.packed_floats_ = s.chunk_images_ * (s.unit_task_ * s.pairs_.x_words() + s.block_task_ * s.pairs_.dy_words()) +
@@ -65,28 +66,65 @@ void ConvGradStream::choose_blocking() {
   const int64_t fitting = panel_bytes() / (step * kBlock * 4);
   const int64_t pixels = std::max<int64_t>(32, problem_.planes > 0 ? 2 * fitting / problem_.planes : fitting);
   band_ = even(rows, std::min(rows, std::max<int64_t>(1, pixels / columns)));
-  bands_ = ceil_divide(rows, band_);
+  bands_ = ceil_div(rows, band_);
   chunk_images_ = bands_ == 1 ? std::min(problem_.images, std::max<int64_t>(1, pixels / (rows * columns))) : 1;
   chunk_images_ = even(problem_.images, chunk_images_);
-  chunks_ = ceil_divide(problem_.images, chunk_images_) * bands_;
+  chunks_ = ceil_div(problem_.images, chunk_images_) * bands_;
 
   // As many sums as fit: every chunk of x and dy that was fetched then serves many products.
   unit_task_ = units_;
-  block_task_ = ceil_divide(blocks_, step) * step;
+  block_task_ = ceil_div(blocks_, step) * step;
   const auto sum_bytes = [&] { return unit_task_ * unit_rows_ * block_task_ * kBlock * 4; };
   while (sum_bytes() > kSumBytes && (unit_task_ > 1 || block_task_ > step)) {
     // Channels that are packed should serve many filters; otherwise the squarest product moves the least.
     const bool fewer_units = direct_ ? unit_task_ * lanes_ > block_task_ * kBlock : unit_task_ * lanes_ > kBlock;
     if ((fewer_units && unit_task_ > 1) || block_task_ <= step)
-      unit_task_ = ceil_divide(unit_task_, 2);
+      unit_task_ = ceil_div(unit_task_, 2);
     else
-      block_task_ = ceil_divide(block_task_ / step, 2) * step;
+      block_task_ = ceil_div(block_task_ / step, 2) * step;
   }
   unit_task_ = even(units_, unit_task_);
-  unit_splits_ = ceil_divide(units_, unit_task_);
-  block_splits_ = ceil_divide(blocks_, block_task_);
+  unit_splits_ = ceil_div(units_, unit_task_);
+  block_splits_ = ceil_div(blocks_, block_task_);
   const int64_t wanted = std::max<int64_t>(1, std::min(kTasks, static_cast<int64_t>(problem_.flops / kLeastFlops)));
-  parts_ = std::clamp<int64_t>(ceil_divide(wanted, splits()), 1, chunks_);
+  const int64_t more = std::min(kMostParts, static_cast<int64_t>(problem_.flops / kPartFlops));
+  parts_ = std::clamp<int64_t>(ceil_div(std::max(wanted, more), splits()), 1, chunks_);
+  cut_for_threads();
+  unit_splits_ = ceil_div(units_, unit_task_);
+  block_splits_ = ceil_div(blocks_, block_task_);
+}
+
+// An estimate of what a task takes that sums a part of all pixels: products at nine tenths of two multiply-adds a
+// cycle, packing its channels, fetching its filters' gradients from L2, its sums, and starting at all.
+double ConvGradStream::task_cycles(int64_t units, int64_t blocks, double part) const {
+  const GradProblem& p = problem_;
+  const double share = part * static_cast<double>(units * blocks) / static_cast<double>(units_ * blocks_ * p.groups);
+  const double pixels = part * static_cast<double>(p.images * p.rows.outputs() * p.columns.outputs());
+  return p.flops * share / (3.6 * kernels_->lanes) + (direct_ ? 0 : pixels * static_cast<double>(units * lanes_) / 2) +
+         4 * pixels * static_cast<double>(blocks) + static_cast<double>(units * unit_rows_ * blocks * kBlock) / 4 +
+         3000;
+}
+
+// Fewer channels and filters for a task, where that lets the threads end together: it decides no bits, unlike the
+// number of parts.
+void ConvGradStream::cut_for_threads() {
+  const int64_t steps = ceil_div(blocks_, step_), units = unit_task_, blocks = block_task_;
+  const auto time = [&](int64_t unit_task, int64_t block_task) {
+    const int64_t cuts = problem_.groups * ceil_div(units_, unit_task) * ceil_div(blocks_, block_task) * parts_;
+    const double longest = task_cycles(unit_task, block_task, 1.0 / static_cast<double>(parts_));
+    const double whole =
+        static_cast<double>(problem_.groups * parts_ * units_ * blocks_) / static_cast<double>(unit_task * block_task);
+    return makespan(longest * whole, longest, cuts, threads_);
+  };
+  double best = 0.97 * time(units, blocks);  // a few percent are not worth more packing
+  for (int64_t unit = units;; unit = even(units_, unit - 1)) {
+    for (int64_t step = blocks / step_;; step = even(steps, step - 1)) {
+      const double now = time(unit, step * step_);
+      if (now < best) best = now, unit_task_ = unit, block_task_ = step * step_;
+      if (step == 1) break;
+    }
+    if (unit == 1) break;
+  }
 }
 
 void ConvGradStream::make_rows() {
@@ -101,9 +139,9 @@ void ConvGradStream::make_rows() {
             : pack_.offset(r, c));
   }
   const int64_t most = kernels_->rows[step_ - 1];
-  const auto cut = [&](int64_t total, int64_t i) { return total * i / ceil_divide(total, most); };
+  const auto cut = [&](int64_t total, int64_t i) { return total * i / ceil_div(total, most); };
   if (p.planar) {
-    for (int64_t i = 0; i < ceil_divide(taps_, most); ++i) {
+    for (int64_t i = 0; i < ceil_div(taps_, most); ++i) {
       Rows rows{0, 0, cut(taps_, i), static_cast<int>(cut(taps_, i + 1) - cut(taps_, i)), {}};
       for (int64_t tap = cut(taps_, i); tap < cut(taps_, i + 1); ++tap)
         rows.offsets.push_back(offsets[static_cast<size_t>(tap)]);
@@ -114,7 +152,7 @@ void ConvGradStream::make_rows() {
   }
   const auto fill = [&](int64_t channels, std::vector<Rows>* list) {
     for (int64_t tap = 0; tap < taps_; ++tap) {
-      for (int64_t i = 0; i < ceil_divide(channels, most); ++i) {
+      for (int64_t i = 0; i < ceil_div(channels, most); ++i) {
         const int64_t first = cut(channels, i);
         const int64_t offset = offsets[static_cast<size_t>(tap)];
         list->push_back({p.planes > 0 ? offset / kBlock : offset + first,
@@ -189,7 +227,7 @@ void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, float* pack
   call.depth = flat_ ? chunk.rows * problem_.columns.outputs() : problem_.columns.outputs();
   call.b_block = plane();
   call.c_row = kBlock;
-  call.c_block = (unit_task_ * unit_rows_ + 1) * kBlock;
+  call.c_block = block_sum_floats();
   call.accumulate = chunk.accumulate;
   for (int64_t block = 0; block < task.blocks; block += step_) {
     const int nb = static_cast<int>(std::min<int64_t>(step_, task.blocks - block));
@@ -234,7 +272,7 @@ void ConvGradStream::add_pairs(const Task& task, const Chunk& chunk, float* pack
   call.a_step = pairs_.x_row();
   call.b_block = block_dy;
   call.c_row = kBlock;
-  call.c_block = (unit_task_ * unit_rows_ + 1) * kBlock;
+  call.c_block = block_sum_floats();
   call.accumulate = chunk.accumulate;
   call.not_finite = chunk.not_finite;
   for (int64_t block = 0; block < task.blocks; block += step_) {
@@ -263,7 +301,7 @@ void ConvGradStream::add_bias(const Task& task, const Chunk& chunk, float* sums)
   call.accumulate = chunk.accumulate;
   for (int64_t block = 0; block < task.blocks; ++block) {
     call.b = chunk.dy + block * plane();
-    call.c = sums + (block * (unit_task_ * unit_rows_ + 1) + unit_task_ * unit_rows_) * kBlock;
+    call.c = sums + block * block_sum_floats() + unit_task_ * unit_rows_ * kBlock;
     brgemm_kernels().at(BrgemmRows::kColumns, 1, 1)(call);
   }
 }
@@ -279,18 +317,14 @@ void ConvGradStream::run_task(const Task& task, const float* x, const float* dy,
   }
 }
 
-void ConvGradStream::write(const Task& task, const float* sums, float* dw, float* db) const {
+// What `sums` hold for one block of filters goes to dw and db.
+void ConvGradStream::write_block(const Task& task, int64_t block, const float* sums, float* dw, float* db) const {
   const WeightView& view = problem_.weight;
-  const int64_t block_floats = (unit_task_ * unit_rows_ + 1) * kBlock;
   const int64_t first = task.unit * lanes_, last = std::min(first + task.units * lanes_, view.depth);
-  for (int64_t block = task.block; block < task.block + task.blocks; ++block) {
-    const float* rows = sums + (block - task.block) * block_floats;
-    unpack_weight(rows, view, problem_.tap_offsets, lanes_, first, last, block, dw + task.group * view.group_stride);
-    if (!task.bias) continue;
-    const float* bias = rows + unit_task_ * unit_rows_ * kBlock;
-    std::copy_n(bias, std::min<int64_t>(kBlock, view.lanes - block * kBlock),
-                db + task.group * view.lanes + block * kBlock);
-  }
+  unpack_weight(sums, view, problem_.tap_offsets, lanes_, first, last, block, dw + task.group * view.group_stride);
+  if (!task.bias) return;
+  std::copy_n(sums + unit_task_ * unit_rows_ * kBlock, std::min<int64_t>(kBlock, view.lanes - block * kBlock),
+              db + task.group * view.lanes + block * kBlock);
 }
 
 size_t ConvGradStream::workspace_bytes() const {
@@ -302,26 +336,48 @@ Status ConvGradStream::run(const RunContext& context, const float* x, const floa
                            std::byte* workspace) const {
   float* sums = reinterpret_cast<float*>(workspace);
   float* packed = sums + (parts_ > 1 ? splits() * parts_ : threads_) * sum_floats();
-  context.pool.parallel_for(splits() * parts_, [&](int64_t index, int thread) {
-    if (context.cancelled.load(std::memory_order_relaxed)) return;
-    const Task t = task(index);
-    float* own = sums + (parts_ > 1 ? index : thread) * sum_floats();
-    bool not_finite = false;
-    run_task(t, x, dy, packed + thread * packed_floats_, own, context.not_finite ? &not_finite : nullptr);
-    if (not_finite) context.not_finite->store(true, std::memory_order_relaxed);
-    if (parts_ == 1) write(t, own, dw, db);
-  });
+  context.pool.parallel_for(
+      splits() * parts_,
+      [&](int64_t index, int thread) {
+        if (context.cancelled.load(std::memory_order_relaxed)) return;
+        const Task t = task(index);
+        float* own = sums + (parts_ > 1 ? index : thread) * sum_floats();
+        bool not_finite = false;
+        run_task(t, x, dy, packed + thread * packed_floats_, own, context.not_finite ? &not_finite : nullptr);
+        if (not_finite) context.not_finite->store(true, std::memory_order_relaxed);
+        for (int64_t block = 0; block < t.blocks && parts_ == 1; ++block)
+          write_block(t, t.block + block, own + block * block_sum_floats(), dw, db);
+      },
+      nanoseconds_of_flops(problem_.flops));
   if (context.cancelled.load(std::memory_order_relaxed)) return {Code::kAborted, "cancelled"};
   if (parts_ == 1) return {};
-  context.pool.parallel_for(splits(), [&](int64_t index, int) {
-    float* total = sums + index * sum_floats();
-    for (int64_t part = 1; part < parts_; ++part) {
-      const float* more = sums + (part * splits() + index) * sum_floats();
-      for (int64_t i = 0; i < sum_floats(); ++i) total[i] += more[i];
-    }
-    write(task(index), total, dw, db);
-  });
+  context.pool.parallel_for(
+      splits() * block_task_,
+      [&](int64_t index, int) {
+        const int64_t split = index / block_task_, block = index % block_task_;
+        const Task t = task(split);
+        if (block >= t.blocks) return;
+        float* total = sums + split * sum_floats() + block * block_sum_floats();
+        for (int64_t part = 1; part < parts_; ++part) {
+          const float* more = total + part * splits() * sum_floats();
+          for (int64_t i = 0; i < block_sum_floats(); ++i) total[i] += more[i];
+        }
+        write_block(t, t.block + block, total, dw, db);
+      },
+      nanoseconds_of(static_cast<double>(splits() * parts_ * sum_floats())));
   return {};
+}
+
+std::vector<std::vector<double>> ConvGradStream::loops() const {
+  std::vector<double> main, add;
+  for (int64_t i = 0; i < splits() * parts_; ++i) {
+    const Task t = task(i);
+    const double part = static_cast<double>(t.last_chunk - t.first_chunk) / static_cast<double>(chunks_);
+    main.push_back(task_cycles(t.units, t.blocks, part));
+    for (int64_t block = 0; block < block_task_ && i < splits() && parts_ > 1; ++block)
+      add.push_back(static_cast<double>(block_sum_floats() * parts_) / 8);
+  }
+  return {main, add};
 }
 
 std::string ConvGradStream::describe() const {

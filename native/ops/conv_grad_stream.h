@@ -31,6 +31,7 @@ class ConvGradStream {
   size_t workspace_bytes() const;
   Status run(const RunContext& context, const float* x, const float* dy, float* dw, float* db,
              std::byte* workspace) const;
+  std::vector<std::vector<double>> loops() const;  // see Operation
   std::string describe() const;
   bool has_bias() const { return problem_.bias; }
   int planes() const { return problem_.planes; }
@@ -49,6 +50,8 @@ class ConvGradStream {
   };
 
   void choose_blocking();
+  void cut_for_threads();
+  double task_cycles(int64_t units, int64_t blocks, double part) const;
   void make_rows();
   Task task(int64_t index) const;
   std::vector<BrgemmEntry> segments(int64_t images, int64_t rows, bool ones) const;
@@ -65,9 +68,10 @@ class ConvGradStream {
   void add_bias(const Task& task, const Chunk& chunk, float* sums) const;
   int64_t plane() const { return problem_.rows.outputs() * problem_.columns.outputs() * kBlock; }  // of dy
   void run_task(const Task& task, const float* x, const float* dy, float* packed, float* sums, bool* not_finite) const;
-  void write(const Task& task, const float* sums, float* dw, float* db) const;
+  void write_block(const Task& task, int64_t block, const float* sums, float* dw, float* db) const;
   int64_t splits() const { return problem_.groups * unit_splits_ * block_splits_; }
-  int64_t sum_floats() const { return block_task_ * (unit_task_ * unit_rows_ + 1) * kBlock; }
+  int64_t block_sum_floats() const { return (unit_task_ * unit_rows_ + 1) * kBlock; }
+  int64_t sum_floats() const { return block_task_ * block_sum_floats(); }
 
   GradProblem problem_;
   const BrgemmKernels* kernels_ = nullptr;

@@ -10,16 +10,17 @@
 
 namespace fovea {
 
-// One way to compute a convolution. An operator lists its algorithms best first and runs the first that supports the
-// case. The attribute `algorithm` of a step, which tests and benches set, leaves only the one of that name.
+// One way to compute a convolution. An operator lists its algorithms best first: the first that supports the case is
+// the model's choice, the others may be measured against it (ops/plan.h). The attribute `algorithm` of a step, which
+// tests and benches set, leaves only the one of that name.
 struct ConvAlgorithm {
   const char* name;
   bool (*supports)(const OpSpec& spec, const ConvGeometry& geometry);
   Status (*make)(const OpSpec& spec, const ConvGeometry& geometry, std::unique_ptr<Operation>* operation);
 };
 
-Status make_first(const ConvAlgorithm* algorithms, size_t count, const OpSpec& spec, const ConvGeometry& geometry,
-                  std::unique_ptr<Operation>* operation);
+Status make_best(const ConvAlgorithm* algorithms, size_t count, const OpSpec& spec, const ConvGeometry& geometry,
+                 std::unique_ptr<Operation>* operation);
 
 // Whether each of `taps_w` columns of the filter gets a copy of its own, so that tiles of pixels run across short rows.
 bool short_rows(const BrgemmKernels& kernels, int64_t rows, int64_t columns, int64_t blocks, int64_t taps,
@@ -43,6 +44,7 @@ class ConvStages : public Operation {
   size_t workspace_bytes() const override;
   Status run(const RunContext& context) const override;
   int64_t epilogue_slots() const override { return stream_floats_ > 0 ? 0 : stream_.epilogue_slots(); }
+  std::vector<std::vector<double>> loops() const override { return stream_.loops(); }
   std::string describe() const override;
 
  private:

@@ -16,7 +16,7 @@ constexpr double kScratchBytes =
 constexpr int64_t kGroupPixels =
     256;  // the least that makes fetching a panel cheap: 256 pixels ≈ 36,000 cycles a panel
 constexpr int64_t kLeastPixels = 112;
-constexpr int64_t kPackBlocks = 2;  // of 16 filters, whose weights one task packs
+constexpr int64_t kPackBlocks = 1;  // of 16 filters, whose weights one task packs
 constexpr int64_t kTasks = 32;
 constexpr double kLeastFlops = 4e6;  // of one task: some 20 microseconds
 
@@ -128,8 +128,9 @@ double ConvStream::task_cycles(int64_t images, int64_t rows, int64_t blocks) con
                        static_cast<double>(blocks) / static_cast<double>(dest_blocks_ * p.groups);
   const double pixels = static_cast<double>(images * rows * p.columns.outputs());
   const double weights = static_cast<double>(p.weight.depth * blocks) * static_cast<double>(p.tap_offsets.size()) * 64;
-  return p.flops * share / (3.6 * kernels_->lanes) + (direct_ ? 0 : pixels * static_cast<double>(units_ * lanes_) / 2) +
-         weights / 16 + 3000;
+  const double products = p.planes > 0 ? static_cast<double>(products_.size()) / 2 : 1;
+  return products * p.flops * share / (3.6 * kernels_->lanes) +
+         (direct_ ? 0 : pixels * static_cast<double>(units_ * lanes_) / 2) + weights / 16 + 3000;
 }
 
 // Smaller tasks, where that lets the threads end together: which pixels and filters a task takes decides no bits, but
@@ -396,6 +397,19 @@ void ConvStream::pack_panels(const RunContext& context, const float* weight, flo
   };
   context.pool.parallel_for(p.groups * pack_tasks, pack,
                             nanoseconds_of(static_cast<double>(p.groups * group_panel_floats_)));
+}
+
+std::vector<std::vector<double>> ConvStream::loops() const {
+  const StreamProblem& p = problem_;
+  if (image_groups_ == 0) return {};
+  const double pack =
+      static_cast<double>(group_panel_floats_) / static_cast<double>(ceil_div(dest_blocks_, kPackBlocks));
+  std::vector<double> main;
+  for (int64_t i = 0; i < tasks(); ++i) {
+    const Task t = task(i);
+    main.push_back(task_cycles(t.images, t.rows, t.blocks));
+  }
+  return {std::vector<double>(static_cast<size_t>(p.groups * ceil_div(dest_blocks_, kPackBlocks)), pack / 2), main};
 }
 
 std::string ConvStream::describe() const {

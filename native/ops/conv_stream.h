@@ -36,6 +36,7 @@ class ConvStream {
   int64_t epilogue_slots() const { return image_groups_ * bands_; }  // 0: every output is zero, and no task writes it
   Status run(const RunContext& context, const float* source, const float* weight, const float* bias, float* dest,
              std::byte* workspace) const;
+  std::vector<std::vector<double>> loops() const;  // see Operation
   std::string describe() const;
 
  private:

@@ -35,6 +35,7 @@ class Guarded : public Operation {
     return fast == 0 || plain == 0 ? 0 : std::max(fast, plain);
   }
 
+  std::vector<std::vector<double>> loops() const override { return fast_->loops(); }
   std::string describe() const override { return fast_->describe(); }
 
  private:

@@ -1,4 +1,7 @@
-// One block of zeroed memory for all of a program's values, returned to the system when it goes.
+// One block of zeroed memory for all of a program's values, returned to the system when it goes. Nothing is touched
+// before the first run: where there are several memory nodes, a page lies on that of the thread whose task writes it
+// first, so a value is spread over the nodes like the tasks of the loop that makes it. Threads are not pinned and tasks
+// not bound to threads; `numactl --interleave=all`, or one process for each node, does better where that matters.
 #pragma once
 #include <cstddef>
 #include <cstdint>

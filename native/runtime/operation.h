@@ -63,7 +63,8 @@ struct OpSpec {
   std::vector<Operand> inputs, outputs;
   Attributes attributes;
   Precision precision = Precision::kHighest;
-  int threads = 1;  // at most so many threads will run it; results must not depend on it
+  int threads = 1;       // at most so many threads will run it; results must not depend on it
+  bool measure = false;  // whether ways to compute it may be timed, else the model chooses
 };
 
 struct RunContext {
@@ -96,6 +97,9 @@ class Operation {
   // Convolutions that hand every part of their output to RunContext::epilogue say into how many slots they cut it; 0:
   // they do not.
   virtual int64_t epilogue_slots() const { return 0; }
+  // Its parallel loops in order, each as what its tasks cost in relation to each other (cycles, by estimate), as they
+  // are handed out; empty where an operator does not tell. Tests compute from it how long threads wait.
+  virtual std::vector<std::vector<double>> loops() const { return {}; }
   // Algorithm, kernel and blocking, for people: "brgemm 14x32 avx512, rows 14, tasks 64".
   virtual std::string describe() const { return {}; }
 };

@@ -146,6 +146,7 @@ Status Program::make_step(const ProgramSpec& spec, size_t index) {
   op.attributes = step.attributes;
   op.threads = threads_;
   op.precision = spec.precision;
+  op.measure = spec.measure;
   const auto resolve = [&](const std::vector<int64_t>& from, std::vector<Operand>* to) {
     for (int64_t value : from) {
       if (value < -1 || value >= int64_t(spec.values.size())) return false;
@@ -262,6 +263,12 @@ std::vector<double> Program::profile() const {
   for (size_t s = 0; s < steps_.size(); ++s)
     milliseconds[s] = double(nanoseconds_[s].load(std::memory_order_relaxed)) * 1e-6;
   return milliseconds;
+}
+
+std::vector<std::vector<std::vector<double>>> Program::loops() const {
+  std::vector<std::vector<std::vector<double>>> all;
+  for (const Step& step : steps_) all.push_back(step.operation->loops());
+  return all;
 }
 
 std::vector<std::string> Program::describe() const {

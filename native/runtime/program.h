@@ -31,6 +31,7 @@ struct ProgramSpec {
   uint64_t arena_bytes = 0;
   int64_t threads = 1;
   Precision precision = Precision::kHighest;  // of every step
+  bool measure = false;                       // see OpSpec
 };
 
 class Program {
@@ -59,6 +60,7 @@ class Program {
   uint64_t memory_bytes() const { return memory_bytes_; }  // arena and workspace
   std::vector<double> profile() const;  // milliseconds per step of the last run; callable at any time
   std::vector<std::string> describe() const;
+  std::vector<std::vector<std::vector<double>>> loops() const;  // of each step, see Operation
 
  private:
   struct Step {

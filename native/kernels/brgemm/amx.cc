@@ -13,8 +13,8 @@ namespace {
 
 using simd::avx512::F32;
 
-// GCC's tile intrinsics do not say which memory they read and write, beyond its first bytes at most: what was stored before
-// them has to be in memory, and what comes after has to read it anew.
+// GCC's tile intrinsics do not say which memory they read and write, beyond its first bytes at most: what was stored
+// before them has to be in memory, and what comes after has to read it anew.
 FOVEA_INLINE void memory_is_seen() { asm volatile("" ::: "memory"); }
 
 // What LDTILECFG reads (Intel SDM, table 3-10): rows and bytes a row of each tile register.

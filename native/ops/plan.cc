@@ -1,0 +1,240 @@
+#include "ops/plan.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <mutex>
+
+#include "runtime/arena.h"
+#include "runtime/thread_pool.h"
+
+namespace fovea {
+
+namespace {
+
+// Below, the candidates differ by microseconds, and noise would choose.
+constexpr double kLeastFlops = 2e7;
+constexpr double kMostBytes = 2e9;  // of operands to measure on
+constexpr double kBudget = 20;      // milliseconds for each candidate
+constexpr int kRounds = 6;
+constexpr double kHopeless = 1.8;  // times the best so far, in the first run: not run again
+constexpr double kMargin = 0.97;   // a candidate must be this much faster to be preferred to the model's choice
+constexpr size_t kMostPlans = 10000;
+
+struct Memory {
+  std::mutex mutex;
+  Plans plans;
+};
+
+// Never destroyed: a thread may still compile while the process ends.
+Memory& memory() {
+  static Memory& known = *new Memory;
+  return known;
+}
+
+using Clock = std::chrono::steady_clock;
+
+double milliseconds_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+// Operands to measure on: numbers of ordinary size, in memory that has been touched.
+class Operands {
+ public:
+  Status allocate(const OpSpec& spec) {
+    size_t bytes = 0;
+    const auto place = [&](const std::vector<Operand>& operands, std::vector<size_t>* offsets) {
+      for (const Operand& operand : operands) {
+        offsets->push_back(bytes);
+        bytes += (operand.present ? operand.bytes() : 0) + Arena::kAlignment;
+        bytes -= bytes % Arena::kAlignment;
+      }
+    };
+    std::vector<size_t> inputs, outputs;
+    place(spec.inputs, &inputs);
+    const size_t filled = bytes;
+    place(spec.outputs, &outputs);
+    FOVEA_RETURN_IF_ERROR(arena_.allocate(bytes));
+    fill(filled);
+    std::memset(arena_.data() + filled, 0, bytes - filled);
+    for (size_t i = 0; i < inputs.size(); ++i)
+      inputs_.push_back(spec.inputs[i].present ? arena_.data() + inputs[i] : nullptr);
+    for (size_t i = 0; i < outputs.size(); ++i)
+      outputs_.push_back(spec.outputs[i].present ? arena_.data() + outputs[i] : nullptr);
+    return {};
+  }
+  const void* const* inputs() const { return inputs_.data(); }
+  void* const* outputs() const { return outputs_.data(); }
+
+ private:
+  // Numbers between -1 and 1, again and again.
+  void fill(size_t bytes) {
+    std::vector<float> numbers(4099);
+    uint32_t state = 1;
+    for (float& x : numbers) {
+      state = state * 1664525u + 1013904223u;
+      x = static_cast<float>(static_cast<int32_t>(state)) * 0x1p-31f;
+    }
+    const size_t period = numbers.size() * sizeof(float);
+    for (size_t at = 0; at < bytes; at += period)
+      std::memcpy(arena_.data() + at, numbers.data(), std::min(period, bytes - at));
+  }
+
+  Arena arena_;
+  std::vector<const void*> inputs_;
+  std::vector<void*> outputs_;
+};
+
+// A candidate on the way through the rounds.
+struct Runner {
+  std::string name;
+  std::unique_ptr<Operation> operation;
+  std::unique_ptr<Arena> workspace;
+  double best = 0, spent = 0;
+
+  bool run(const Operands& operands, ThreadPool& pool) {
+    static const std::atomic<bool> never{false};
+    std::atomic<bool> not_finite{false};
+    const RunContext context{operands.inputs(), operands.outputs(), workspace->data(), pool, never, 0, &not_finite};
+    const Clock::time_point start = Clock::now();
+    const bool ok = operation->run(context).ok();
+    const double now = milliseconds_since(start);
+    best = best == 0 ? now : std::min(best, now);
+    spent += now;
+    return ok;
+  }
+};
+
+// The candidates take turns, so that what disturbs the machine disturbs them all; each is judged by its best run.
+std::vector<Timing> measure(const OpSpec& spec, const std::vector<Candidate>& candidates) {
+  Operands operands;
+  if (!operands.allocate(spec).ok()) return {};
+  ThreadPool pool(spec.threads);
+  std::vector<Runner> runners;
+  double best = INFINITY;
+  for (const Candidate& candidate : candidates) {
+    Runner runner{candidate.name, nullptr, std::make_unique<Arena>()};
+    if (!candidate.make(&runner.operation).ok()) continue;
+    if (!runner.workspace->allocate(runner.operation->workspace_bytes()).ok()) continue;
+    if (!runner.run(operands, pool)) continue;
+    best = std::min(best, runner.best);
+    runners.push_back(std::move(runner));
+  }
+  const auto hopeful = [&](const Runner& runner) { return runner.best <= kHopeless * best; };
+  for (int round = 1; round < kRounds; ++round) {
+    for (Runner& runner : runners) {
+      if (!hopeful(runner) || (runner.spent > kBudget && round > 1)) continue;
+      runner.run(operands, pool);
+      best = std::min(best, runner.best);
+    }
+  }
+  std::vector<Timing> timings;
+  for (const Runner& runner : runners) timings.push_back({runner.name, runner.best});
+  const auto faster = [](const Timing& a, const Timing& b) { return a.milliseconds < b.milliseconds; };
+  if (timings.empty()) return {};
+  const Timing model = timings[0];
+  std::stable_sort(timings.begin(), timings.end(), faster);
+  if (timings[0].milliseconds > kMargin * model.milliseconds) {
+    const auto at =
+        std::find_if(timings.begin(), timings.end(), [&](const Timing& t) { return t.candidate == model.candidate; });
+    std::rotate(timings.begin(), at, at + 1);
+  }
+  return timings;
+}
+
+// The operation, and a word on how it was chosen.
+class Planned : public Operation {
+ public:
+  Planned(std::unique_ptr<Operation> operation, std::string why)
+      : operation_(std::move(operation)), why_(std::move(why)) {}
+  size_t workspace_bytes() const override { return operation_->workspace_bytes(); }
+  Status run(const RunContext& context) const override { return operation_->run(context); }
+  int64_t epilogue_slots() const override { return operation_->epilogue_slots(); }
+  std::vector<std::vector<double>> loops() const override { return operation_->loops(); }
+  std::string describe() const override { return operation_->describe() + "; " + why_; }
+
+ private:
+  std::unique_ptr<Operation> operation_;
+  std::string why_;
+};
+
+std::string measured_text(const std::vector<Timing>& timings) {
+  std::string text = "measured " + std::to_string(timings.size()) + " candidates: ";
+  for (size_t i = 0; i < timings.size(); ++i) {
+    char milliseconds[32];
+    std::snprintf(milliseconds, sizeof(milliseconds), " %.3g ms", timings[i].milliseconds);
+    text += (i ? ", " : "") + timings[i].candidate + milliseconds;
+  }
+  return text;
+}
+
+double operand_bytes(const OpSpec& spec) {
+  double bytes = 0;
+  for (const auto* operands : {&spec.inputs, &spec.outputs}) {
+    for (const Operand& operand : *operands) bytes += operand.present ? static_cast<double>(operand.bytes()) : 0;
+  }
+  return bytes;
+}
+
+// What is remembered for the key, when all of it are candidates of this shape.
+std::vector<Timing> remembered(const std::string& key, const std::vector<Candidate>& candidates) {
+  std::lock_guard<std::mutex> lock(memory().mutex);
+  const auto found = memory().plans.find(key);
+  if (found == memory().plans.end()) return {};
+  for (const Timing& timing : found->second) {
+    const auto same = [&](const Candidate& candidate) { return candidate.name == timing.candidate; };
+    if (std::none_of(candidates.begin(), candidates.end(), same)) return {};
+  }
+  return found->second;
+}
+
+std::vector<Timing> find_or_measure(const OpSpec& spec, const std::string& key,
+                                    const std::vector<Candidate>& candidates) {
+  std::vector<Timing> timings = remembered(key, candidates);
+  if (!timings.empty()) return timings;
+  static std::mutex& one_at_a_time = *new std::mutex;  // environments that compile at once would disturb each other
+  std::lock_guard<std::mutex> measuring(one_at_a_time);
+  timings = remembered(key, candidates);
+  if (!timings.empty()) return timings;
+  timings = measure(spec, candidates);
+  if (timings.empty()) return timings;
+  std::lock_guard<std::mutex> lock(memory().mutex);
+  if (memory().plans.size() < kMostPlans || memory().plans.count(key) > 0) memory().plans[key] = timings;
+  return timings;
+}
+
+}  // namespace
+
+Status make_planned(const OpSpec& spec, const std::string& key, double flops, const std::vector<Candidate>& candidates,
+                    std::unique_ptr<Operation>* operation) {
+  if (candidates.empty()) return {Code::kBackend, spec.name + ": no algorithm for " + key};
+  const bool choice = candidates.size() > 1 && flops >= kLeastFlops;
+  if (!choice) return candidates[0].make(operation);
+  std::vector<Timing> timings;
+  if (spec.measure && operand_bytes(spec) < kMostBytes) timings = find_or_measure(spec, key, candidates);
+  size_t chosen = 0;
+  for (size_t i = 0; i < candidates.size() && !timings.empty(); ++i) {
+    if (candidates[i].name == timings[0].candidate) chosen = i;
+  }
+  std::unique_ptr<Operation> made;
+  FOVEA_RETURN_IF_ERROR(candidates[chosen].make(&made));
+  *operation = std::make_unique<Planned>(std::move(made), timings.empty() ? "fixed: model" : measured_text(timings));
+  return {};
+}
+
+Plans plans() {
+  std::lock_guard<std::mutex> lock(memory().mutex);
+  return memory().plans;
+}
+
+void add_plans(const Plans& plans) {
+  std::lock_guard<std::mutex> lock(memory().mutex);
+  for (const auto& [key, timings] : plans) {
+    if (memory().plans.size() >= kMostPlans) return;
+    if (!timings.empty()) memory().plans.emplace(key, timings);
+  }
+}
+
+}  // namespace fovea
