@@ -24,6 +24,9 @@ int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 // The size of parts that cuts `whole` into as many parts as `size` does, as evenly as can be.
 int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
 
+// Into L2, without waiting.
+void prefetch_l2(const float* p) { __builtin_prefetch(p, 0, 2); }
+
 }  // namespace
 
 Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* stream) {
@@ -247,7 +250,7 @@ ConvStream::Task ConvStream::task(int64_t index) const {
 }
 
 void ConvStream::run_phase(const Task& task, const Phase& phase, int64_t chunk, const float* base, int64_t image_stride,
-                           const float* panels, const float* bias, float* dest, bool* not_finite) const {
+                           const float* panels, const float* bias, float* dest, Ahead* ahead, bool* not_finite) const {
   const StreamProblem& p = problem_;
   const bool last_chunk = chunk == chunks_ - 1;
   const std::vector<Piece>& pieces = last_chunk ? phase.last : phase.full;
@@ -261,6 +264,8 @@ void ConvStream::run_phase(const Task& task, const Phase& phase, int64_t chunk, 
   const int64_t plane = p.dest_h * p.dest_w * kBlock, image_floats = p.groups * dest_blocks_ * plane;
   const int64_t first_row = task.row * phase.row.step * p.dest_w * kBlock;
   static const Piece nothing{0, 0, 0};
+  const size_t count = std::max<size_t>(1, pieces.size());
+  ahead->share(ceil_div(task.blocks, step_) * task.images * static_cast<int64_t>(count * tiles.size()));
   BrgemmCall call{};
   call.b_block = phase.block_floats;
   call.c_row = phase.column.step * kBlock;
@@ -270,7 +275,6 @@ void ConvStream::run_phase(const Task& task, const Phase& phase, int64_t chunk, 
     const float* panel = panels + phase.panel + block * phase.block_floats +
                          chunk * chunk_ * panel_floats(static_cast<int64_t>(phase.taps.size()));
     float* target = dest + (task.image * p.groups + task.group) * dest_blocks_ * plane + block * plane + first_row;
-    const size_t count = std::max<size_t>(1, pieces.size());
     for (size_t i = 0; i < count; ++i) {
       const Piece& piece = pieces.empty() ? nothing : pieces[i];
       const bool last = last_chunk && i + 1 == count;
@@ -288,6 +292,7 @@ void ConvStream::run_phase(const Task& task, const Phase& phase, int64_t chunk, 
         for (const Tile& tile : tiles) {
           call.a = a + tile.a;
           call.c = c + tile.c;
+          ahead->fetch();
           kernels_->at(rows_kind_, tile.m, nb)(call);
         }
       }
@@ -295,16 +300,61 @@ void ConvStream::run_phase(const Task& task, const Phase& phase, int64_t chunk, 
   }
 }
 
-void ConvStream::run_task(const Task& task, const float* source, const float* panels, const float* bias, float* dest,
+void ConvStream::Ahead::fetch() {
+  for (int64_t i = 0; i < each_ && span_ < spans_.size(); ++i, at_ += step_) {
+    if (at_ >= spans_[span_].second) {
+      if (++span_ == spans_.size()) return;
+      at_ = spans_[span_].first;
+    }
+    prefetch_l2(at_);
+  }
+}
+
+// What pack_band will read.
+ConvStream::Ahead ConvStream::ahead(const float* source, const Task& task, int64_t chunk) const {
+  const StreamProblem& p = problem_;
+  // A filter of one tap along an axis leaves out what lies between its steps.
+  const int64_t row_step = p.rows.classes.size() == 1 ? p.rows.step() : 1;
+  const int64_t column_step = p.columns.classes.size() == 1 && !p.planar ? p.columns.step() : 1;
+  int64_t top = p.rows.source, bottom = 0;
+  for (const AxisClass& cls : p.rows.classes) {
+    const int64_t first = cls.first + cls.step * task.row, last = first + cls.step * (task.rows - 1 + cls.extra);
+    top = std::min(top, first < 0 ? first + ceil_div(-first, row_step) * row_step : first);
+    bottom = std::max(bottom, std::min(p.rows.source, last + 1));
+  }
+  const int64_t image_floats = p.groups * source_blocks_ * source_block_floats_, row_floats = p.columns.source * lanes_;
+  const int64_t unit_blocks = unit_depth_ / lanes_, first = chunk * chunk_ * unit_blocks;
+  const int64_t last = std::min(first + chunk_ * unit_blocks, source_blocks_);
+  Ahead ahead(column_step * kBlock);
+  for (int64_t image = task.image; image < task.image + task.images; ++image) {
+    for (int64_t block = first; block < last; ++block) {
+      const float* plane = source + image * image_floats + (task.group * source_blocks_ + block) * source_block_floats_;
+      const int64_t rows = row_step == 1 ? bottom - top : 1;
+      for (int64_t row = top; row < bottom; row += std::max(row_step, rows))
+        ahead.add(plane + row * row_floats, plane + (row + rows) * row_floats);
+    }
+  }
+  return ahead;
+}
+
+void ConvStream::run_task(int64_t index, const float* source, const float* panels, const float* bias, float* dest,
                           float* scratch, bool* not_finite) const {
   const BrgemmScope scope(*kernels_);
+  const Task task = this->task(index);
+  panels += task.group * group_panel_floats_;
   const int64_t image_floats = problem_.groups * source_blocks_ * source_block_floats_;
   const float* images = source + task.image * image_floats + task.group * source_blocks_ * source_block_floats_;
   const float* base = direct_ ? images + task.row * problem_.columns.source * lanes_ : scratch;
   const int64_t stride = direct_ ? image_floats : chunk_ * planes_ * unit_floats_;
   for (int64_t chunk = 0; chunk < chunks_; ++chunk) {
     if (!direct_) pack_band(images, task, chunk, scratch);
-    for (const Phase& phase : phases_) run_phase(task, phase, chunk, base, stride, panels, bias, dest, not_finite);
+    Ahead next(kBlock);
+    if (!direct_ && chunk + 1 < chunks_)
+      next = ahead(source, task, chunk + 1);
+    else if (!direct_ && index + threads_ < tasks())
+      next = ahead(source, this->task(index + threads_), 0);
+    for (const Phase& phase : phases_)
+      run_phase(task, phase, chunk, base, stride, panels, bias, dest, &next, not_finite);
   }
 }
 
@@ -368,12 +418,11 @@ Status ConvStream::run(const RunContext& context, const float* source, const flo
       tasks(),
       [&](int64_t index, int thread) {
         if (context.cancelled.load(std::memory_order_relaxed)) return;
-        const Task t = task(index);
         bool not_finite = false;
-        run_task(t, source, panels + t.group * group_panel_floats_, bias ? padded_bias : nullptr, dest,
-                 scratch + thread * scratch_floats_, context.not_finite ? &not_finite : nullptr);
+        run_task(index, source, panels, bias ? padded_bias : nullptr, dest, scratch + thread * scratch_floats_,
+                 context.not_finite ? &not_finite : nullptr);
         if (not_finite) context.not_finite->store(true, std::memory_order_relaxed);
-        if (context.epilogue) finish_task(t, *context.epilogue);
+        if (context.epilogue) finish_task(task(index), *context.epilogue);
       },
       nanoseconds_of_flops(p.flops));
   return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();

@@ -60,6 +60,25 @@ class ConvStream {
     bool last_band;
   };
 
+  // What will be packed next, asked for a few lines with each tile, so that memory works while the core multiplies.
+  class Ahead {
+   public:
+    explicit Ahead(int64_t step) : step_(step) {}  // floats from one line to the next
+    void add(const float* first, const float* end) {
+      if (spans_.empty()) at_ = first;
+      spans_.push_back({first, end});
+      lines_ += (end - first + step_ - 1) / step_;
+    }
+    void share(int64_t tiles) { each_ = (lines_ + tiles - 1) / tiles; }  // among so many calls of fetch()
+    void fetch();
+
+   private:
+    std::vector<std::pair<const float*, const float*>> spans_;
+    size_t span_ = 0;
+    const float* at_ = nullptr;
+    int64_t step_, lines_ = 0, each_ = 0;
+  };
+
   void choose_blocking();
   void cut_for_threads();
   double task_cycles(int64_t images, int64_t rows, int64_t blocks) const;
@@ -70,10 +89,11 @@ class ConvStream {
   std::vector<Piece> make_pieces(int64_t taps, int64_t units) const;
   int64_t panel_floats(int64_t taps) const { return taps * planes_ * lanes_ * kBlock; }  // of one unit and 16 filters
   Task task(int64_t index) const;
-  void run_task(const Task& task, const float* source, const float* panels, const float* bias, float* dest,
-                float* scratch, bool* not_finite) const;
+  Ahead ahead(const float* source, const Task& task, int64_t chunk) const;
+  void run_task(int64_t index, const float* source, const float* panels, const float* bias, float* dest, float* scratch,
+                bool* not_finite) const;
   void run_phase(const Task& task, const Phase& phase, int64_t chunk, const float* base, int64_t image_stride,
-                 const float* panels, const float* bias, float* dest, bool* not_finite) const;
+                 const float* panels, const float* bias, float* dest, Ahead* ahead, bool* not_finite) const;
   void finish_task(const Task& task, const ConvEpilogue& epilogue) const;
   int64_t tasks() const { return problem_.groups * image_groups_ * bands_ * splits_; }
 
