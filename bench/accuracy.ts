@@ -134,6 +134,6 @@ function forceBf16(backend: NonNullable<typeof native>): (precision: Precision) 
 /** Operators that have it, for operands in blocked layout: an image of few channels is convolved where it lies. */
 function forced(spec: ProgramSpec, step: ProgramStep): ProgramStep {
   const blocked = spec.values[step.inputs[0] ?? -1]?.layout === 'blocked';
-  if (!/^conv2d(GradInput)?$/.test(step.operator) || !blocked) return step;
+  if (!/^conv2d(GradInput|GradWeight)?$/.test(step.operator) || !blocked) return step;
   return { ...step, attributes: { ...step.attributes, algorithm: 'bf16' } };
 }
