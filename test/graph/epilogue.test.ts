@@ -215,3 +215,26 @@ test.skipIf(!native)('statistics of values far from 0', () => {
     assert.ok(Math.abs(value - (expected[i] as number)) < 3e-4, `${i}: ${value}, ${expected[i]}`);
   });
 });
+
+// What bfloat16, or a transform of Winograd's, makes infinite has the convolution done again as the plain sum: the sums of
+// the first try are dropped.
+for (const [precision, images] of [
+  ['medium', 4],
+  ['highest', 16],
+] as const) {
+  test.skipIf(!native)(`statistics of a convolution that was done again, ${precision}`, () => {
+    const image = [images, 32, 12, 10];
+    const w = Tensor.randn([32, 32, 3, 3], { seed: 1 });
+    for (let k = 0; k < 32; k++) w.data.fill(1e-37, k * 288, k * 288 + 9); // of the channel with the large value
+    const graph = trace(
+      (x) => batchNorm(conv2d(x, w, null, { padding: 1 }), null, null, { training: true }),
+      [{ shape: image, dtype: 'float32' }],
+    );
+    const x = Tensor.randn(image, { seed: 2 }).data;
+    x[5] = 3.4e38;
+    const [found, expected] = (['native', 'reference'] as const).map(
+      (backend) => compileGraph(graph, { backend, precision }).runSync([x])[0] as TypedArray,
+    ) as [TypedArray, TypedArray];
+    close([found], [expected], 1e-4);
+  });
+}
