@@ -11,10 +11,12 @@ namespace fovea {
 
 namespace {
 
-constexpr int64_t kMaxTiles = 128;           // of one chunk
-constexpr int64_t kMostBlocks = 8;           // of channels, or filters, whose sums are made at once
-constexpr int64_t kCacheBytes = 960 * 1024;  // what V, U and M of a chunk may fill of a core's L2
-constexpr int64_t kPartBytes = 8 << 20;      // x and dy of a part, which all of its tasks read: they stay in L3
+constexpr int64_t kMaxTiles = 128;  // of one chunk
+constexpr int64_t kMostBlocks = 8;  // of channels, or filters, whose sums are made at once
+// What V, U and M of a chunk may fill. A fifth more than a core's L2: each frequency is used once a chunk, in order,
+// and longer chunks read and write M less often (measured on Zen 4: 64 tiles of 32 channels and 64 filters are best).
+constexpr int64_t kCacheBytes = 1200 * 1024;
+constexpr int64_t kPartBytes = 8 << 20;  // x and dy of a part, which all of its tasks read: they stay in L3
 constexpr int64_t kTasks = 32;
 constexpr double kLeastFlops = 2e7;  // of one task
 
@@ -33,9 +35,9 @@ struct Blocking {
 Blocking choose_blocking(int64_t channels, int64_t filters, int64_t tiles, int64_t frequencies) {
   Blocking best;
   const int64_t cache = kCacheBytes / 4 / frequencies / kBlock;  // pixels of one frequency
-  for (int64_t c = 1; c <= std::min(channels, kMostBlocks); ++c) {
-    for (int64_t f = 1; f <= std::min(filters, kMostBlocks); ++f) {
-      if (even(channels, c) != c || even(filters, f) != f) continue;
+  for (int64_t most_c = 1; most_c <= kMostBlocks; most_c *= 2) {
+    for (int64_t most_f = 1; most_f <= kMostBlocks; most_f *= 2) {
+      const int64_t c = even(channels, most_c), f = even(filters, most_f);
       const int64_t fitting = std::min(kMaxTiles, (cache - kBlock * c * f) / (c + f) / 8 * 8);
       if (fitting < 8) continue;
       const int64_t chunk = even(tiles, fitting);

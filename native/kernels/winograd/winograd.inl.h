@@ -253,6 +253,21 @@ bool weight_gradient(const float* product, ptrdiff_t step, int count, float* dw,
   return bits(is_nan(poison)) == 0;
 }
 
+// sum[i][j] += v[i]·row[j]. A broadcast of its own would cost as much as a product (Zen 4): with one product for
+// each it is better part of the multiply-add.
+template <class V, int M, int kVectors>
+FOVEA_INLINE void multiply_add(V (&sum)[M][kVectors], const float* v, const V (&row)[kVectors]) {
+  UNROLL for (int i = 0; i < M; ++i) {
+    if constexpr (kVectors == 1) {
+      accumulate(sum[i][0], v + i, row[0]);
+    } else {
+      const V vi = V::splat(v[i]);
+      UNROLL for (int j = 0; j < kVectors; ++j)
+        sum[i][j] = fma(vi, row[j], sum[i][j]);
+    }
+  }
+}
+
 // Channels whose filters stay in L1 while all tiles pass: 64 rows of 64 filters are 16 KiB.
 constexpr int kPanel = 64;
 
@@ -337,11 +352,7 @@ void multiply_channels(const WinogradGradMultiply& call, const float* v, const f
     V row[kVectors];
     UNROLL for (int j = 0; j < kVectors; ++j)
       row[j] = V::load(u + j / kParts * call.u_block + 16 * tile + j % kParts * V::kLanes);
-    UNROLL for (int i = 0; i < M; ++i) {
-      const V vi = V::splat(v[16 * tile + i]);
-      UNROLL for (int j = 0; j < kVectors; ++j)
-        accumulate(sum[i][j], vi, row[j]);
-    }
+    multiply_add<V, M, kVectors>(sum, v + 16 * tile, row);
   };
   int tile = 0;
   for (; tile + 4 <= call.tiles; tile += 4, v += 64, u += 64) {
