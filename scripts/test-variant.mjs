@@ -1,7 +1,9 @@
 // Runs the tests on another build or as if on a smaller CPU. Further arguments go to vitest.
 //   npm run test:cap -- avx2 [test/ops]     under FOVEA_CPU=avx2; without a cap, under each in turn
 //   npm run test:asan [-- test/ops]         on a build with AddressSanitizer; test:ubsan, test:tsan alike
+//   npm run test:amx                        the kernels of AMX on any CPU with AVX512-BF16, their instructions emulated
 import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildVariant, variantAddon } from './build-cmake.mjs';
 import { root } from './native-build.mjs';
@@ -40,6 +42,17 @@ function testSanitized(variant, args) {
   return runTests({ FOVEA_ADDON: variantAddon(variant), LD_PRELOAD: preload, ...sanitizerOptions }, args);
 }
 
+/** @param {string[]} args */
+function testEmulated(args) {
+  const folder = join(root, 'out/amx');
+  const library = join(folder, 'libamx.so');
+  mkdirSync(folder, { recursive: true });
+  const flags = ['-O3', '-march=x86-64-v3', '-Wall', '-Wextra', '-Werror', '-shared', '-fPIC'];
+  execFileSync('g++', [...flags, '-o', library, join(root, 'test/amx/emulator.cc')], { stdio: 'inherit' });
+  const files = args.length > 0 ? args : ['test/precision/bf16-amx.test.ts'];
+  return runTests({ LD_PRELOAD: library, FOVEA_CPU: 'amx' }, files);
+}
+
 const [what = '', ...args] = process.argv.slice(2);
 if (what === 'cap') {
   const named = caps.includes(args[0] ?? '') ? args.slice(0, 1) : caps;
@@ -48,11 +61,13 @@ if (what === 'cap') {
     console.log(`FOVEA_CPU=${cap}`);
     if (runTests({ FOVEA_CPU: cap }, rest) !== 0) process.exitCode = 1;
   }
+} else if (what === 'amx') {
+  process.exitCode = testEmulated(args);
 } else if (Object.hasOwn(runtimes, what)) {
   process.exitCode = testSanitized(/** @type {keyof typeof runtimes} */ (what), args);
 } else {
   console.error(
-    'usage: node scripts/test-variant.mjs cap [baseline | avx2 | avx512 | avx512bf16 | amx] | asan | ubsan | tsan',
+    'usage: node scripts/test-variant.mjs cap [baseline | avx2 | avx512 | avx512bf16 | amx] | amx | asan | ubsan | tsan',
   );
   process.exitCode = 2;
 }

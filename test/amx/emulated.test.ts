@@ -1,0 +1,21 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { findNative } from '../../lib/backend/native.js';
+
+// The AMX kernels on a CPU that has AVX512-BF16 but no AMX: npm run test:amx, which says more. A CPU with AMX runs
+// test/precision/bf16-amx.test.ts itself.
+test('AMX kernels on emulated tile instructions', ({ skip }) => {
+  const { backend } = findNative();
+  const isa = backend?.info.detected;
+  if (isa !== 'avx512bf16')
+    skip(`needs a CPU with AVX512-BF16 and without AMX, this one is ${isa ?? 'without native backend'}`);
+  if (spawnSync('g++', ['--version']).status !== 0) skip('needs g++');
+  const script = join(import.meta.dirname, '../../scripts/test-variant.mjs');
+  const { status, stdout, stderr } = spawnSync(process.execPath, [script, 'amx'], {
+    encoding: 'utf8',
+    timeout: 170_000,
+  });
+  expect(`${stdout}${stderr}`).toMatch(/\n[1-9]\d{2} passed, 0 failed\n/);
+  expect(status).toBe(0);
+});
