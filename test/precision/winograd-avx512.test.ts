@@ -1,3 +1,3 @@
-import { winogradSuite } from './winograd-suite.js';
+import { contractSuite } from './contract-suite.js';
 
-winogradSuite('avx512');
+contractSuite('avx512', { algorithm: 'winograd', precision: 'highest' });

@@ -1,3 +1,3 @@
-import { winogradSuite } from './winograd-suite.js';
+import { contractSuite } from './contract-suite.js';
 
-winogradSuite('baseline');
+contractSuite('baseline', { algorithm: 'winograd', precision: 'highest' });

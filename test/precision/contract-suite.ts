@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Attributes, Spec } from '../../lib/backend/backend.js';
+import type { Attributes, Precision, Spec } from '../../lib/backend/backend.js';
 import { findNative, type NativeBackend } from '../../lib/backend/native.js';
 import { Random } from '../../lib/random.js';
 import { Tensor } from '../../lib/tensor.js';
@@ -20,17 +20,36 @@ interface Operands {
 
 const largestFloat = 3.4028234663852886e38;
 
+/** An algorithm and the precision that it is asked for. */
+export interface Way {
+  readonly algorithm: 'winograd' | 'bf16' | 'brgemm';
+  readonly precision: Precision;
+}
+
+/** The relative error in the 2-norm, against float64, that each precision allows for sums of so many products. */
+const bounds: Readonly<Record<Precision, (products: number) => number>> = {
+  highest: (products) => 5e-7 * Math.sqrt(products / 1000 + 1),
+  high: () => 1e-5,
+  medium: () => 5e-3,
+};
+
+// Of the tests that are being declared: a file is one process and tests of one level.
+let way: Way = { algorithm: 'winograd', precision: 'highest' };
+
 /**
- * What 'highest' promises, for Winograd's algorithm: a relative error (2-norm, against float64) of at most
- * 5e-7·√(K/1000 + 1) for sums of K products, and the values that a direct sum in float32 has where they are not finite.
+ * What a precision promises, for one algorithm: a relative error within the bound, small values beside large ones that
+ * are not lost, and the values that a direct sum in float32 has where they are not finite.
  */
-export function winogradSuite(cap: 'baseline' | 'avx2' | 'avx512'): void {
+export function contractSuite(cap: 'baseline' | 'avx2' | 'avx512' | 'avx512bf16', of: Way): void {
+  way = of;
   process.env.FOVEA_CPU = cap;
   process.env.FOVEA_PLAN = 'fixed';
   const { backend, reason } = findNative();
-  const problem = reason ?? backend.info.problem;
+  const lacks =
+    way.algorithm === 'bf16' && backend && backend.info.isa !== cap ? `this CPU is ${backend.info.isa}` : undefined;
+  const problem = reason ?? backend.info.problem ?? lacks;
   describe.skipIf(problem !== undefined)(
-    `Winograd under FOVEA_CPU=${cap}${problem ? ` (skipped: ${problem})` : ''}`,
+    `${way.algorithm} in '${way.precision}' under FOVEA_CPU=${cap}${problem ? ` (skipped: ${problem})` : ''}`,
     () => {
       if (!backend || problem) {
         test('needs the native backend');
@@ -63,7 +82,7 @@ function normalData(backend: NativeBackend): void {
       test(`${pass} of ${sizes.slice(0, 4).join('×')} → ${sizes[4]}`, () => {
         const { actual, expected, algorithm } = computeCall(backend, callOf(pass, operands));
         // Tiles of 2×2 pay from some 64 channels on; the bound holds whatever was picked.
-        if (backend.info.isa !== 'baseline') expect(algorithm).toMatch(winograd);
+        if (backend.info.isa !== 'baseline') expect(algorithm).toMatch(named());
         expect(relativeError(actual, expected)).toBeLessThan(bound(pass, sizes));
       });
     }
@@ -176,7 +195,7 @@ const operandsOf: Readonly<Record<Pass, readonly (keyof Operands)[]>> = {
 
 const bound = (pass: Pass, [n, channels, h, w, filters]: Sizes): number => {
   const products = { conv2d: 9 * channels, conv2dGradInput: 9 * filters, conv2dGradWeight: n * h * w }[pass];
-  return 5e-7 * Math.sqrt(products / 1000 + 1);
+  return bounds[way.precision](products);
 };
 
 function normals([n, channels, h, w, filters]: Sizes, seed: number): Operands {
@@ -226,17 +245,20 @@ interface Computed {
   readonly algorithm: string;
 }
 
-const winograd = /winograd [24]x[24]/;
+const named = () => (way.algorithm === 'winograd' ? /winograd [24]x[24]/ : new RegExp(`${way.algorithm}: `));
 
-/** By Winograd's algorithm, and in float64. */
+/** By the algorithm, and in float64. */
 function compute(backend: NativeBackend, pass: Pass, operands: Operands): Computed {
   const computed = computeCall(backend, callOf(pass, operands));
-  expect(computed.algorithm).toMatch(winograd);
+  expect(computed.algorithm).toMatch(named());
   return computed;
 }
 
 function computeCall(backend: NativeBackend, call: Call): Computed {
-  const { outputs, damage, describe: lines } = runGuarded(backend, call, { threads: 2, layout: 'blocked' });
+  // Winograd's is what the model picks here; the others have to be asked for.
+  const { algorithm, precision } = way;
+  const asked = algorithm !== 'winograd' ? { ...call, attributes: { ...call.attributes, algorithm } } : call;
+  const { outputs, damage, describe: lines } = runGuarded(backend, asked, { threads: 2, layout: 'blocked', precision });
   expect(damage).toEqual([]);
   const [expected] = runReference({
     ...call,
