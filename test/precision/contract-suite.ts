@@ -88,6 +88,13 @@ function normalData(backend: NativeBackend): void {
       });
     }
   }
+  test('conv2dGradWeight: where one image of eight has a gradient, as exact as of that image', () => {
+    const sizes: Sizes = [8, 16, 32, 32, 16];
+    const operands = normals(sizes, 6);
+    const dy = map(operands.dy, (value, at) => (indexAlong(operands.dy.shape, 0, at) === 3 ? value : 0));
+    const { actual, expected } = compute(backend, 'conv2dGradWeight', { ...operands, dy });
+    expect(relativeError(actual, expected)).toBeLessThan(bound('conv2dGradWeight', [1, 16, 32, 32, 16]));
+  });
 }
 
 /** The axis of an operand that is scaled, and that of the result which is scaled with it. */
