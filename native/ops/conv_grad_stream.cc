@@ -67,7 +67,7 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
 void ConvGradStream::choose_blocking() {
   const int64_t columns = problem_.columns.outputs(), rows = problem_.rows.outputs(), step = step_;
   // Of dy, that stay in L1: two pixels to a word of pairs.
-  const int64_t fitting = panel_bytes() / (step * kBlock * 4);
+  const int64_t fitting = panel_bytes(*kernels_) / (step * kBlock * 4);
   const int64_t most = problem_.planes == 0 ? kSumPixels : problem_.planes == kMaxPlanes ? kSumPixels / 6 : fitting * 2;
   const int64_t pixels = std::clamp<int64_t>(problem_.planes > 0 ? 2 * fitting / problem_.planes : fitting, 32,
                                              std::max<int64_t>(32, most));

@@ -211,7 +211,7 @@ void ConvStream::add_phase(const AxisPhase& row, const AxisPhase& column) {
 // Entries of `units` units cut into pieces that fit L1, at unit boundaries when several units fit.
 std::vector<ConvStream::Piece> ConvStream::make_pieces(int64_t taps, int64_t units) const {
   const int64_t products = static_cast<int64_t>(products_.size());
-  const int64_t fitting = std::max<int64_t>(1, panel_bytes() / 4 / (panel_floats(1) * step_));
+  const int64_t fitting = std::max<int64_t>(1, panel_bytes(*kernels_) / 4 / (panel_floats(1) * step_));
   const int64_t most = planes_ == kMaxPlanes ? std::min(fitting, kExactSteps) : fitting;
   const int64_t total = taps * units;
   const int64_t size = taps == 0 ? 1 : taps <= most ? most / taps * taps : even(taps, most);

@@ -65,7 +65,7 @@ void Gemm::choose_depth() {
     kind_ = BrgemmRows::kColumns;
   else
     kind_ = blocks_ >= 2 * step_ ? BrgemmRows::kPixels : BrgemmRows::kList;
-  depth_ = std::min(p.k, std::max<int64_t>(kBlock, panel_bytes() / 4 / (step_ * kBlock) / kBlock * kBlock));
+  depth_ = std::min(p.k, std::max<int64_t>(kBlock, panel_bytes(*kernels_) / 4 / (step_ * kBlock) / kBlock * kBlock));
 
   // A small C of long sums has not enough rows and columns to make tasks of.
   const int64_t squares = static_cast<int64_t>(p.a_batch.size()) * ceil_div(p.m, kTaskRows) * ceil_div(blocks_, step_);

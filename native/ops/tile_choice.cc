@@ -14,17 +14,18 @@ namespace {
 // adding up and storing a tile costs some 50 cycles and 3 for each of its vectors, once for each panel that fits L1.
 double tile_cycles(const BrgemmKernels& kernels, int64_t m, int64_t nb, int64_t steps) {
   const double vectors = static_cast<double>(nb * 16 / kernels.lanes), rows = static_cast<double>(m);
+  const double passes =
+      std::max(1.0, static_cast<double>(steps * nb * kBlock * 4) / static_cast<double>(panel_bytes(kernels)));
   if (kernels.tile_rows > 1) {
     // A tile instruction takes 16 cycles for 16 words of depth, a tile's load 8, storing one some 40 and its rows 16
     // more.
     const double tiles = static_cast<double>((m + kernels.tile_rows - 1) / kernels.tile_rows);
-    return std::max(tiles * vectors, (tiles + vectors) / 2) * static_cast<double>(steps) + 60 + 60 * tiles * vectors;
+    return std::max(tiles * vectors, (tiles + vectors) / 2) * static_cast<double>(steps) +
+           passes * (60 + 60 * tiles * vectors);
   }
   const bool wide = kernels.lanes == 16, halved = wide && cpu_features().halved_512;
   const double loads = halved ? rows / 2 + vectors : (rows + vectors) * (wide ? 0.91 : 0.5);
   const double step = std::max({rows * vectors / (halved ? 1 : 2), loads, 4.0});
-  const double passes =
-      std::max(1.0, static_cast<double>(steps * nb * kBlock * 4) / static_cast<double>(panel_bytes()));
   return step * static_cast<double>(steps) + passes * (50 + 3 * rows * vectors);
 }
 
@@ -53,6 +54,9 @@ TileChoice choose_tiles(const BrgemmKernels& kernels, int64_t length, int64_t bl
   return best;
 }
 
-int64_t panel_bytes() { return static_cast<int64_t>(cpu_features().l1d_bytes) * 2; }
+int64_t panel_bytes(const BrgemmKernels& kernels) {
+  const int64_t l1 = static_cast<int64_t>(cpu_features().l1d_bytes);
+  return kernels.tile_rows > 1 ? l1 * 3 / 4 : l1 * 2;
+}
 
 }  // namespace fovea

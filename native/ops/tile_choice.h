@@ -17,8 +17,11 @@ TileChoice choose_tiles(const BrgemmKernels& kernels, int64_t length, int64_t bl
 // `blocks` in groups of at most nb, as even as can be: the size of a group.
 int64_t group_blocks(int64_t blocks, int64_t nb);
 
-// Bytes of B that a tile is multiplied with at once: twice L1. A tile takes a vector of B for every multiply-add with
-// its rows, which L2 delivers in time, and the fewer passes over the sums win: up to 4 % over six tenths of L1, Zen 4.
-int64_t panel_bytes();
+// Bytes of B that a tile is multiplied with at once.
+// Vectors: twice L1. A tile takes a vector of B for every multiply-add with its rows, which L2 delivers in time, and
+// the fewer passes over the sums win: up to 4 % over six tenths of L1, Zen 4. Tile registers: three quarters of L1.
+// Four products of 16 cycles take four KiB, two of A and two of B. From L2, at some 48 bytes a cycle, all of them would
+// take 85 cycles; with B in L1, A's two take 43 of the 64.
+int64_t panel_bytes(const BrgemmKernels& kernels);
 
 }  // namespace fovea
