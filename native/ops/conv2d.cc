@@ -1,7 +1,7 @@
 // conv2d (x [N,C,H,W] plain or blocked, weight [K,C/G,R,S], bias? [K])
 //   -> y [N,K,P,Q] blocked, mean? [K], variance? [K], mask? [N,K/16,P,Q,2]
 //   y[n,k,p,q] = act(b[k] + Σ_{c,r,s} x[n, c, p·sh + r·dh - top, q·sw + s·dw - left] · w[k,c,r,s])
-#include "ops/conv_bf16.h"
+#include "ops/bf16_products.h"
 #include "ops/conv_depthwise.h"
 #include "ops/conv_epilogue.h"
 #include "ops/conv_stages.h"

@@ -2,7 +2,7 @@
 //   -> dx [N,C,H,W] blocked, sums? [2,C]
 //   dx[n,c,h,w] = Σ_{k,r,s} dy[n, k, (h + top - r·dh) / sh, (w + left - s·dw) / sw] · w[k,c,r,s]   where both divide
 // For each (h mod sh, w mod sw) that is a convolution of stride 1 with some of the taps.
-#include "ops/conv_bf16.h"
+#include "ops/bf16_products.h"
 #include "ops/conv_depthwise.h"
 #include "ops/conv_epilogue.h"
 #include "ops/conv_narrow.h"

@@ -1,7 +1,7 @@
 // conv2dGradWeight (x [N,C,H,W] plain or blocked, dy [N,K,P,Q] blocked) -> dw [K,C/G,R,S], db? [K]
 //   dw[k,c,r,s] = Σ_{n,p,q} dy[n,k,p,q] · x[n, c, p·sh + r·dh - top, q·sw + s·dw - left],   db[k] = Σ_{n,p,q}
 //   dy[n,k,p,q]
-#include "ops/conv_bf16.h"
+#include "ops/bf16_products.h"
 #include "ops/conv_depthwise.h"
 #include "ops/conv_grad_stream.h"
 #include "ops/conv_stages.h"

@@ -1,4 +1,4 @@
-#include "ops/conv_bf16.h"
+#include "ops/bf16_products.h"
 
 #include "kernels/brgemm/brgemm.h"
 #include "ops/guarded.h"
