@@ -1,17 +1,16 @@
 // conv2d (x [N,C,H,W] plain or blocked, weight [K,C/G,R,S], bias? [K])
 //   -> y [N,K,P,Q] blocked, mean? [K], variance? [K], mask? [N,K/16,P,Q,2]
 //   y[n,k,p,q] = act(b[k] + Σ_{c,r,s} x[n, c, p·sh + r·dh - top, q·sw + s·dw - left] · w[k,c,r,s])
-#include "ops/conv_bf16.h"
+#include "ops/bf16_products.h"
 #include "ops/conv_depthwise.h"
 #include "ops/conv_epilogue.h"
 #include "ops/conv_stages.h"
 #include "ops/conv_winograd.h"
 #include "ops/operations.h"
+#include "ops/plan.h"
 
 namespace fovea {
 namespace {
-
-bool anything(const OpSpec&, const ConvGeometry&) { return true; }
 
 Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::unique_ptr<Operation>* operation) {
   StreamProblem problem;
@@ -41,22 +40,6 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   return ConvStages::make(problem, around, spec.threads, operation);
 }
 
-Status make_direct(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
-  return make_stream(spec, g, 0, operation);
-}
-
-bool bf16_possible(const OpSpec& spec, const ConvGeometry&) {
-  return spec.inputs[0].layout == Layout::kBlocked && brgemm_bf16_kernels();
-}
-
-bool bf16_wins(const OpSpec& spec, const ConvGeometry& g) {
-  return bf16_possible(spec, g) && bf16_pays(spec.precision);
-}
-
-Status make_bf16(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
-  return make_guarded_bf16(make_stream, spec, g, operation);
-}
-
 WinogradProblem winograd_problem(const OpSpec& spec, const ConvGeometry& g) {
   WinogradProblem problem =
       winograd_forward(g, operand_at(spec.inputs, 2).present, spec.attributes.text("activation") == "relu");
@@ -71,17 +54,17 @@ bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
 
 Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
   std::unique_ptr<Operation> direct;
-  FOVEA_RETURN_IF_ERROR(make_direct(spec, g, &direct));
+  FOVEA_RETURN_IF_ERROR(make_stream(spec, g, 0, &direct));
   const WinogradProblem problem = winograd_problem(spec, g);
   return make_winograd(problem, winograd_tile(g, problem), spec.threads, std::move(direct), operation);
 }
 
-const ConvAlgorithm kAlgorithms[] = {
+const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", supports_depthwise, make_depthwise_forward},
     {"winograd", winograd_wins, make_winograd},
-    {"bf16", bf16_wins, make_bf16},
-    {"brgemm", anything, make_direct},
-    {"bf16", bf16_possible, make_bf16},  // where the model does not prefer it: measured, or by name
+    {"bf16", bf16_wins, in_bf16<make_stream>},
+    {"brgemm", anything, in_float32<make_stream>},
+    {"bf16", bf16_possible, in_bf16<make_stream>},  // where the model does not prefer it: measured, or by name
 };
 
 }  // namespace
@@ -111,7 +94,7 @@ Status make_conv2d(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
   if (activation != "none" && activation != "relu")
     return {Code::kOption, "conv2d: unknown activation '" + activation + "'"};
   std::unique_ptr<Operation> conv;
-  FOVEA_RETURN_IF_ERROR(make_best(kAlgorithms, sizeof(kAlgorithms) / sizeof(kAlgorithms[0]), spec, g, &conv));
+  FOVEA_RETURN_IF_ERROR(make_best(kAlgorithms, spec, g, &conv));
   return add_conv_epilogue(spec, std::move(conv), operation);
 }
 

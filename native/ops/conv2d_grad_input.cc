@@ -2,18 +2,17 @@
 //   -> dx [N,C,H,W] blocked, sums? [2,C]
 //   dx[n,c,h,w] = Σ_{k,r,s} dy[n, k, (h + top - r·dh) / sh, (w + left - s·dw) / sw] · w[k,c,r,s]   where both divide
 // For each (h mod sh, w mod sw) that is a convolution of stride 1 with some of the taps.
-#include "ops/conv_bf16.h"
+#include "ops/bf16_products.h"
 #include "ops/conv_depthwise.h"
 #include "ops/conv_epilogue.h"
 #include "ops/conv_narrow.h"
 #include "ops/conv_stages.h"
 #include "ops/conv_winograd.h"
 #include "ops/operations.h"
+#include "ops/plan.h"
 
 namespace fovea {
 namespace {
-
-bool anything(const OpSpec&, const ConvGeometry&) { return true; }
 
 bool depthwise_with_zeros(const OpSpec& spec, const ConvGeometry& g) {
   return g.mode == PaddingMode::kZeros && supports_depthwise(spec, g);
@@ -52,39 +51,25 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   return ConvStages::make(problem, around, spec.threads, operation);
 }
 
-Status make_direct(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
-  return make_stream(spec, g, 0, operation);
-}
-
-bool bf16_possible(const OpSpec&, const ConvGeometry&) { return brgemm_bf16_kernels() != nullptr; }
-
-bool bf16_wins(const OpSpec& spec, const ConvGeometry& g) {
-  return bf16_possible(spec, g) && bf16_pays(spec.precision);
-}
-
-Status make_bf16(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
-  return make_guarded_bf16(make_stream, spec, g, operation);
-}
-
 bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
   return !bf16_beats_winograd(spec.precision) && winograd_tile(g, winograd_gradient(g)) > 0;
 }
 
 Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
   std::unique_ptr<Operation> direct;
-  FOVEA_RETURN_IF_ERROR(make_direct(spec, g, &direct));
+  FOVEA_RETURN_IF_ERROR(make_stream(spec, g, 0, &direct));
   WinogradProblem problem = winograd_gradient(g);
   problem.epilogue = wants_epilogue(spec);
   return make_winograd(problem, winograd_tile(g, problem), spec.threads, std::move(direct), operation);
 }
 
-const ConvAlgorithm kAlgorithms[] = {
+const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", depthwise_with_zeros, make_depthwise_grad_input},
     {"narrow", supports_narrow, make_narrow_grad_input},
     {"winograd", winograd_wins, make_winograd},
-    {"bf16", bf16_wins, make_bf16},
-    {"brgemm", anything, make_direct},
-    {"bf16", bf16_possible, make_bf16},  // where the model does not prefer it: measured, or by name
+    {"bf16", bf16_wins, in_bf16<make_stream>},
+    {"brgemm", anything, in_float32<make_stream>},
+    {"bf16", bf16_possible, in_bf16<make_stream>},  // where the model does not prefer it: measured, or by name
 };
 
 }  // namespace
@@ -109,7 +94,7 @@ Status make_conv2dGradInput(const OpSpec& spec, std::unique_ptr<Operation>* oper
   FOVEA_RETURN_IF_ERROR(check_shape(spec, dx, spec.attributes.integers("inputShape", 4), "dx"));
   FOVEA_RETURN_IF_ERROR(spec.attributes.status("conv2dGradInput"));
   std::unique_ptr<Operation> conv;
-  FOVEA_RETURN_IF_ERROR(make_best(kAlgorithms, sizeof(kAlgorithms) / sizeof(kAlgorithms[0]), spec, g, &conv));
+  FOVEA_RETURN_IF_ERROR(make_best(kAlgorithms, spec, g, &conv));
   return add_gradient_epilogue(spec, std::move(conv), operation);
 }
 

@@ -1,18 +1,17 @@
 // conv2dGradWeight (x [N,C,H,W] plain or blocked, dy [N,K,P,Q] blocked) -> dw [K,C/G,R,S], db? [K]
 //   dw[k,c,r,s] = Σ_{n,p,q} dy[n,k,p,q] · x[n, c, p·sh + r·dh - top, q·sw + s·dw - left],   db[k] = Σ_{n,p,q}
 //   dy[n,k,p,q]
-#include "ops/conv_bf16.h"
+#include "ops/bf16_products.h"
 #include "ops/conv_depthwise.h"
 #include "ops/conv_grad_stream.h"
 #include "ops/conv_stages.h"
 #include "ops/conv_winograd_grad.h"
 #include "ops/operations.h"
+#include "ops/plan.h"
 #include "runtime/thread_pool.h"
 
 namespace fovea {
 namespace {
-
-bool anything(const OpSpec&, const ConvGeometry&) { return true; }
 
 // The stream, after channels of groups that do not fill whole blocks have been moved into blocks of their own.
 class GradStages : public Operation {
@@ -86,39 +85,23 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   return GradStages::make(problem, g, spec.threads, operation);
 }
 
-Status make_direct(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
-  return make_stream(spec, g, 0, operation);
-}
-
-bool bf16_possible(const OpSpec& spec, const ConvGeometry&) {
-  return spec.inputs[0].layout == Layout::kBlocked && brgemm_bf16_kernels();
-}
-
-bool bf16_wins(const OpSpec& spec, const ConvGeometry& g) {
-  return bf16_possible(spec, g) && bf16_pays(spec.precision);
-}
-
-Status make_bf16(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
-  return make_guarded_bf16(make_stream, spec, g, operation);
-}
-
 bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
   return spec.inputs[0].layout == Layout::kBlocked && !bf16_beats_winograd(spec.precision) && winograd_grad_tile(g) > 0;
 }
 
 Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
   std::unique_ptr<Operation> direct;
-  FOVEA_RETURN_IF_ERROR(make_direct(spec, g, &direct));
+  FOVEA_RETURN_IF_ERROR(make_stream(spec, g, 0, &direct));
   return make_winograd_grad(g, winograd_grad_tile(g), operand_at(spec.outputs, 1).present, spec.threads,
                             std::move(direct), operation);
 }
 
-const ConvAlgorithm kAlgorithms[] = {
+const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", supports_depthwise, make_depthwise_grad_weight},
     {"winograd", winograd_wins, make_winograd},
-    {"bf16", bf16_wins, make_bf16},
-    {"brgemm", anything, make_direct},
-    {"bf16", bf16_possible, make_bf16},  // where the model does not prefer it: measured, or by name
+    {"bf16", bf16_wins, in_bf16<make_stream>},
+    {"brgemm", anything, in_float32<make_stream>},
+    {"bf16", bf16_possible, in_bf16<make_stream>},  // where the model does not prefer it: measured, or by name
 };
 
 }  // namespace
@@ -145,7 +128,7 @@ Status make_conv2dGradWeight(const OpSpec& spec, std::unique_ptr<Operation>* ope
     FOVEA_RETURN_IF_ERROR(check_operand(spec, db, 1, "db"));
     FOVEA_RETURN_IF_ERROR(check_shape(spec, db, {g.k}, "db"));
   }
-  return make_best(kAlgorithms, sizeof(kAlgorithms) / sizeof(kAlgorithms[0]), spec, g, operation);
+  return make_best(kAlgorithms, spec, g, operation);
 }
 
 }  // namespace fovea

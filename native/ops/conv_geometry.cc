@@ -48,13 +48,13 @@ std::vector<int64_t> ConvGeometry::tap_offsets() const {
   return offsets;
 }
 
-std::string ConvGeometry::text() const {
-  const auto pair = [](int64_t a, int64_t b) { return std::to_string(a) + "x" + std::to_string(b); };
-  std::string text = pair(n, c) + "x" + pair(h, w) + " -> " + std::to_string(k) + ", " + pair(r, s);
-  if (stride_h != 1 || stride_w != 1) text += " stride " + pair(stride_h, stride_w);
-  if (dilation_h != 1 || dilation_w != 1) text += " dilation " + pair(dilation_h, dilation_w);
-  if (groups != 1) text += " groups " + std::to_string(groups);
-  return text;
+std::string ConvGeometry::key() const {
+  static const char* const modes[] = {"zeros", "reflect", "replicate", "circular"};
+  std::string key;
+  for (int64_t number :
+       {n, c, h, w, k, r, s, groups, stride_h, stride_w, top, bottom, left, right, dilation_h, dilation_w})
+    key += std::to_string(number) + " ";
+  return key + modes[static_cast<int>(mode)] + (flip ? " flipped" : "");
 }
 
 Status read_conv_attributes(const OpSpec& spec, ConvGeometry* geometry) {

@@ -30,7 +30,7 @@ struct ConvGeometry {
   }
   // weight_tap() of every tap, row by row.
   std::vector<int64_t> tap_offsets() const;
-  std::string text() const;  // "64x128x16x16 -> 128, 3x3"
+  std::string key() const;  // every number above
 };
 
 // Fill everything but the shapes (x, weight and y), which differ by operator, then check that they agree:

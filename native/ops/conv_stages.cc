@@ -3,51 +3,18 @@
 #include <algorithm>
 #include <cstring>
 
-#include "ops/plan.h"
+#include "ops/bf16_products.h"
 #include "ops/tile_choice.h"
 #include "runtime/thread_pool.h"
 
 namespace fovea {
 
-namespace {
-
-// Everything that decides which way is the fastest, but the number of threads: all of a process compute the same bits.
-std::string plan_key(const OpSpec& spec, const ConvGeometry& g) {
-  static const char* const modes[] = {"zeros", "reflect", "replicate", "circular"};
-  static const char* const precisions[] = {"highest", "high", "medium"};
-  std::string key = spec.name;
-  for (int64_t number : {g.n, g.c, g.h, g.w, g.k, g.r, g.s, g.groups, g.stride_h, g.stride_w, g.top, g.bottom, g.left,
-                         g.right, g.dilation_h, g.dilation_w})
-    key += " " + std::to_string(number);
-  key += std::string(" ") + modes[static_cast<int>(g.mode)] + (g.flip ? " flipped" : "");
-  for (const auto* operands : {&spec.inputs, &spec.outputs}) {
-    key += " ";
-    for (const Operand& operand : *operands)
-      key += !operand.present ? '-' : operand.layout == Layout::kBlocked ? 'B' : 'P';
-  }
-  if (spec.attributes.has("activation") && spec.attributes.text("activation") == "relu") key += " relu";
-  return key + " " + precisions[static_cast<int>(spec.precision)];
+bool bf16_possible(const OpSpec& spec, const ConvGeometry&) {
+  return spec.inputs[0].layout == Layout::kBlocked && brgemm_bf16_kernels() != nullptr;
 }
 
-}  // namespace
-
-Status make_best(const ConvAlgorithm* algorithms, size_t count, const OpSpec& spec, const ConvGeometry& geometry,
-                 std::unique_ptr<Operation>* operation) {
-  const std::string only = spec.attributes.has("algorithm") ? spec.attributes.text("algorithm") : "";
-  std::vector<Candidate> candidates;
-  for (size_t i = 0; i < count; ++i) {
-    const ConvAlgorithm& algorithm = algorithms[i];
-    const auto same = [&](const Candidate& candidate) { return candidate.name == algorithm.name; };
-    if (!only.empty() && only != algorithm.name) continue;
-    if (std::any_of(candidates.begin(), candidates.end(), same) || !algorithm.supports(spec, geometry)) continue;
-    candidates.push_back({algorithm.name, [&algorithm, &spec, &geometry](std::unique_ptr<Operation>* made) {
-                            return algorithm.make(spec, geometry, made);
-                          }});
-  }
-  if (!only.empty() && candidates.empty()) {
-    return {Code::kBackend, spec.name + ": no algorithm " + only.substr(0, 64) + " for " + geometry.text()};
-  }
-  return make_planned(spec, plan_key(spec, geometry), geometry.flops(), candidates, operation);
+bool bf16_wins(const OpSpec& spec, const ConvGeometry& g) {
+  return bf16_possible(spec, g) && bf16_pays(spec.precision);
 }
 
 bool short_rows(const BrgemmKernels& kernels, int64_t rows, int64_t columns, int64_t blocks, int64_t taps,

@@ -10,17 +10,11 @@
 
 namespace fovea {
 
-// One way to compute a convolution. An operator lists its algorithms best first: the first that supports the case is
-// the model's choice, the others may be measured against it (ops/plan.h). The attribute `algorithm` of a step, which
-// tests and benches set, leaves only the one of that name.
-struct ConvAlgorithm {
-  const char* name;
-  bool (*supports)(const OpSpec& spec, const ConvGeometry& geometry);
-  Status (*make)(const OpSpec& spec, const ConvGeometry& geometry, std::unique_ptr<Operation>* operation);
-};
-
-Status make_best(const ConvAlgorithm* algorithms, size_t count, const OpSpec& spec, const ConvGeometry& geometry,
-                 std::unique_ptr<Operation>* operation);
+// The direct sum's rows in a convolution's list of algorithms: whether bfloat16 can do it, and whether the model
+// prefers it.
+bool bf16_possible(const OpSpec& spec, const ConvGeometry& geometry);
+bool bf16_wins(const OpSpec& spec, const ConvGeometry& geometry);
+inline bool anything(const OpSpec&, const ConvGeometry&) { return true; }
 
 // Whether each of `taps_w` columns of the filter gets a copy of its own, so that tiles of pixels run across short rows.
 bool short_rows(const BrgemmKernels& kernels, int64_t rows, int64_t columns, int64_t blocks, int64_t taps,

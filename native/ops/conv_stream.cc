@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "kernels/bf16/bf16.h"
-#include "ops/conv_bf16.h"
+#include "ops/bf16_products.h"
 #include "ops/conv_epilogue.h"
 #include "ops/parallel.h"
 #include "ops/tile_choice.h"

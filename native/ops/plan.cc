@@ -205,11 +205,39 @@ std::vector<Timing> find_or_measure(const OpSpec& spec, const std::string& key,
   return timings;
 }
 
+// Everything that decides which way is the fastest, but the number of threads: all of a process compute the same bits.
+std::string key_of(const OpSpec& spec, const std::string& problem) {
+  static const char* const precisions[] = {"highest", "high", "medium"};
+  std::string key = spec.name + " " + problem;
+  for (const auto* operands : {&spec.inputs, &spec.outputs}) {
+    key += " ";
+    for (const Operand& operand : *operands)
+      key += !operand.present ? '-' : operand.layout == Layout::kBlocked ? 'B' : 'P';
+  }
+  if (spec.attributes.has("activation") && spec.attributes.text("activation") == "relu") key += " relu";
+  return key + " " + precisions[static_cast<int>(spec.precision)];
+}
+
+// Those of the name `only`, or of any when it is empty; the first of each name.
+std::vector<Candidate> distinct(const std::vector<Candidate>& candidates, const std::string& only) {
+  std::vector<Candidate> kept;
+  for (const Candidate& candidate : candidates) {
+    const auto same = [&](const Candidate& other) { return other.name == candidate.name; };
+    if ((only.empty() || only == candidate.name) && std::none_of(kept.begin(), kept.end(), same))
+      kept.push_back(candidate);
+  }
+  return kept;
+}
+
 }  // namespace
 
-Status make_planned(const OpSpec& spec, const std::string& key, double flops, const std::vector<Candidate>& candidates,
+Status make_planned(const OpSpec& spec, const std::string& problem, double flops, const std::vector<Candidate>& all,
                     std::unique_ptr<Operation>* operation) {
-  if (candidates.empty()) return {Code::kBackend, spec.name + ": no algorithm for " + key};
+  const std::string only = spec.attributes.has("algorithm") ? spec.attributes.text("algorithm") : "";
+  const std::string key = key_of(spec, problem);
+  const std::vector<Candidate> candidates = distinct(all, only);
+  if (candidates.empty())
+    return {Code::kBackend, spec.name + ": no algorithm " + only.substr(0, 64) + " for " + problem};
   const bool choice = candidates.size() > 1 && flops >= kLeastFlops;
   if (!choice) return candidates[0].make(operation);
   std::vector<Timing> timings;

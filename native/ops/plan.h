@@ -23,11 +23,34 @@ struct Timing {
   double milliseconds;
 };
 
-// Makes the first candidate or, when spec.measure asks for it, the fastest for the shape that `key` names: measured
+// Makes the first candidate or, when spec.measure asks for it, the fastest for the shape that `problem` names: measured
 // now, with spec.threads threads, unless it is remembered. Measuring takes some 20 milliseconds for each candidate that
-// stands a chance, and memory for the operands.
-Status make_planned(const OpSpec& spec, const std::string& key, double flops, const std::vector<Candidate>& candidates,
-                    std::unique_ptr<Operation>* operation);
+// stands a chance, and memory for the operands. Of candidates of the same name the first counts. The attribute
+// `algorithm` of a step, which tests and benches set, leaves only the one of that name.
+Status make_planned(const OpSpec& spec, const std::string& problem, double flops,
+                    const std::vector<Candidate>& candidates, std::unique_ptr<Operation>* operation);
+
+// One way to compute a problem. An operator lists its algorithms best first: the first that supports the case is the
+// model's choice, the others may be measured against it.
+template <class Problem>
+struct Algorithm {
+  const char* name;
+  bool (*supports)(const OpSpec& spec, const Problem& problem);
+  Status (*make)(const OpSpec& spec, const Problem& problem, std::unique_ptr<Operation>* operation);
+};
+
+// The best of them. problem.key() names the problem's shape, all of it, flops() its operations.
+template <class Problem, size_t N>
+Status make_best(const Algorithm<Problem> (&algorithms)[N], const OpSpec& spec, const Problem& problem,
+                 std::unique_ptr<Operation>* operation) {
+  std::vector<Candidate> candidates;
+  for (const Algorithm<Problem>& algorithm : algorithms) {
+    if (!algorithm.supports(spec, problem)) continue;
+    candidates.push_back(
+        {algorithm.name, [&](std::unique_ptr<Operation>* made) { return algorithm.make(spec, problem, made); }});
+  }
+  return make_planned(spec, problem.key(), problem.flops(), candidates, operation);
+}
 
 // What is remembered: for each key what was measured, the fastest first.
 using Plans = std::map<std::string, std::vector<Timing>>;

@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "ops/conv_geometry.h"
+#include "ops/guarded.h"
 
 namespace fovea {
 
@@ -22,11 +22,19 @@ double bf16_speed(Precision precision);
 inline bool bf16_pays(Precision precision) { return bf16_speed(precision) > 1.2; }
 inline bool bf16_beats_winograd(Precision precision) { return bf16_speed(precision) > 3; }
 
-// The direct sum with so many planes (0: in float32) of one of the convolution's operators.
-using MakeStream = Status (*)(const OpSpec& spec, const ConvGeometry& g, int planes,
-                              std::unique_ptr<Operation>* operation);
-// `make` with the planes of the precision, and behind it `make` in float32, for values that bfloat16 cannot hold.
-Status make_guarded_bf16(MakeStream make, const OpSpec& spec, const ConvGeometry& g,
-                         std::unique_ptr<Operation>* operation);
+// Two rows of a list of algorithms from one function, make(spec, problem, planes, operation): in float32 (planes 0),
+// and with the planes of the precision, behind it float32 for values that bfloat16 cannot hold.
+template <auto make, class Problem>
+Status in_float32(const OpSpec& spec, const Problem& problem, std::unique_ptr<Operation>* operation) {
+  return make(spec, problem, 0, operation);
+}
+template <auto make, class Problem>
+Status in_bf16(const OpSpec& spec, const Problem& problem, std::unique_ptr<Operation>* operation) {
+  std::unique_ptr<Operation> fast, plain;
+  FOVEA_RETURN_IF_ERROR(make(spec, problem, bf16_planes(spec.precision), &fast));
+  FOVEA_RETURN_IF_ERROR(make(spec, problem, 0, &plain));
+  *operation = std::make_unique<Guarded>(std::move(fast), std::move(plain));
+  return {};
+}
 
 }  // namespace fovea

@@ -1,7 +1,6 @@
-#include "ops/conv_bf16.h"
+#include "ops/bf16_products.h"
 
 #include "kernels/brgemm/brgemm.h"
-#include "ops/guarded.h"
 
 namespace fovea {
 
@@ -25,15 +24,6 @@ double bf16_speed(Precision precision) {
   const double one = kernels->tile_rows > 1 ? 12 : 2;
   const int planes = bf16_planes(precision);
   return one / (planes * (planes + 1) / 2);
-}
-
-Status make_guarded_bf16(MakeStream make, const OpSpec& spec, const ConvGeometry& g,
-                         std::unique_ptr<Operation>* operation) {
-  std::unique_ptr<Operation> fast, plain;
-  FOVEA_RETURN_IF_ERROR(make(spec, g, bf16_planes(spec.precision), &fast));
-  FOVEA_RETURN_IF_ERROR(make(spec, g, 0, &plain));
-  *operation = std::make_unique<Guarded>(std::move(fast), std::move(plain));
-  return {};
 }
 
 }  // namespace fovea
