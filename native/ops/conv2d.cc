@@ -30,6 +30,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   problem.tap_offsets = g.tap_offsets();
   problem.relu = spec.attributes.text("activation") == "relu";
   problem.flops = g.flops();
+  problem.tile_blocks = spec.tile_blocks;
   ConvStages::Around around;
   around.name = planes > 0 ? "bf16" : "brgemm";
   around.source_channels = g.c;
@@ -60,11 +61,9 @@ Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<
 }
 
 const Algorithm<ConvGeometry> kAlgorithms[] = {
-    {"depthwise", supports_depthwise, make_depthwise_forward},
-    {"winograd", winograd_wins, make_winograd},
-    {"bf16", bf16_wins, in_bf16<make_stream>},
-    {"brgemm", anything, in_float32<make_stream>},
-    {"bf16", bf16_possible, in_bf16<make_stream>},  // where the model does not prefer it: measured, or by name
+    {"depthwise", supports_depthwise, make_depthwise_forward}, {"winograd", winograd_wins, make_winograd},
+    {"bf16", bf16_wins, in_bf16<make_stream>, kTiled},         {"brgemm", anything, in_float32<make_stream>, kTiled},
+    {"bf16", bf16_possible, in_bf16<make_stream>, kTiled},  // where the model does not prefer it: measured, or by name
 };
 
 }  // namespace

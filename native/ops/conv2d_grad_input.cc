@@ -38,6 +38,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   problem.taps_w = g.s;
   problem.tap_offsets = g.tap_offsets();
   problem.flops = g.flops();
+  problem.tile_blocks = spec.tile_blocks;
   ConvStages::Around around;
   around.name = planes > 0 ? "bf16" : "brgemm";
   around.source_channels = g.k;
@@ -67,9 +68,9 @@ const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", depthwise_with_zeros, make_depthwise_grad_input},
     {"narrow", supports_narrow, make_narrow_grad_input},
     {"winograd", winograd_wins, make_winograd},
-    {"bf16", bf16_wins, in_bf16<make_stream>},
-    {"brgemm", anything, in_float32<make_stream>},
-    {"bf16", bf16_possible, in_bf16<make_stream>},  // where the model does not prefer it: measured, or by name
+    {"bf16", bf16_wins, in_bf16<make_stream>, kTiled},
+    {"brgemm", anything, in_float32<make_stream>, kTiled},
+    {"bf16", bf16_possible, in_bf16<make_stream>, kTiled},  // where the model does not prefer it: measured, or by name
 };
 
 }  // namespace

@@ -82,6 +82,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   problem.taps_w = g.s;
   problem.bias = operand_at(spec.outputs, 1).present;
   problem.flops = g.flops();
+  problem.tile_blocks = spec.tile_blocks;
   return GradStages::make(problem, g, spec.threads, operation);
 }
 
@@ -99,9 +100,9 @@ Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<
 const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", supports_depthwise, make_depthwise_grad_weight},
     {"winograd", winograd_wins, make_winograd},
-    {"bf16", bf16_wins, in_bf16<make_stream>},
-    {"brgemm", anything, in_float32<make_stream>},
-    {"bf16", bf16_possible, in_bf16<make_stream>},  // where the model does not prefer it: measured, or by name
+    {"bf16", bf16_wins, in_bf16<make_stream>, kTiled},
+    {"brgemm", anything, in_float32<make_stream>, kTiled},
+    {"bf16", bf16_possible, in_bf16<make_stream>, kTiled},  // where the model does not prefer it: measured, or by name
 };
 
 }  // namespace

@@ -48,7 +48,7 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
     return {Code::kMemory, "convolution workspace would exceed 1 TiB"};
   }
   const int64_t rows = problem.planar ? s.taps_ : std::min<int64_t>(kBlock, problem.weight.depth);
-  s.step_ = choose_tiles(*s.kernels_, rows, s.blocks_, 128).nb;
+  s.step_ = choose_tiles(*s.kernels_, rows, s.blocks_, 128, problem.tile_blocks).nb;
   s.choose_blocking();
   s.pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_);
   s.unit_floats_ = s.direct_ ? s.source_unit_floats_ : s.pack_.floats();

@@ -23,6 +23,7 @@ struct GradProblem {
   int64_t taps_w = 1;
   bool bias = false;
   double flops = 0;
+  int tile_blocks = 0;  // see OpSpec
 };
 
 class ConvGradStream {

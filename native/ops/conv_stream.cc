@@ -70,7 +70,8 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   const bool flat = problem.columns.extra() == 0 && (!s.direct_ || problem.columns.source == columns);
   const int64_t taps = static_cast<int64_t>(problem.tap_offsets.size());
   s.step_ = choose_tiles(*s.kernels_, flat ? s.outputs_ * columns : columns, s.dest_blocks_,
-                         std::min<int64_t>(taps * s.lanes_ * static_cast<int64_t>(s.products_.size()), 144))
+                         std::min<int64_t>(taps * s.lanes_ * static_cast<int64_t>(s.products_.size()), 144),
+                         problem.tile_blocks)
                 .nb;
   s.choose_blocking();
   s.band_pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_);

@@ -25,6 +25,7 @@ struct StreamProblem {
   bool relu = false;
   bool epilogue = false;  // the cut of the pixels must not depend on the number of threads
   double flops = 0;
+  int tile_blocks = 0;  // see OpSpec
 };
 
 class ConvStream {

@@ -19,8 +19,9 @@ constexpr double kLeastFlops = 2e7;
 constexpr double kMostBytes = 2e9;  // of operands to measure on
 constexpr double kBudget = 20;      // milliseconds for each candidate
 constexpr int kRounds = 6;
-constexpr double kHopeless = 1.8;  // times the best so far, in the first run: not run again
-constexpr double kMargin = 0.97;   // a candidate must be this much faster to be preferred to the model's choice
+constexpr int kBlockingRounds = 3;  // after those, of other blockings of the fastest
+constexpr double kHopeless = 1.8;   // times the best so far, in the first run: not run again
+constexpr double kMargin = 0.97;    // a candidate must be this much faster to be preferred to the model's choice
 constexpr size_t kMostPlans = 10000;
 
 struct Memory {
@@ -107,41 +108,73 @@ struct Runner {
   }
 };
 
-// The candidates take turns, so that what disturbs the machine disturbs them all; each is judged by its best run.
-std::vector<Timing> measure(const OpSpec& spec, const std::vector<Candidate>& candidates) {
-  Operands operands;
-  if (!operands.allocate(spec).ok()) return {};
-  ThreadPool pool(spec.threads);
-  std::vector<Runner> runners;
-  double best = INFINITY;
-  for (const Candidate& candidate : candidates) {
+// Candidates on the way through the rounds. They take turns, so that what disturbs the machine disturbs them all; each
+// is judged by its best run.
+class Race {
+ public:
+  explicit Race(int threads) : pool_(threads) {}
+  Status prepare(const OpSpec& spec) { return operands_.allocate(spec); }
+
+  // Runs it once. One that does what another does already stays out.
+  void enter(const Candidate& candidate) {
     Runner runner{candidate.name, nullptr, std::make_unique<Arena>()};
-    if (!candidate.make(&runner.operation).ok()) continue;
-    if (!runner.workspace->allocate(runner.operation->workspace_bytes()).ok()) continue;
-    if (!runner.run(operands, pool)) continue;
-    best = std::min(best, runner.best);
-    runners.push_back(std::move(runner));
+    if (!candidate.make(&runner.operation).ok()) return;
+    const std::string text = runner.operation->describe();
+    const auto same = [&](const Runner& other) { return other.operation->describe() == text; };
+    if (std::any_of(runners_.begin(), runners_.end(), same)) return;
+    if (!runner.workspace->allocate(runner.operation->workspace_bytes()).ok()) return;
+    if (!runner.run(operands_, pool_)) return;
+    best_ = std::min(best_, runner.best);
+    runners_.push_back(std::move(runner));
   }
-  const auto hopeful = [&](const Runner& runner) { return runner.best <= kHopeless * best; };
-  for (int round = 1; round < kRounds; ++round) {
-    for (Runner& runner : runners) {
-      if (!hopeful(runner) || (runner.spent > kBudget && round > 1)) continue;
-      runner.run(operands, pool);
-      best = std::min(best, runner.best);
+
+  void run(int rounds) {
+    const auto hopeful = [&](const Runner& runner) { return runner.best <= kHopeless * best_; };
+    for (int round = 0; round < rounds; ++round) {
+      for (Runner& runner : runners_) {
+        if (!hopeful(runner) || (runner.spent > kBudget && round > 0)) continue;
+        runner.run(operands_, pool_);
+        best_ = std::min(best_, runner.best);
+      }
     }
   }
-  std::vector<Timing> timings;
-  for (const Runner& runner : runners) timings.push_back({runner.name, runner.best});
-  const auto faster = [](const Timing& a, const Timing& b) { return a.milliseconds < b.milliseconds; };
-  if (timings.empty()) return {};
-  const Timing model = timings[0];
-  std::stable_sort(timings.begin(), timings.end(), faster);
-  if (timings[0].milliseconds > kMargin * model.milliseconds) {
-    const auto at =
-        std::find_if(timings.begin(), timings.end(), [&](const Timing& t) { return t.candidate == model.candidate; });
-    std::rotate(timings.begin(), at, at + 1);
+
+  // The fastest first; the first that entered before others that are hardly faster.
+  std::vector<Timing> timings() const {
+    std::vector<Timing> sorted;
+    for (const Runner& runner : runners_) sorted.push_back({runner.name, runner.best});
+    if (sorted.empty()) return {};
+    const Timing model = sorted[0];
+    std::stable_sort(sorted.begin(), sorted.end(),
+                     [](const Timing& a, const Timing& b) { return a.milliseconds < b.milliseconds; });
+    if (sorted[0].milliseconds > kMargin * model.milliseconds) {
+      const auto at =
+          std::find_if(sorted.begin(), sorted.end(), [&](const Timing& t) { return t.candidate == model.candidate; });
+      std::rotate(sorted.begin(), at, at + 1);
+    }
+    return sorted;
   }
-  return timings;
+
+ private:
+  Operands operands_;
+  ThreadPool pool_;
+  std::vector<Runner> runners_;
+  double best_ = INFINITY;
+};
+
+// The algorithms first, then other blockings of the fastest of them.
+std::vector<Timing> measure(const OpSpec& spec, const std::vector<Candidate>& candidates) {
+  Race race(spec.threads);
+  if (!race.prepare(spec).ok()) return {};
+  for (const Candidate& candidate : candidates)
+    if (candidate.of.empty()) race.enter(candidate);
+  race.run(kRounds - 1);
+  const std::vector<Timing> timings = race.timings();
+  if (timings.empty()) return {};
+  for (const Candidate& candidate : candidates)
+    if (candidate.of == timings[0].candidate) race.enter(candidate);
+  race.run(kBlockingRounds - 1);
+  return race.timings();
 }
 
 // The operation, and a word on how it was chosen.

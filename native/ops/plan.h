@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/brgemm/brgemm.h"
 #include "runtime/operation.h"
 
 namespace fovea {
@@ -16,6 +17,7 @@ namespace fovea {
 struct Candidate {
   std::string name;
   std::function<Status(std::unique_ptr<Operation>*)> make;
+  std::string of = {};  // the candidate of which this is another blocking: measured only if that one is the fastest
 };
 
 struct Timing {
@@ -37,7 +39,9 @@ struct Algorithm {
   const char* name;
   bool (*supports)(const OpSpec& spec, const Problem& problem);
   Status (*make)(const OpSpec& spec, const Problem& problem, std::unique_ptr<Operation>* operation);
+  bool tiled = false;  // kTiled: minds spec.tile_blocks, and is measured with tiles of every width
 };
+constexpr bool kTiled = true;
 
 // The best of them. problem.key() names the problem's shape, all of it, flops() its operations.
 template <class Problem, size_t N>
@@ -46,8 +50,17 @@ Status make_best(const Algorithm<Problem> (&algorithms)[N], const OpSpec& spec, 
   std::vector<Candidate> candidates;
   for (const Algorithm<Problem>& algorithm : algorithms) {
     if (!algorithm.supports(spec, problem)) continue;
-    candidates.push_back(
-        {algorithm.name, [&](std::unique_ptr<Operation>* made) { return algorithm.make(spec, problem, made); }});
+    const auto add = [&](int tile_blocks, const std::string& name, const char* of) {
+      const auto make = [&algorithm, &spec, &problem, tile_blocks](std::unique_ptr<Operation>* made) {
+        OpSpec tiled = spec;
+        tiled.tile_blocks = tile_blocks;
+        return algorithm.make(tiled, problem, made);
+      };
+      candidates.push_back({name, make, of});
+    };
+    add(0, algorithm.name, "");
+    for (int nb = 1; nb <= kBrgemmMaxBlocks && algorithm.tiled; ++nb)
+      add(nb, std::string(algorithm.name) + " x" + std::to_string(nb * kBlock), algorithm.name);
   }
   return make_planned(spec, problem.key(), problem.flops(), candidates, operation);
 }

@@ -43,7 +43,8 @@ int64_t group_blocks(int64_t blocks, int64_t nb) {
   return (blocks + groups - 1) / groups;
 }
 
-TileChoice choose_tiles(const BrgemmKernels& kernels, int64_t length, int64_t blocks, int64_t steps) {
+TileChoice choose_tiles(const BrgemmKernels& kernels, int64_t length, int64_t blocks, int64_t steps, int wanted) {
+  if (wanted > 0 && wanted <= kernels.blocks && wanted <= blocks) return {wanted, 0};
   TileChoice best;
   for (int nb = 1; nb <= kernels.blocks && nb <= blocks; ++nb) {
     if (group_blocks(blocks, nb) != nb) continue;

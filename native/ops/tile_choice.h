@@ -8,11 +8,12 @@ namespace fovea {
 
 struct TileChoice {
   int nb = 1;         // blocks of 16 columns that a tile takes at once
-  double cycles = 0;  // for all tiles, one pass of `steps`
+  double cycles = 0;  // for all tiles, one pass of `steps`; unknown for what was wanted
 };
 
-// The best way to cut runs of `length` rows (each into tiles of nearly equal height) and `blocks` blocks of columns.
-TileChoice choose_tiles(const BrgemmKernels& kernels, int64_t length, int64_t blocks, int64_t steps);
+// The best way to cut runs of `length` rows (each into tiles of nearly equal height) and `blocks` blocks of columns, or
+// the one with tiles of `wanted` blocks, where there are such tiles and so many blocks.
+TileChoice choose_tiles(const BrgemmKernels& kernels, int64_t length, int64_t blocks, int64_t steps, int wanted = 0);
 
 // `blocks` in groups of at most nb, as even as can be: the size of a group.
 int64_t group_blocks(int64_t blocks, int64_t nb);

@@ -102,12 +102,14 @@ describe('the plan file', () => {
   });
 });
 
-/** A program of its own that compiles one convolution, prints how it is computed and what came out. */
+/** A program of its own that compiles one convolution, 3×3 or 1×1, prints how it is computed and what came out. */
 const program = `
 import { createHash } from 'node:crypto';
 import { isMainThread, Worker } from 'node:worker_threads';
 import { compileForward, nn } from ${JSON.stringify(join(root, 'dist/esm/index.js'))};
-const layer = new nn.Conv2d(32, 32, 3, { padding: 1, bias: false });
+const layer = process.env.PLAN_POINTWISE
+  ? new nn.Conv2d(32, 256, 1, { bias: false })
+  : new nn.Conv2d(32, 32, 3, { padding: 1, bias: false });
 const weight = layer.parameters()[0].data;
 for (let i = 0; i < weight.length; i++) weight[i] = Math.sin(i);
 const forward = compileForward(layer, { inputShape: [4, 32, 24, 24], threads: Number(process.env.PLAN_THREADS ?? 2) });
@@ -174,6 +176,28 @@ describe.runIf(native && /avx512|amx/.test(native.info.isa))('the planner', () =
       hashes.add(outcomes[0]?.hash ?? '');
     }
     expect(hashes.size).toBeGreaterThan(1);
+  });
+
+  test('measures other blockings of the fastest, each the same bits for any number of threads', async () => {
+    const FOVEA_PLAN_DIR = folder();
+    await run({ FOVEA_PLAN_DIR, PLAN_POINTWISE: '1' });
+    const content = contentOf(FOVEA_PLAN_DIR);
+    const [key, rows] = Object.entries<[string, number][]>(content.plans)[0] ?? ['', []];
+    const blockings = rows.filter(([name]) => / x\d+$/.test(name));
+    expect(blockings.length).toBeGreaterThan(0);
+    for (const row of blockings) {
+      content.plans[key] = [row, ...rows.filter((other) => other !== row)];
+      writeFileSync(join(FOVEA_PLAN_DIR, filesOf(FOVEA_PLAN_DIR)[0] ?? ''), JSON.stringify(content));
+      const outcomes = [];
+      for (const PLAN_THREADS of ['1', '2', '3']) {
+        outcomes.push(...(await run({ FOVEA_PLAN_DIR, PLAN_THREADS, PLAN_POINTWISE: '1' })));
+      }
+      const [algorithm, width] = row[0].split(' ');
+      for (const { text, hash } of outcomes) {
+        expect(text).toMatch(new RegExp(`^${algorithm}: \\w+ ${width}, .*candidates: ${row[0]} `));
+        expect(hash).toBe(outcomes[0]?.hash);
+      }
+    }
   });
 
   test('FOVEA_PLAN=fixed neither measures nor reads nor writes', async () => {
