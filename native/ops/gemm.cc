@@ -30,12 +30,7 @@ Status Gemm::plan(const GemmProblem& problem, int threads, Gemm* gemm) {
   GemmProblem& p = g.problem_;
   // Where B would have to be transposed into its panels and A is the smaller or is transposed itself: Cᵀ = Bᵀ·Aᵀ.
   g.swapped_ = p.b_row == 1 && p.b_column != 1 && (p.n > p.m || (p.a_row == 1 && p.a_column != 1));
-  if (g.swapped_) {
-    std::swap(p.m, p.n);
-    std::swap(p.a_row, p.b_column);
-    std::swap(p.a_column, p.b_row);
-    std::swap(p.a_batch, p.b_batch);
-  }
+  if (g.swapped_) p = p.transposed();
   g.kernels_ = &brgemm_kernels();
   g.threads_ = threads;
   g.blocks_ = blocks(p.n);
@@ -249,12 +244,11 @@ Status Gemm::write_parts(const RunContext& context, const float* bias, float* c,
       nanoseconds_of(static_cast<double>(squares() * parts_ * sum_floats())));
 }
 
-Status Gemm::run(const RunContext& context, const float* a, const float* b, const float* bias, float* c,
-                 std::byte* workspace) const {
+Status Gemm::run(const RunContext& context) const {
   const GemmProblem& p = problem_;
-  if (swapped_) std::swap(a, b);
-  if (!p.bias) bias = nullptr;
-  float* panels = reinterpret_cast<float*>(workspace);
+  const float *a = p.a(context), *b = p.b(context), *bias = p.bias_of(context);
+  float* c = context.out<float>(0);
+  float* panels = reinterpret_cast<float*>(context.workspace);
   const int64_t matrix = shared_panels() ? blocks_ * p.k * kBlock : 0;
   if (shared_panels()) {
     const int64_t per_task = units_per_task(p.k * kBlock), groups = ceil_div(blocks_, per_task);
@@ -288,16 +282,16 @@ Status Gemm::run(const RunContext& context, const float* a, const float* b, cons
 
 std::string Gemm::describe() const {
   static const char* const kinds[] = {"A packed", "", "", "A by columns", "A by rows"};
-  return std::string(kernels_->name) + " x" + std::to_string(step_ * kBlock) + ", " + kinds[static_cast<int>(kind_)] +
-         (swapped_ ? ", transposed" : "") + ", rows " + std::to_string(row_task_) + ", columns " +
-         std::to_string(block_task_ * kBlock) + ", parts " + std::to_string(parts_) + ", tasks " +
+  return std::string("brgemm: ") + kernels_->name + " x" + std::to_string(step_ * kBlock) + ", " +
+         kinds[static_cast<int>(kind_)] + (swapped_ ? ", transposed" : "") + ", rows " + std::to_string(row_task_) +
+         ", columns " + std::to_string(block_task_ * kBlock) + ", parts " + std::to_string(parts_) + ", tasks " +
          std::to_string(squares() * parts_);
 }
 
-Status make_gemm(const GemmProblem& problem, int threads, std::unique_ptr<MatrixProduct>* product) {
+Status make_gemm(const OpSpec& spec, const GemmProblem& problem, std::unique_ptr<Operation>* operation) {
   auto gemm = std::make_unique<Gemm>();
-  FOVEA_RETURN_IF_ERROR(Gemm::plan(problem, threads, gemm.get()));
-  *product = std::move(gemm);
+  FOVEA_RETURN_IF_ERROR(Gemm::plan(problem, spec.threads, gemm.get()));
+  *operation = std::move(gemm);
   return {};
 }
 

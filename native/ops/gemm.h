@@ -6,12 +6,11 @@
 
 namespace fovea {
 
-class Gemm : public MatrixProduct {
+class Gemm : public Operation {
  public:
   static Status plan(const GemmProblem& problem, int threads, Gemm* gemm);
   size_t workspace_bytes() const override;
-  Status run(const RunContext& context, const float* a, const float* b, const float* bias, float* c,
-             std::byte* workspace) const override;
+  Status run(const RunContext& context) const override;
   std::string describe() const override;
 
  private:
@@ -64,6 +63,6 @@ class Gemm : public MatrixProduct {
   std::vector<BrgemmEntry> entries_;    // kPixels: whole blocks of 16 depths of one pass
 };
 
-Status make_gemm(const GemmProblem& problem, int threads, std::unique_ptr<MatrixProduct>* product);
+Status make_gemm(const OpSpec& spec, const GemmProblem& problem, std::unique_ptr<Operation>* operation);
 
 }  // namespace fovea
