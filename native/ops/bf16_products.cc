@@ -16,13 +16,12 @@ std::vector<std::pair<int, int>> plane_products(int64_t planes) {
   return products;
 }
 
-double bf16_speed(Precision precision) {
+double bf16_speed(int planes) {
   const BrgemmKernels* kernels = brgemm_bf16_kernels();
   if (!kernels) return 0;
   // A pair is two multiply-adds. A tile instruction does 256 of them in the time of 16 vector instructions; fetching
   // its operands and storing its sums leaves about half of that.
   const double one = kernels->tile_rows > 1 ? 12 : 2;
-  const int planes = bf16_planes(precision);
   return one / (planes * (planes + 1) / 2);
 }
 

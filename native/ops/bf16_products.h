@@ -15,12 +15,12 @@ int bf16_planes(Precision precision);
 // of the size of what the planes leave out. The largest come last, for the sums to round less often.
 std::vector<std::pair<int, int>> plane_products(int64_t planes);
 
-// Multiply-adds per second in that precision, as a multiple of float32's; 0 where the CPU has no bfloat16 products.
-double bf16_speed(Precision precision);
+// Multiply-adds per second with so many planes, as a multiple of float32's; 0 where the CPU has no bfloat16 products.
+double bf16_speed(int planes);
 
 // Whether they are faster than the direct sum, and than Winograd's algorithm, by the figures above.
-inline bool bf16_pays(Precision precision) { return bf16_speed(precision) > 1.2; }
-inline bool bf16_beats_winograd(Precision precision) { return bf16_speed(precision) > 3; }
+inline bool bf16_pays(Precision precision) { return bf16_speed(bf16_planes(precision)) > 1.2; }
+inline bool bf16_beats_winograd(Precision precision) { return bf16_speed(bf16_planes(precision)) > 3; }
 
 // Two rows of a list of algorithms from one function, make(spec, problem, planes, operation): in float32 (planes 0),
 // and with the planes of the precision, behind it float32 for values that bfloat16 cannot hold.

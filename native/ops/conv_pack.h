@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/bf16/bf16.h"
 #include "ops/conv_axis.h"
 
 namespace fovea {
@@ -69,7 +70,6 @@ int64_t weight_block_floats(const WeightView& view, int64_t taps, int64_t unit);
 
 // The same panels of bfloat16 pairs: [block of 16 lanes][unit of 32 depths][tap][plane][16 words][16], word q of a lane
 // being depths 2q and 2q + 1. `scratch` takes one block in float32: weight_block_floats(view, taps, kPairUnit).
-constexpr int64_t kPairUnit = 32;
 void pack_weight_pairs(const float* weight, const WeightView& view, const std::vector<int64_t>& taps, int planes,
                        int64_t first, int64_t last, float* scratch, float* panels);
 

@@ -8,44 +8,15 @@
 namespace fovea {
 namespace {
 
-class Linear : public Operation {
+// The gradient of the bias after that of the weight.
+class WithGradBias : public Operation {
  public:
-  static Status make(const GemmProblem& problem, int threads, std::unique_ptr<Operation>* operation) {
-    auto linear = std::make_unique<Linear>();
-    linear->has_bias_ = problem.bias;
-    FOVEA_RETURN_IF_ERROR(make_product(problem, threads, &linear->product_));
-    *operation = std::move(linear);
-    return {};
-  }
+  WithGradBias(std::unique_ptr<Operation> product, int64_t rows, int64_t out)
+      : product_(std::move(product)), rows_(rows), out_(out) {}
   size_t workspace_bytes() const override { return product_->workspace_bytes(); }
   Status run(const RunContext& context) const override {
-    return product_->run(context, context.in<float>(0), context.in<float>(1),
-                         has_bias_ ? context.in<float>(2) : nullptr, context.out<float>(0), context.workspace);
-  }
-  std::string describe() const override { return product_->describe(); }
-
- private:
-  std::unique_ptr<MatrixProduct> product_;
-  bool has_bias_ = false;
-};
-
-class LinearGradWeight : public Operation {
- public:
-  static Status make(const GemmProblem& problem, bool bias, int threads, std::unique_ptr<Operation>* operation) {
-    auto gradient = std::make_unique<LinearGradWeight>();
-    gradient->rows_ = problem.k;
-    gradient->out_ = problem.m;
-    gradient->has_bias_ = bias;
-    FOVEA_RETURN_IF_ERROR(make_product(problem, threads, &gradient->product_));
-    *operation = std::move(gradient);
-    return {};
-  }
-  size_t workspace_bytes() const override { return product_->workspace_bytes(); }
-  Status run(const RunContext& context) const override {
+    FOVEA_RETURN_IF_ERROR(product_->run(context));
     const float* dy = context.in<float>(1);
-    FOVEA_RETURN_IF_ERROR(
-        product_->run(context, dy, context.in<float>(0), nullptr, context.out<float>(0), context.workspace));
-    if (!has_bias_) return {};
     float* db = context.out<float>(1);
     constexpr int64_t kColumns = 64;  // sums of one task, in double
     const auto add = [&](int64_t task) {
@@ -61,9 +32,8 @@ class LinearGradWeight : public Operation {
   std::string describe() const override { return product_->describe(); }
 
  private:
-  std::unique_ptr<MatrixProduct> product_;
-  int64_t rows_ = 0, out_ = 0;
-  bool has_bias_ = false;
+  std::unique_ptr<Operation> product_;
+  int64_t rows_, out_;
 };
 
 // All axes but the last.
@@ -98,7 +68,7 @@ Status make_linear(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
   problem.b_row = 1, problem.b_column = problem.k;
   problem.bias = bias.present;
   problem.relu = activation == "relu";
-  return Linear::make(problem, spec.threads, operation);
+  return make_product(spec, problem, operation);
 }
 
 Status make_linearGradWeight(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
@@ -117,7 +87,10 @@ Status make_linearGradWeight(const OpSpec& spec, std::unique_ptr<Operation>* ope
   FOVEA_RETURN_IF_ERROR(check.status());
   problem.a_row = 1, problem.a_column = problem.m;
   problem.b_row = problem.n, problem.b_column = 1;
-  return LinearGradWeight::make(problem, db.present, spec.threads, operation);
+  problem.a_input = 1, problem.b_input = 0;
+  FOVEA_RETURN_IF_ERROR(make_product(spec, problem, operation));
+  if (db.present) *operation = std::make_unique<WithGradBias>(std::move(*operation), problem.k, problem.m);
+  return {};
 }
 
 }  // namespace fovea

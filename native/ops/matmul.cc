@@ -7,25 +7,6 @@
 namespace fovea {
 namespace {
 
-class Matmul : public Operation {
- public:
-  static Status make(const GemmProblem& problem, int threads, std::unique_ptr<Operation>* operation) {
-    auto matmul = std::make_unique<Matmul>();
-    FOVEA_RETURN_IF_ERROR(make_product(problem, threads, &matmul->product_));
-    *operation = std::move(matmul);
-    return {};
-  }
-  size_t workspace_bytes() const override { return product_->workspace_bytes(); }
-  Status run(const RunContext& context) const override {
-    return product_->run(context, context.in<float>(0), context.in<float>(1), nullptr, context.out<float>(0),
-                         context.workspace);
-  }
-  std::string describe() const override { return product_->describe(); }
-
- private:
-  std::unique_ptr<MatrixProduct> product_;
-};
-
 // The matrix of `operand` that belongs to product `index` of the batch with these leading axes.
 int64_t batch_offset(const Operand& operand, const std::vector<int64_t>& leading, int64_t index) {
   const size_t rank = operand.shape.size() - 2;
@@ -87,7 +68,7 @@ Status make_matmul(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
     problem.m *= batches;
     problem.a_batch = problem.b_batch = {0};
   }
-  return Matmul::make(problem, spec.threads, operation);
+  return make_product(spec, problem, operation);
 }
 
 }  // namespace fovea

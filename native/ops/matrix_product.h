@@ -1,4 +1,4 @@
-// C[m×n] = act(A·B + bias) for plain matrices: what linear, its weight gradient and matmul are made of.
+// C[m×n] = act(A·B + bias) for plain matrices: what linear, its gradients and matmul are made of.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -15,25 +15,23 @@ struct GemmProblem {
   // dense.
   int64_t a_row = 0, a_column = 0, b_row = 0, b_column = 0;
   std::vector<int64_t> a_batch{0}, b_batch{0};  // for each product of the batch where its operands start, in floats
-  bool bias = false, relu = false;              // bias[n]
+  size_t a_input = 0, b_input = 1;              // of the operation, whose output 0 is C
+  bool bias = false, relu = false;              // input 2 is bias[n]
 
   double flops() const {
     return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) *
            static_cast<double>(a_batch.size());
   }
+  std::string key() const;  // sizes and strides
+
+  const float* a(const RunContext& context) const { return context.in<float>(a_input); }
+  const float* b(const RunContext& context) const { return context.in<float>(b_input); }
+  const float* bias_of(const RunContext& context) const { return bias ? context.in<float>(2) : nullptr; }
+  // Cᵀ = Bᵀ·Aᵀ: what is the bias of a column becomes that of a row.
+  GemmProblem transposed() const;
 };
 
-// One way to compute it.
-class MatrixProduct {
- public:
-  virtual ~MatrixProduct() = default;
-  virtual size_t workspace_bytes() const = 0;
-  virtual Status run(const RunContext& context, const float* a, const float* b, const float* bias, float* c,
-                     std::byte* workspace) const = 0;
-  virtual std::string describe() const = 0;
-};
-
-// By the first algorithm of the list that can.
-Status make_product(const GemmProblem& problem, int threads, std::unique_ptr<MatrixProduct>* product);
+// The best way to compute it.
+Status make_product(const OpSpec& spec, const GemmProblem& problem, std::unique_ptr<Operation>* operation);
 
 }  // namespace fovea

@@ -14,19 +14,13 @@ namespace {
 bool few_columns(const GemmProblem& p) { return p.m > kMatvecRows && p.n <= kMatvecRows && !p.bias; }
 
 GemmProblem upright(const GemmProblem& problem) {
-  GemmProblem p = problem;
-  if (few_columns(p)) {
-    std::swap(p.m, p.n);
-    std::swap(p.a_row, p.b_column);
-    std::swap(p.a_column, p.b_row);
-    std::swap(p.a_batch, p.b_batch);
-  }
+  GemmProblem p = few_columns(problem) ? problem.transposed() : problem;
   if (p.m == 1 && p.a_row == 1) p.a_row = p.k * p.a_column;  // a single row has no stride
   if (p.n == 1 && p.b_column == 1) p.b_column = p.k * p.b_row;
   return p;
 }
 
-class Matvec : public MatrixProduct {
+class Matvec : public Operation {
  public:
   Matvec(const GemmProblem& problem, int threads)
       : problem_(upright(problem)), swapped_(few_columns(problem)), dots_(problem_.b_row == 1) {
@@ -42,12 +36,10 @@ class Matvec : public MatrixProduct {
     splits_ = ceil_div(problem_.n, task_columns_);
   }
 
-  size_t workspace_bytes() const override { return 0; }
-
-  Status run(const RunContext& context, const float* a, const float* b, const float* bias, float* c,
-             std::byte*) const override {
+  Status run(const RunContext& context) const override {
     const GemmProblem& p = problem_;
-    if (swapped_) std::swap(a, b);
+    const float *a = p.a(context), *b = p.b(context), *bias = p.bias_of(context);
+    float* c = context.out<float>(0);
     const int64_t products = static_cast<int64_t>(p.a_batch.size());
     return for_tasks(
         context, products * splits_,
@@ -70,7 +62,7 @@ class Matvec : public MatrixProduct {
   }
 
   std::string describe() const override {
-    return std::string("matvec ") + matvec_kernels().isa + (dots_ ? ", dot products" : ", sums of rows") +
+    return std::string("matvec: ") + matvec_kernels().isa + (dots_ ? ", dot products" : ", sums of rows") +
            (swapped_ ? ", transposed" : "") + ", tasks " +
            std::to_string(splits_ * static_cast<int64_t>(problem_.a_batch.size()));
   }
@@ -83,14 +75,14 @@ class Matvec : public MatrixProduct {
 
 }  // namespace
 
-bool supports_matvec(const GemmProblem& problem) {
+bool supports_matvec(const OpSpec&, const GemmProblem& problem) {
   const GemmProblem p = upright(problem);
   const bool dots = p.b_row == 1, sums = p.b_column == 1 && (p.m == 1 || !few_columns(problem));
   return p.m <= kMatvecRows && p.a_column == 1 && (dots || sums);
 }
 
-Status make_matvec(const GemmProblem& problem, int threads, std::unique_ptr<MatrixProduct>* product) {
-  *product = std::make_unique<Matvec>(problem, threads);
+Status make_matvec(const OpSpec& spec, const GemmProblem& problem, std::unique_ptr<Operation>* operation) {
+  *operation = std::make_unique<Matvec>(problem, spec.threads);
   return {};
 }
 

@@ -4,7 +4,7 @@
 
 namespace fovea {
 
-bool supports_matvec(const GemmProblem& problem);
-Status make_matvec(const GemmProblem& problem, int threads, std::unique_ptr<MatrixProduct>* product);
+bool supports_matvec(const OpSpec& spec, const GemmProblem& problem);
+Status make_matvec(const OpSpec& spec, const GemmProblem& problem, std::unique_ptr<Operation>* operation);
 
 }  // namespace fovea

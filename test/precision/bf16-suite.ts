@@ -8,9 +8,16 @@ import { type Case, cases } from '../oracle/cases/index.js';
 import { callOf, type Expected, expectedOf, firstDifference, magnitudesOf } from '../oracle/compare.js';
 
 /** Operators that have an algorithm named 'bf16', and the layout in which it is to be had. */
-const withBf16 = ['conv2d', 'conv2dGradInput', 'conv2dGradWeight'] as const;
+const withBf16 = ['conv2d', 'conv2dGradInput', 'conv2dGradWeight', 'linear', 'linearGradWeight', 'matmul'] as const;
 /** Outputs that are sums of products; the others are what an epilogue makes of them. */
-const sumsOf = { conv2d: 1, conv2dGradInput: 1, conv2dGradWeight: 2 } as const;
+const sumsOf = {
+  conv2d: 1,
+  conv2dGradInput: 1,
+  conv2dGradWeight: 2,
+  linear: 1,
+  linearGradWeight: 2,
+  matmul: 1,
+} as const;
 
 /**
  * How far a product of two rounded or split values may be off, relative to it: each bfloat16 plane keeps 8 bits, rounded to

@@ -1,10 +1,21 @@
 import { describe, expect, test } from 'vitest';
-import type { Attributes, Precision, Spec } from '../../lib/backend/backend.js';
+import type { Attributes, Spec } from '../../lib/backend/backend.js';
 import { findNative, type NativeBackend } from '../../lib/backend/native.js';
 import { Random } from '../../lib/random.js';
 import { Tensor } from '../../lib/tensor.js';
-import { type Call, runReference } from '../helpers/reference.js';
-import { runGuarded } from '../helpers/run.js';
+import type { Call } from '../helpers/reference.js';
+import {
+  bounds,
+  type Computed,
+  compute,
+  errorsAlong,
+  expectSameKinds,
+  finite,
+  indexAlong,
+  map,
+  relativeError,
+  type Way,
+} from './contract.js';
 
 type Pass = 'conv2d' | 'conv2dGradInput' | 'conv2dGradWeight';
 const passes: readonly Pass[] = ['conv2d', 'conv2dGradInput', 'conv2dGradWeight'];
@@ -17,21 +28,6 @@ interface Operands {
   readonly weight: Tensor;
   readonly dy: Tensor;
 }
-
-const largestFloat = 3.4028234663852886e38;
-
-/** An algorithm and the precision that it is asked for. */
-export interface Way {
-  readonly algorithm: 'winograd' | 'bf16' | 'brgemm';
-  readonly precision: Precision;
-}
-
-/** The relative error in the 2-norm, against float64, that each precision allows for sums of so many products. */
-const bounds: Readonly<Record<Precision, (products: number) => number>> = {
-  highest: (products) => 5e-7 * Math.sqrt(products / 1000 + 1),
-  high: () => 1e-5,
-  medium: () => 5e-3,
-};
 
 // Of the tests that are being declared: a file is one process and tests of one level.
 let way: Way = { algorithm: 'winograd', precision: 'highest' };
@@ -81,7 +77,7 @@ function normalData(backend: NativeBackend): void {
     const operands = normals(sizes, 1);
     for (const pass of passes) {
       test(`${pass} of ${sizes.slice(0, 4).join('×')} → ${sizes[4]}`, () => {
-        const { actual, expected, algorithm } = computeCall(backend, callOf(pass, operands));
+        const { actual, expected, algorithm } = compute(backend, callOf(pass, operands), way);
         // Tiles of 2×2 pay from some 64 channels on; the bound holds whatever was picked.
         if (backend.info.isa !== 'baseline' && sizes[0] > 1) expect(algorithm).toMatch(named());
         expect(relativeError(actual, expected)).toBeLessThan(bound(pass, sizes));
@@ -114,7 +110,7 @@ function wideRange(backend: NativeBackend): void {
       const random = new Random(3);
       const { x, weight, dy } = normals(sizes, 2);
       const spread = (tensor: Tensor) => map(tensor, (value) => value * 10 ** (12 * random.uniform() - 6));
-      const { actual, expected } = compute(backend, pass, { x: spread(x), weight: spread(weight), dy: spread(dy) });
+      const { actual, expected } = computePass(backend, pass, { x: spread(x), weight: spread(weight), dy: spread(dy) });
       expect(relativeError(actual, expected)).toBeLessThan(bound(pass, sizes));
     });
   }
@@ -127,7 +123,7 @@ function wideRange(backend: NativeBackend): void {
         operands[operand],
         (value, at) => value * scale(indexAlong(operands[operand].shape, axis, at)),
       );
-      const { actual, expected } = compute(backend, pass, { ...operands, [operand]: spread });
+      const { actual, expected } = computePass(backend, pass, { ...operands, [operand]: spread });
       errorsAlong(along, actual, expected).forEach((error, i) => {
         expect(error, `${of} ${i}`).toBeLessThan(1.2 * bound(pass, sizes)); // each is a small sample
       });
@@ -145,7 +141,7 @@ function specials(backend: NativeBackend): void {
       const size = { conv2d: 2e36, conv2dGradInput: 2e36, conv2dGradWeight: 1e36 }[pass];
       const big = (tensor: Tensor) => map(tensor, (value) => value * size);
       const operands = pass === 'conv2dGradInput' ? { x, weight, dy: big(dy) } : { x: big(x), weight, dy };
-      const { actual, expected } = compute(backend, pass, operands);
+      const { actual, expected } = computePass(backend, pass, operands);
       expect(actual.data.every(Number.isFinite)).toBe(true);
       expect(relativeError(actual, expected)).toBeLessThan(bound(pass, sizes));
     });
@@ -158,7 +154,7 @@ function specials(backend: NativeBackend): void {
           // The middle of a filter never meets padding: 0·∞ would be NaN there.
           const place = Math.floor((length * (2 * i + 1)) / 63) * 9 + 4;
           const marked = map(operands[operand], (value, at) => (at === place ? special : value));
-          const { actual, expected } = compute(backend, pass, { ...operands, [operand]: marked });
+          const { actual, expected } = computePass(backend, pass, { ...operands, [operand]: marked });
           expectSameKinds(actual, expected);
           expect(relativeError(finite(actual), finite(expected))).toBeLessThan(bound(pass, sizes));
         }
@@ -170,7 +166,7 @@ function specials(backend: NativeBackend): void {
         for (const operand of operandsOf[pass]) {
           const operands = { x, weight, dy };
           const none = map(operands[operand], () => value);
-          const { actual } = compute(backend, pass, { ...operands, [operand]: none });
+          const { actual } = computePass(backend, pass, { ...operands, [operand]: none });
           expect(actual.data.every((result: number) => result === 0)).toBe(true);
         }
       }
@@ -182,7 +178,7 @@ function specials(backend: NativeBackend): void {
     const positive = map(weight, (value, i) => (i < weight.data.length / 2 ? Math.abs(value) / 8 : value));
     const call = callOf('conv2d', { x: big, weight: positive, dy });
     const relu = { ...call, attributes: { ...call.attributes, activation: 'relu' } };
-    const { actual, expected } = computeCall(backend, relu);
+    const { actual, expected } = compute(backend, relu, way);
     expect(relativeError(actual, expected)).toBeLessThan(bound('conv2d', sizes));
   });
 
@@ -210,11 +206,6 @@ function normals([n, channels, h, w, filters]: Sizes, seed: number): Operands {
   const random = new Random(seed);
   const draw = (shape: readonly number[]) => map(Tensor.zeros(shape), () => random.normal());
   return { x: draw([n, channels, h, w]), weight: draw([filters, channels, 3, 3]), dy: draw([n, filters, h, w]) };
-}
-
-/** New float32 values from the old ones. */
-function map({ shape, data }: Tensor, value: (old: number, index: number) => number): Tensor {
-  return new Tensor(shape, Float32Array.from(data as Float32Array, value));
 }
 
 function callOf(pass: Pass, { x, weight, dy }: Operands): Call {
@@ -246,73 +237,10 @@ function callOf(pass: Pass, { x, weight, dy }: Operands): Call {
   }[pass];
 }
 
-interface Computed {
-  readonly actual: Tensor;
-  readonly expected: Tensor;
-  readonly bias: Tensor | null;
-  readonly algorithm: string;
-}
-
 const named = () => (way.algorithm === 'winograd' ? /winograd [24]x[24]/ : new RegExp(`${way.algorithm}: `));
 
-/** By the algorithm, and in float64. */
-function compute(backend: NativeBackend, pass: Pass, operands: Operands): Computed {
-  const computed = computeCall(backend, callOf(pass, operands));
+function computePass(backend: NativeBackend, pass: Pass, operands: Operands): Computed {
+  const computed = compute(backend, callOf(pass, operands), way);
   expect(computed.algorithm).toMatch(named());
   return computed;
-}
-
-function computeCall(backend: NativeBackend, call: Call): Computed {
-  // Winograd's is what the model picks here; the others have to be asked for.
-  const { algorithm, precision } = way;
-  const asked = algorithm !== 'winograd' ? { ...call, attributes: { ...call.attributes, algorithm } } : call;
-  const { outputs, damage, describe: lines } = runGuarded(backend, asked, { threads: 2, layout: 'blocked', precision });
-  expect(damage).toEqual([]);
-  const [expected] = runReference({
-    ...call,
-    inputs: call.inputs.map((tensor) => tensor && new Tensor(tensor.shape, Float64Array.from(tensor.data))),
-    outputs: call.outputs.map((spec) => spec && { ...spec, dtype: 'float64' }),
-  });
-  return {
-    actual: outputs[0] as Tensor,
-    expected: expected as Tensor,
-    bias: outputs[1] ?? null,
-    algorithm: lines.join(),
-  };
-}
-
-function relativeError(actual: Tensor, expected: Tensor): number {
-  return errorsAlong(0, actual.reshape([1, -1]), expected.reshape([1, -1]))[0] as number;
-}
-
-/** The relative error of each slice. */
-function errorsAlong(axis: number, actual: Tensor, expected: Tensor): number[] {
-  const { shape } = expected;
-  const sums = Array.from({ length: shape[axis] as number }, () => ({ error: 0, norm: 0 }));
-  expected.data.forEach((value: number, at: number) => {
-    const sum = sums[indexAlong(shape, axis, at)] as { error: number; norm: number };
-    sum.error += ((actual.data[at] as number) - value) ** 2;
-    sum.norm += value ** 2;
-  });
-  return sums.map(({ error, norm }) => Math.sqrt(error / norm));
-}
-
-/** NaN, ∞ and −∞ stand in the same places; a sum beyond float32 counts as infinite. */
-function expectSameKinds(actual: Tensor, expected: Tensor): void {
-  const kind = (value: number) =>
-    Number.isNaN(value) ? 'NaN' : Math.abs(value) > largestFloat ? Math.sign(value) : 'finite';
-  const wrong = [...expected.data].findIndex((value, i) => kind(value) !== kind(actual.data[i] as number));
-  if (wrong >= 0) expect.fail(`[${wrong}] is ${actual.data[wrong]}, must be ${expected.data[wrong]}`);
-}
-
-const finite = ({ shape, data }: Tensor): Tensor =>
-  new Tensor(
-    shape,
-    Float64Array.from(data, (value) => (Number.isFinite(value) ? value : 0)),
-  );
-
-function indexAlong(shape: readonly number[], axis: number, at: number): number {
-  let inner = 1;
-  for (let i = axis + 1; i < shape.length; i++) inner *= shape[i] as number;
-  return Math.floor(at / inner) % (shape[axis] as number);
 }

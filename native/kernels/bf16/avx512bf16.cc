@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "kernels/bf16/bf16.h"
 #include "simd/vec_avx512bf16.h"
 
@@ -62,6 +64,56 @@ void channels(const float* pixels, ptrdiff_t step, ptrdiff_t count, float* words
   }
 }
 
+constexpr int kLines = 16, kDepths = 32;  // of a square
+
+// Depths side by side: word q of line i at words[16·i + q].
+template <int P>
+FOVEA_INLINE void lines_of_square(const float* from, ptrdiff_t line, float* words, ptrdiff_t plane) {
+  UNROLL for (int i = 0; i < kLines; ++i)
+    pixels<P>(from + i * line, from + i * line + 16, 0, 1, words + 16 * i, plane);
+}
+
+// Lines side by side: word q of line i at words[16·q + i].
+template <int P>
+FOVEA_INLINE void depths_of_square(const float* from, ptrdiff_t depth, float* words, ptrdiff_t plane) {
+  UNROLL for (int q = 0; q < kDepths / 2; ++q) {
+    const float* const pair = from + 2 * q * depth;
+    const Split<P> even(F32::load(pair)), odd(F32::load(pair + depth));
+    UNROLL for (int p = 0; p < P; ++p)
+      interleave(even.plane[p], odd.plane[p]).store(words + 16 * q + p * plane);
+  }
+}
+
+void transpose_words(const float* from, float* to) {
+  F32 rows[16];
+  UNROLL for (int i = 0; i < 16; ++i)
+    rows[i] = F32::load(from + 16 * i);
+  transpose(rows);
+  UNROLL for (int i = 0; i < 16; ++i)
+    rows[i].store(to + 16 * i);
+}
+
+template <int P>
+void square(const float* from, ptrdiff_t line, ptrdiff_t depth, int lines, int depths, bool by_line, float* words,
+            ptrdiff_t plane) {
+  alignas(64) float whole[kLines * kDepths];
+  if (lines < kLines || depths < kDepths) {
+    // The same square with zeros beyond its edges, its steps as they are: 1 stays 1.
+    const ptrdiff_t to_line = depth == 1 ? kDepths : 1, to_depth = depth == 1 ? 1 : kLines;
+    memset(whole, 0, sizeof(whole));
+    for (int i = 0; i < lines; ++i) {
+      for (int q = 0; q < depths; ++q) whole[i * to_line + q * to_depth] = from[i * line + q * depth];
+    }
+    from = whole, line = to_line, depth = to_depth;
+  }
+  const bool lines_first = depth == 1;
+  alignas(64) float turned[P * 256];
+  float* const to = lines_first == by_line ? words : turned;
+  const ptrdiff_t to_plane = lines_first == by_line ? plane : 256;
+  lines_first ? lines_of_square<P>(from, line, to, to_plane) : depths_of_square<P>(from, depth, to, to_plane);
+  for (int p = 0; p < P && to == turned; ++p) transpose_words(turned + 256 * p, words + p * plane);
+}
+
 #define BF16_BY_PLANES(name, ...) \
   planes == 1 ? name<1>(__VA_ARGS__) : planes == 2 ? name<2>(__VA_ARGS__) : name<3>(__VA_ARGS__)
 
@@ -76,11 +128,15 @@ void any_channels(const float* from, ptrdiff_t step, ptrdiff_t count, int planes
                   ptrdiff_t plane) {
   BF16_BY_PLANES(channels, from, step, count, words, row, plane);
 }
+void any_square(const float* from, ptrdiff_t line, ptrdiff_t depth, int lines, int depths, bool by_line, int planes,
+                float* words, ptrdiff_t plane) {
+  BF16_BY_PLANES(square, from, line, depth, lines, depths, by_line, words, plane);
+}
 
 #undef BF16_BY_PLANES
 
 }  // namespace
 
-extern constexpr Bf16Kernels bf16_avx512bf16 = {"avx512bf16", any_pixels, any_rows, any_channels};
+extern constexpr Bf16Kernels bf16_avx512bf16 = {"avx512bf16", any_pixels, any_rows, any_channels, any_square};
 
 }  // namespace fovea

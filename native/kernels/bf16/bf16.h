@@ -12,6 +12,7 @@
 namespace fovea {
 
 constexpr int kMaxPlanes = 3;
+constexpr int64_t kPairUnit = 32;  // values that are packed together: 16 words, one cache line, one row of an AMX tile
 
 // A word is a pair of bfloat16 and takes the place of a float. Plane p of what is written at `words` starts at
 // words + p·plane. Reads and writes nothing but what the formulas name; any alignment.
@@ -30,6 +31,12 @@ struct Bf16Kernels {
   // words. Positions go in thirty-twos: those from `count` to the next multiple of 32 are written as zeros.
   void (*channels)(const float* pixels, ptrdiff_t step, ptrdiff_t count, int planes, float* words, ptrdiff_t row,
                    ptrdiff_t plane);
+
+  // A square of a matrix, element (line i, depth q) at from[i·line + q·depth], one of the two steps being 1: pairs
+  // along the depth, as words[16·i + q/2] (by_line: the left operand) or words[16·(q/2) + i] (the right one). All 16
+  // lines and 32 depths are written, those from `lines` and `depths` on as zeros.
+  void (*square)(const float* from, ptrdiff_t line, ptrdiff_t depth, int lines, int depths, bool by_line, int planes,
+                 float* words, ptrdiff_t plane);
 };
 
 // Null where the CPU, or the cap, has no products of bfloat16 pairs.

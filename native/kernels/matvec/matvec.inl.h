@@ -69,16 +69,17 @@ void dots(const MatvecCall& call) {
   }
 }
 
-// kRows rows of B are added to C at once, so that C is read and written only that often; what C has been added to is
-// in L1, and so are the rows when the next row of A takes them.
+// kRows rows of B are added up and then to C, which is read, written and rounded only that often; it is in L1, and so
+// are the rows when the next row of A takes them.
 constexpr int kRows = 8;
 
 template <class V>
 FOVEA_INLINE void add_rows(const MatvecCall& call, int64_t q, int count, const float* a, float* c) {
   const bool first = q == 0, last = q + count == call.k;
   const auto step = [&](int64_t j, const auto& load, const auto& store) {
-    V sum = first ? V::zero() : load(c + j);
+    V sum = V::zero();
     for (int r = 0; r < count; ++r) accumulate(sum, V::splat(a[q + r]), load(call.b + (q + r) * call.b_step + j));
+    if (!first) sum = load(c + j) + sum;
     if (last && call.bias) sum = sum + load(call.bias + j);
     if (last && call.relu) sum = max(V::zero(), sum);
     store(sum, c + j);

@@ -70,6 +70,9 @@ export const denseCases: Cases = {
     matmul([40, 2100], [2100, 40], false, false, true),
     matmul([2, 40, 1100], [30, 1100], false, true, true),
     matmul([1030, 50], [1030, 47], true, false, true),
+    // Tasks that share packed rows and packed columns.
+    matmul([160, 200], [200, 300], false, false, true),
+    matmul([200, 160], [300, 200], true, true, true),
   ],
   linear: linears.map((linear) => {
     return {

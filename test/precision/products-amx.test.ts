@@ -1,0 +1,4 @@
+import { productsInBf16 } from './product-suite.js';
+
+// On a CPU without AMX: npm run test:amx, which emulates its instructions.
+productsInBf16('amx');

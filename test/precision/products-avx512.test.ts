@@ -1,0 +1,3 @@
+import { productsInFloat32 } from './product-suite.js';
+
+productsInFloat32('avx512');
