@@ -78,9 +78,9 @@ template <int P>
 FOVEA_INLINE void depths_of_square(const float* from, ptrdiff_t depth, float* words, ptrdiff_t plane) {
   UNROLL for (int q = 0; q < kDepths / 2; ++q) {
     const float* const pair = from + 2 * q * depth;
-    const Split<P> even(F32::load(pair)), odd(F32::load(pair + depth));
+    const Split<P> split(F32::load(pair), F32::load(pair + depth));
     UNROLL for (int p = 0; p < P; ++p)
-      interleave(even.plane[p], odd.plane[p]).store(words + 16 * q + p * plane);
+      interleave(split.plane[p]).store(words + 16 * q + p * plane);
   }
 }
 
