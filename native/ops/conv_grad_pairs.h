@@ -3,7 +3,7 @@
 //
 // Both follow the same stream of pixels, rows of `pitch` positions. A filter tap moves x by so many positions, odd ones
 // too, since rows of 16-bit values can be read from any of them. dy is zero in the positions that x has beyond the
-// columns of dy, and from the end of its rows to a multiple of 32, where products over whole tiles end.
+// columns of dy, and from the end of its rows to where products end: a pair, or the 32 pixels of a tile of AMX.
 #pragma once
 #include <cstdint>
 
@@ -14,8 +14,8 @@ namespace fovea {
 class PixelPairs {
  public:
   PixelPairs() = default;
-  // band: what is packed of x. rows × columns: of dy, at most.
-  PixelPairs(const PackedBand& band, int64_t rows, int64_t columns, int planes);
+  // band: what is packed of x. rows × columns: of dy, at most. Products end at a multiple of `step` pixels.
+  PixelPairs(const PackedBand& band, int64_t rows, int64_t columns, int planes, int64_t step);
 
   int64_t x_words() const { return planes_ * x_plane_; }    // of one block of channels
   int64_t dy_words() const { return planes_ * dy_plane_; }  // of one block of filters
@@ -25,7 +25,7 @@ class PixelPairs {
   int64_t dy_plane() const { return dy_plane_; }
   int64_t depth(int64_t rows) const { return padded(rows) / 2; }  // words of the reduction over so many rows
 
-  // [plane][channel][x_row] from the band of one block.
+  // [plane][channel][x_row] from the band of one block, of which `count` outputs are wanted.
   void pack_x(const PackedBand& band, const float* block, int64_t first, int64_t count, float* scratch,
               float* words) const;
   // [plane][pair of pixels][16] from `rows` rows of one block.
@@ -34,9 +34,10 @@ class PixelPairs {
   const float* at(const float* words, int64_t channel, int64_t position) const;
 
  private:
-  int64_t padded(int64_t rows) const { return (rows * pitch_ + 31) / 32 * 32; }
+  int64_t padded(int64_t rows) const { return (rows * pitch_ + step_ - 1) / step_ * step_; }
 
   int planes_ = 1;
+  int64_t step_ = 2;
   int64_t pitch_ = 0, columns_ = 0, band_floats_ = 0, x_row_ = 0, x_plane_ = 0, dy_pixels_ = 0, dy_plane_ = 0;
 };
 

@@ -17,8 +17,10 @@ constexpr int64_t kSumBytes = 256 * 1024;  // of one task: a quarter of L2, read
 constexpr int64_t kSumPixels = 384;
 constexpr int64_t kTasks = 16;
 constexpr double kLeastFlops = 4e6;
-constexpr int64_t kMostParts = 32;    // where a part is so much work that
-constexpr double kPartFlops = 1.5e8;  // writing and adding its sums is a few percent of it
+constexpr int64_t kMostParts = 32;             // where a part is so much work that
+constexpr double kPartFlops = 1.5e8;           // writing and adding its sums is a few percent of it
+constexpr int64_t kPairSumBytes = 512 * 1024;  // of pairs: half of L2, packed channels have the rest
+constexpr double kPartShare = 0.03;            // of the time of one part, in cycles for each sum that another one adds
 constexpr float kOnes[1] = {1};
 
 int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
@@ -48,7 +50,8 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
     return {Code::kMemory, "convolution workspace would exceed 1 TiB"};
   }
   const int64_t rows = problem.planar ? s.taps_ : std::min<int64_t>(kBlock, problem.weight.depth);
-  s.step_ = choose_tiles(*s.kernels_, rows, s.blocks_, 128).nb;
+  // Of pairs two blocks: their 64 bytes for each pixel and block of dy then serve so many channels from L1 and L2.
+  s.step_ = problem.planes > 0 ? std::min<int64_t>(2, s.blocks_) : choose_tiles(*s.kernels_, rows, s.blocks_, 128).nb;
   s.choose_blocking();
   s.pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_);
   s.unit_floats_ = s.direct_ ? s.source_unit_floats_ : s.pack_.floats();
@@ -56,8 +59,9 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   s.flat_ = s.pitch_ == problem.columns.outputs();
   s.packed_floats_ = s.direct_ ? 0 : ceil_div(s.chunk_images_ * s.unit_task_ * s.unit_floats_, 16) * 16;
   if (problem.planes > 0) {
-    s.pairs_ = PixelPairs(s.pack_, s.band_, problem.columns.outputs(), problem.planes);
-    s.packed_floats_ = s.chunk_images_ * (s.unit_task_ * s.pairs_.x_words() + s.block_task_ * s.pairs_.dy_words()) +
+    const int64_t pixels = s.kernels_->tile_rows > 1 ? kPairUnit : 2;  // a tile of AMX is 16 pairs deep
+    s.pairs_ = PixelPairs(s.pack_, s.band_, problem.columns.outputs(), problem.planes, pixels);
+    s.packed_floats_ = s.chunk_images_ * (s.unit_task_ * s.pairs_.x_words() + s.step_ * s.pairs_.dy_words()) +
                        s.pairs_.scratch_floats();
   }
   s.make_rows();
@@ -77,6 +81,7 @@ void ConvGradStream::choose_blocking() {
   chunk_images_ = even(problem_.images, chunk_images_);
   chunks_ = ceil_div(problem_.images, chunk_images_) * bands_;
 
+  if (problem_.planes > 0) return choose_pair_tasks();
   // As many sums as fit: every chunk of x and dy that was fetched then serves many products.
   unit_task_ = units_;
   block_task_ = ceil_div(blocks_, step) * step;
@@ -100,15 +105,61 @@ void ConvGradStream::choose_blocking() {
   block_splits_ = ceil_div(blocks_, block_task_);
 }
 
+// The same for pairs, of which both operands are packed by every task that needs them: the channels and filters that
+// take the least time on one thread, and as many parts as cost a few percent.
+void ConvGradStream::choose_pair_tasks() {
+  const int64_t steps = ceil_div(blocks_, step_);
+  double best = 0;
+  for (int64_t unit = units_;; unit = even(units_, unit - 1)) {
+    for (int64_t step = steps;; step = even(steps, step - 1)) {
+      const int64_t block = step * step_;
+      const bool fits = unit * unit_rows_ * block * kBlock * 4 <= kPairSumBytes || (unit == 1 && step == 1);
+      const double time = static_cast<double>(ceil_div(units_, unit) * ceil_div(blocks_, block)) *
+                          task_cycles(unit, std::min(block, blocks_), 1);
+      if (fits && (best == 0 || time < best)) best = time, unit_task_ = unit, block_task_ = block;
+      if (step == 1) break;
+    }
+    if (unit == 1) break;
+  }
+  unit_splits_ = ceil_div(units_, unit_task_);
+  block_splits_ = ceil_div(blocks_, block_task_);
+  const double all = best * static_cast<double>(problem_.groups);
+  const double sums = static_cast<double>(problem_.groups * units_ * unit_rows_ * blocks_ * kBlock);
+  const int64_t wanted = std::min(kTasks, static_cast<int64_t>(problem_.flops / kLeastFlops));
+  const int64_t most = std::clamp<int64_t>(static_cast<int64_t>(kPartShare * all / sums), 1, chunks_);
+  parts_ = even(chunks_, std::clamp<int64_t>(ceil_div(wanted, splits()), 1, most));
+  cut_for_threads();
+  unit_splits_ = ceil_div(units_, unit_task_);
+  block_splits_ = ceil_div(blocks_, block_task_);
+}
+
+// Positions of x that are packed for each pixel of dy: classes of rows and columns are copies.
+double ConvGradStream::packed_share() const {
+  const Axis &rows = problem_.rows, &columns = problem_.columns;
+  int64_t lines = 0;
+  for (const AxisClass& cls : rows.classes) lines += band_ + cls.extra;
+  return static_cast<double>(lines * (columns.outputs() + columns.extra())) *
+         static_cast<double>(columns.classes.size()) / static_cast<double>(band_ * columns.outputs());
+}
+
 // An estimate of what a task takes that sums a part of all pixels: products at nine tenths of two multiply-adds a
-// cycle, packing its channels, fetching its filters' gradients from L2, its sums, and starting at all.
+// cycle, packing its channels, fetching its filters' gradients from L2, its sums, and starting at all. Of pairs, a tile
+// of AMX multiplies eight times as fast, both operands are packed from memory, and the sums of each chunk go to L2.
 double ConvGradStream::task_cycles(int64_t units, int64_t blocks, double part) const {
   const GradProblem& p = problem_;
   const double share = part * static_cast<double>(units * blocks) / static_cast<double>(units_ * blocks_ * p.groups);
   const double pixels = part * static_cast<double>(p.images * p.rows.outputs() * p.columns.outputs());
+  const double sums = static_cast<double>(units * unit_rows_ * blocks * kBlock);
+  if (p.planes > 0) {
+    const double products =
+        static_cast<double>(plane_products(p.planes).size()) * (kernels_->tile_rows > 1 ? 0.125 : 1);
+    const double x = 0.3 + 0.3 * packed_share(), dy = 0.4;  // cycles for each value of a pixel
+    return products * p.flops * share / 58 +
+           pixels * static_cast<double>(kBlock) * (x * static_cast<double>(units) + dy * static_cast<double>(blocks)) +
+           sums * part * static_cast<double>(chunks_) / 6 + sums / 2 + 3000;
+  }
   return p.flops * share / (3.6 * kernels_->lanes) + (direct_ ? 0 : pixels * static_cast<double>(units * lanes_) / 2) +
-         4 * pixels * static_cast<double>(blocks) + static_cast<double>(units * unit_rows_ * blocks * kBlock) / 4 +
-         3000;
+         4 * pixels * static_cast<double>(blocks) + sums / 4 + 3000;
 }
 
 // Fewer channels and filters for a task, where that lets the threads end together: it decides no bits, unlike the
@@ -250,22 +301,18 @@ void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, float* pack
   }
 }
 
-// The same over pairs of pixels: [image][unit] of x, [block][image] of dy, one entry for each image and product of
-// planes.
+// The same over pairs of pixels: [image][unit] of x, and [block][image] of the filters' gradients that the tiles of one
+// round take, packed just before. One entry for each image and product of planes.
 void ConvGradStream::add_pairs(const Task& task, const Chunk& chunk, float* packed, float* sums) const {
   const int64_t image_floats = problem_.groups * units_ * source_unit_floats_;
   const int64_t image_x = unit_task_ * pairs_.x_words(), block_dy = chunk_images_ * pairs_.dy_words();
   float* const dy = packed + chunk_images_ * image_x;
-  float* const scratch = dy + block_task_ * block_dy;
+  float* const scratch = dy + step_ * block_dy;
   std::vector<BrgemmEntry> entries;
   for (int64_t image = 0; image < chunk.images; ++image) {
     for (int64_t unit = 0; unit < task.units; ++unit) {
       pairs_.pack_x(pack_, chunk.x + image * image_floats + unit * source_unit_floats_, chunk.first_row, chunk.rows,
                     scratch, packed + image * image_x + unit * pairs_.x_words());
-    }
-    for (int64_t block = 0; block < task.blocks; ++block) {
-      pairs_.pack_dy(chunk.dy + image * problem_.groups * blocks_ * plane() + block * plane(), chunk.rows, scratch,
-                     dy + block * block_dy + image * pairs_.dy_words());
     }
     for (const auto& [i, j] : plane_products(problem_.planes)) {
       entries.push_back({image * image_x + i * pairs_.x_plane(), image * pairs_.dy_words() + j * pairs_.dy_plane()});
@@ -276,20 +323,25 @@ void ConvGradStream::add_pairs(const Task& task, const Chunk& chunk, float* pack
   call.count = static_cast<ptrdiff_t>(entries.size());
   call.depth = pairs_.depth(chunk.rows);
   call.a_step = pairs_.x_row();
+  call.b = dy;
   call.b_block = block_dy;
   call.c_row = kBlock;
   call.c_block = block_sum_floats();
   call.accumulate = chunk.accumulate;
   call.not_finite = chunk.not_finite;
-  for (int64_t block = 0; block < task.blocks; block += step_) {
-    const int nb = static_cast<int>(std::min<int64_t>(step_, task.blocks - block));
-    call.b = dy + block * block_dy;
+  for (int64_t first = 0; first < task.blocks; first += step_) {
+    const int64_t nb = std::min<int64_t>(step_, task.blocks - first);
+    for (int64_t i = 0; i < nb * chunk.images; ++i) {
+      const int64_t block = i / chunk.images, image = i % chunk.images;
+      pairs_.pack_dy(chunk.dy + (image * problem_.groups * blocks_ + first + block) * plane(), chunk.rows, scratch,
+                     dy + block * block_dy + image * pairs_.dy_words());
+    }
     for (int64_t unit = 0; unit < task.units; ++unit) {
       const bool last = task.unit + unit == units_ - 1;
       for (const Rows& tile : last ? last_rows_ : rows_) {
         call.a = pairs_.at(packed + unit * pairs_.x_words(), tile.channel, tile.a);
-        call.c = sums + block * call.c_block + (unit * unit_rows_ + tile.target) * kBlock;
-        kernels_->at(kind_, tile.m, nb)(call);
+        call.c = sums + first * call.c_block + (unit * unit_rows_ + tile.target) * kBlock;
+        kernels_->at(kind_, tile.m, static_cast<int>(nb))(call);
       }
     }
   }

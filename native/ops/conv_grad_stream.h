@@ -50,7 +50,9 @@ class ConvGradStream {
   };
 
   void choose_blocking();
+  void choose_pair_tasks();
   void cut_for_threads();
+  double packed_share() const;
   double task_cycles(int64_t units, int64_t blocks, double part) const;
   void make_rows();
   Task task(int64_t index) const;

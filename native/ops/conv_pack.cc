@@ -38,6 +38,11 @@ PackedBand::PackedBand(const Axis& rows, const Axis& columns, int64_t lanes, int
   }
 }
 
+bool PackedBand::in_place() const {
+  return rows_.direct() && rows_.extra() == 0 && runs_.size() == 1 && runs_[0].size() == 1 && runs_[0][0].source == 0 &&
+         runs_[0][0].count == source_width_;
+}
+
 int64_t PackedBand::offset(const AxisTap& row, const AxisTap& column) const {
   const int64_t packed_row = column.cls * total_rows_ + row_base_[static_cast<size_t>(row.cls)] + row.offset;
   return (packed_row * pitch_ + column.offset) * lanes_;

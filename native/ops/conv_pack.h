@@ -19,6 +19,9 @@ class PackedBand {
 
   int64_t pitch() const { return pitch_; }    // positions from one row to the next
   int64_t floats() const { return floats_; }  // of one block or plane
+  // Whether a copy would be the source's own rows, one for each output: from `first` on they begin with row(first).
+  bool in_place() const;
+  int64_t row(int64_t first) const { return rows_.classes[0].first + first; }
   // In floats from the start of the copy, for the band's first output.
   int64_t offset(const AxisTap& row, const AxisTap& column) const;
 

@@ -55,11 +55,20 @@ FOVEA_INLINE F32 widen(Half x) {
 }
 FOVEA_INLINE void store(Half x, void* p) { _mm256_storeu_si256(static_cast<__m256i*>(p), (__m256i)x.v); }
 
-// Word i: the pair of lane i of `even` and lane i of `odd`, `even` in the low half.
-FOVEA_INLINE F32 interleave(Half even, Half odd) {
-  const __m512i low = _mm512_cvtepu16_epi32((__m256i)even.v);
-  const __m512i high = _mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)odd.v), 16);
-  return {_mm512_castsi512_ps(_mm512_or_si512(low, high))};
+// Thirty-two values likewise: those of `low` in the lower half.
+struct Halves {
+  __m512bh v;
+};
+FOVEA_INLINE Halves round_bf16(F32 low, F32 high) { return {_mm512_cvtne2ps_pbh(high.v, low.v)}; }
+FOVEA_INLINE Half lower(Halves x) { return {(__m256bh)_mm512_castsi512_si256((__m512i)x.v)}; }
+FOVEA_INLINE Half upper(Halves x) { return {(__m256bh)_mm512_extracti64x4_epi64((__m512i)x.v, 1)}; }
+FOVEA_INLINE void store(Halves x, void* p) { _mm512_storeu_si512(p, (__m512i)x.v); }
+
+// Word i: the pair of lane i of the lower half and lane i of the upper.
+FOVEA_INLINE F32 interleave(Halves x) {
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
+                                         5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  return {_mm512_castsi512_ps(_mm512_permutexvar_epi16(order, (__m512i)x.v))};
 }
 
 }  // namespace avx512bf16

@@ -6,51 +6,58 @@ namespace {
 
 using namespace simd::avx512bf16;
 
-// The planes of sixteen values.
+// The planes of thirty-two values.
 template <int P>
 struct Split {
-  Half plane[P];
+  Halves plane[P];
 
-  explicit FOVEA_INLINE Split(F32 x) {
+  FOVEA_INLINE Split(F32 low, F32 high) {
     UNROLL for (int p = 0; p < P; ++p) {
-      plane[p] = round_bf16(x);
-      if (p + 1 < P) x = x - widen(plane[p]);
+      plane[p] = round_bf16(low, high);
+      if (p + 1 < P) low = low - widen(lower(plane[p])), high = high - widen(upper(plane[p]));
     }
   }
 };
 
 template <int P>
 void pixels(const float* first, const float* second, ptrdiff_t step, ptrdiff_t count, float* words, ptrdiff_t plane) {
-  for (ptrdiff_t i = 0; i < count; ++i, words += 16) {
-    const Split<P> low(F32::load(first + 16 * step * i));
-    const Split<P> high(second ? F32::load(second + 16 * step * i) : F32::zero());
-    UNROLL for (int p = 0; p < P; ++p) {
-      store(low.plane[p], words + p * plane);
-      store(high.plane[p], words + p * plane + 8);
-    }
+  const auto add = [&](F32 low, F32 high) {
+    const Split<P> split(low, high);
+    UNROLL for (int p = 0; p < P; ++p)
+      store(split.plane[p], words + p * plane);
+    words += 16;
+  };
+  if (!second) {
+    for (ptrdiff_t i = 0; i < count; ++i) add(F32::load(first + 16 * step * i), F32::zero());
+    return;
   }
+  for (ptrdiff_t i = 0; i < count; ++i) add(F32::load(first + 16 * step * i), F32::load(second + 16 * step * i));
 }
 
 template <int P>
 void rows(const float* rows, ptrdiff_t count, float* words, ptrdiff_t plane) {
   for (ptrdiff_t q = 0; q < count; ++q, rows += 32, words += 16) {
-    const Split<P> even(F32::load(rows)), odd(F32::load(rows + 16));
+    const Split<P> split(F32::load(rows), F32::load(rows + 16));
     UNROLL for (int p = 0; p < P; ++p)
-      interleave(even.plane[p], odd.plane[p]).store(words + p * plane);
+      interleave(split.plane[p]).store(words + p * plane);
   }
 }
 
+// Pairs of pixels as words first, so that what is transposed is half as much.
 template <int P>
 void channels(const float* pixels, ptrdiff_t step, ptrdiff_t count, float* words, ptrdiff_t row, ptrdiff_t plane) {
-  for (ptrdiff_t i = 0; i < count; i += 16) {
-    F32 square[16];
-    UNROLL for (int j = 0; j < 16; ++j)
-      square[j] = i + j < count ? F32::load(pixels + 16 * step * (i + j)) : F32::zero();
-    transpose(square);
-    UNROLL for (int c = 0; c < 16; ++c) {
-      const Split<P> split(square[c]);
+  const auto at = [&](ptrdiff_t i) { return i < count ? F32::load(pixels + 16 * step * i) : F32::zero(); };
+  for (ptrdiff_t i = 0; i < count; i += 32) {
+    F32 square[P][16];
+    UNROLL for (int j = 0; j < 16; ++j) {
+      const Split<P> split(at(i + 2 * j), at(i + 2 * j + 1));
       UNROLL for (int p = 0; p < P; ++p)
-        store(split.plane[p], words + c * row + i / 2 + p * plane);
+        square[p][j] = interleave(split.plane[p]);
+    }
+    UNROLL for (int p = 0; p < P; ++p) {
+      transpose(square[p]);
+      UNROLL for (int c = 0; c < 16; ++c)
+        square[p][c].store(words + c * row + i / 2 + p * plane);
     }
   }
 }

@@ -27,7 +27,7 @@ struct Bf16Kernels {
   void (*rows)(const float* rows, ptrdiff_t count, int planes, float* words, ptrdiff_t plane);
 
   // The halves of words + c·row, c < 16: position i holds channel c of pixel i, from pixels[16·step·i + c]. `row` in
-  // words. Positions go in sixteens: those from `count` to the next multiple of 16 are written as zeros.
+  // words. Positions go in thirty-twos: those from `count` to the next multiple of 32 are written as zeros.
   void (*channels)(const float* pixels, ptrdiff_t step, ptrdiff_t count, int planes, float* words, ptrdiff_t row,
                    ptrdiff_t plane);
 };
