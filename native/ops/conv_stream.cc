@@ -201,6 +201,9 @@ void ConvStream::add_phase(const AxisPhase& row, const AxisPhase& column) {
     const int64_t first = (units_ - (chunks_ - 1) * chunk_ - 1) * taps * static_cast<int64_t>(products_.size());
     for (Piece piece : make_pieces(taps, 1)) phase.last.push_back({first + piece.first, piece.count, depth});
   }
+  // Without taps nothing is added up, but zeros are written all the same.
+  for (auto* pieces : {&phase.full, &phase.last})
+    if (pieces->empty()) pieces->push_back({0, 0, 0});
   phase.panel = group_panel_floats_;
   phase.block_floats = units_ * panel_floats(taps);
   group_panel_floats_ += dest_blocks_ * phase.block_floats;
@@ -255,52 +258,50 @@ ConvStream::Task ConvStream::task(int64_t index) const {
   return t;
 }
 
-void ConvStream::run_phase(const Task& task, const Phase& phase, int64_t chunk, const float* base, int64_t image_stride,
-                           const float* panels, const float* bias, float* dest, Ahead* ahead, bool* not_finite) const {
+// Those of a phase in a task: a band of the longest phase may hold a row more than this one has.
+const std::vector<ConvStream::Tile>& ConvStream::tiles_of(const Task& task, const Phase& phase,
+                                                          std::vector<Tile>* own) const {
+  const int64_t rows = std::max<int64_t>(0, std::min(task.rows, phase.row.outputs - task.row));
+  if (rows == band_) return phase.tiles;
+  if (task.last_band && rows == outputs_ - (bands_ - 1) * band_) return phase.last_tiles;
+  *own = make_tiles(phase, rows);
+  return *own;
+}
+
+// Of `blocks` blocks from task.block on, as many as a tile takes.
+void ConvStream::run_phase(const Task& task, const Phase& phase, const std::vector<Tile>& tiles, int64_t chunk,
+                           const float* base, int64_t image_stride, const float* panels, const float* bias, float* dest,
+                           Ahead* ahead, bool* not_finite) const {
   const StreamProblem& p = problem_;
   const bool last_chunk = chunk == chunks_ - 1;
-  const std::vector<Piece>& pieces = last_chunk ? phase.last : phase.full;
-  // A band of the longest phase may hold a row more than this one has.
-  const int64_t rows = std::min(task.rows, phase.row.outputs - task.row);
-  if (rows <= 0) return;
-  const bool whole = rows == band_, listed = whole || (task.last_band && rows == outputs_ - (bands_ - 1) * band_);
-  const std::vector<Tile> short_tiles = listed ? std::vector<Tile>() : make_tiles(phase, rows);
-  const std::vector<Tile>& tiles = whole ? phase.tiles : listed ? phase.last_tiles : short_tiles;
-
+  const std::vector<Piece>& pieces = pieces_of(phase, chunk);
   const int64_t plane = p.dest_h * p.dest_w * kBlock, image_floats = p.groups * dest_blocks_ * plane;
   const int64_t first_row = task.row * phase.row.step * p.dest_w * kBlock;
-  static const Piece nothing{0, 0, 0};
-  const size_t count = std::max<size_t>(1, pieces.size());
-  ahead->share(ceil_div(task.blocks, step_) * task.images * static_cast<int64_t>(count * tiles.size()));
   BrgemmCall call{};
+  call.b = panels + phase.panel + task.block * phase.block_floats +
+           chunk * chunk_ * panel_floats(static_cast<int64_t>(phase.taps.size()));
   call.b_block = phase.block_floats;
   call.c_row = phase.column.step * kBlock;
   call.c_block = plane;
-  for (int64_t block = task.block; block < task.block + task.blocks; block += step_) {
-    const int nb = static_cast<int>(std::min<int64_t>(step_, task.block + task.blocks - block));
-    const float* panel = panels + phase.panel + block * phase.block_floats +
-                         chunk * chunk_ * panel_floats(static_cast<int64_t>(phase.taps.size()));
-    float* target = dest + (task.image * p.groups + task.group) * dest_blocks_ * plane + block * plane + first_row;
-    for (size_t i = 0; i < count; ++i) {
-      const Piece& piece = pieces.empty() ? nothing : pieces[i];
-      const bool last = last_chunk && i + 1 == count;
-      call.b = panel;
-      call.entries = phase.entries.data() + piece.first;
-      call.count = piece.count;
-      call.depth = piece.depth;
-      call.accumulate = chunk > 0 || i > 0;
-      call.bias = last && bias ? bias + (task.group * dest_blocks_ + block) * kBlock : nullptr;
-      call.relu = last && p.relu;
-      call.not_finite = last ? not_finite : nullptr;
-      for (int64_t image = 0; image < task.images; ++image) {
-        const float* a = base + image * image_stride;
-        float* c = target + image * image_floats;
-        for (const Tile& tile : tiles) {
-          call.a = a + tile.a;
-          call.c = c + tile.c;
-          ahead->fetch();
-          kernels_->at(rows_kind_, tile.m, nb)(call);
-        }
+  float* target = dest + (task.image * p.groups + task.group) * dest_blocks_ * plane + task.block * plane + first_row;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const Piece& piece = pieces[i];
+    const bool last = last_chunk && i + 1 == pieces.size();
+    call.entries = phase.entries.data() + piece.first;
+    call.count = piece.count;
+    call.depth = piece.depth;
+    call.accumulate = chunk > 0 || i > 0;
+    call.bias = last && bias ? bias + (task.group * dest_blocks_ + task.block) * kBlock : nullptr;
+    call.relu = last && p.relu;
+    call.not_finite = last ? not_finite : nullptr;
+    for (int64_t image = 0; image < task.images; ++image) {
+      const float* a = base + image * image_stride;
+      float* c = target + image * image_floats;
+      for (const Tile& tile : tiles) {
+        call.a = a + tile.a;
+        call.c = c + tile.c;
+        ahead->fetch();
+        kernels_->at(rows_kind_, tile.m, static_cast<int>(task.blocks))(call);
       }
     }
   }
@@ -343,8 +344,9 @@ ConvStream::Ahead ConvStream::ahead(const float* source, const Task& task, int64
   return ahead;
 }
 
+// Round by round of the blocks that tiles take at once; what an epilogue does with them comes while they are in L2.
 void ConvStream::run_task(int64_t index, const float* source, const float* panels, const float* bias, float* dest,
-                          float* scratch, bool* not_finite) const {
+                          float* scratch, bool* not_finite, const ConvEpilogue* epilogue) const {
   const BrgemmScope scope(*kernels_);
   const Task task = this->task(index);
   panels += task.group * group_panel_floats_;
@@ -352,6 +354,9 @@ void ConvStream::run_task(int64_t index, const float* source, const float* panel
   const float* images = source + task.image * image_floats + task.group * source_blocks_ * source_block_floats_;
   const float* base = direct_ ? images + task.row * problem_.columns.source * lanes_ : scratch;
   const int64_t stride = direct_ ? image_floats : chunk_ * planes_ * unit_floats_;
+  std::vector<std::vector<Tile>> own(phases_.size());
+  std::vector<const std::vector<Tile>*> tiles;
+  for (size_t i = 0; i < phases_.size(); ++i) tiles.push_back(&tiles_of(task, phases_[i], &own[i]));
   for (int64_t chunk = 0; chunk < chunks_; ++chunk) {
     if (!direct_) pack_band(images, task, chunk, scratch);
     Ahead next(kBlock);
@@ -359,8 +364,16 @@ void ConvStream::run_task(int64_t index, const float* source, const float* panel
       next = ahead(source, task, chunk + 1);
     else if (!direct_ && index + threads_ < tasks())
       next = ahead(source, this->task(index + threads_), 0);
-    for (const Phase& phase : phases_)
-      run_phase(task, phase, chunk, base, stride, panels, bias, dest, &next, not_finite);
+    size_t calls = 0;
+    for (size_t i = 0; i < phases_.size(); ++i) calls += tiles[i]->size() * pieces_of(phases_[i], chunk).size();
+    next.share(ceil_div(task.blocks, step_) * task.images * static_cast<int64_t>(calls));
+    Task round = task;
+    for (round.block = task.block; round.block < task.block + task.blocks; round.block += step_) {
+      round.blocks = std::min(step_, task.block + task.blocks - round.block);
+      for (size_t i = 0; i < phases_.size(); ++i)
+        run_phase(round, phases_[i], *tiles[i], chunk, base, stride, panels, bias, dest, &next, not_finite);
+      if (epilogue && chunk == chunks_ - 1) finish_round(round, *epilogue);
+    }
   }
 }
 
@@ -385,7 +398,7 @@ void ConvStream::pack_band(const float* images, const Task& task, int64_t chunk,
 }
 
 // Rows between those of the phases, which no task writes, go with the rows before them.
-void ConvStream::finish_task(const Task& task, const ConvEpilogue& epilogue) const {
+void ConvStream::finish_round(const Task& task, const ConvEpilogue& epilogue) const {
   const int64_t step = problem_.rows.phases.front().step, first = task.row * step;
   const int64_t end = task.last_band ? problem_.dest_h : (task.row + task.rows) * step;
   const int64_t slot = task.image / group_images_ * bands_ + task.row / band_;
@@ -426,9 +439,8 @@ Status ConvStream::run(const RunContext& context, const float* source, const flo
         if (context.cancelled.load(std::memory_order_relaxed)) return;
         bool not_finite = false;
         run_task(index, source, panels, bias ? padded_bias : nullptr, dest, scratch + thread * scratch_floats_,
-                 context.not_finite ? &not_finite : nullptr);
+                 context.not_finite ? &not_finite : nullptr, context.epilogue);
         if (not_finite) context.not_finite->store(true, std::memory_order_relaxed);
-        if (context.epilogue) finish_task(task(index), *context.epilogue);
       },
       nanoseconds_of_flops(p.flops));
   return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();

@@ -91,11 +91,16 @@ class ConvStream {
   int64_t panel_floats(int64_t taps) const { return taps * planes_ * lanes_ * kBlock; }  // of one unit and 16 filters
   Task task(int64_t index) const;
   Ahead ahead(const float* source, const Task& task, int64_t chunk) const;
+  const std::vector<Tile>& tiles_of(const Task& task, const Phase& phase, std::vector<Tile>* own) const;
+  const std::vector<Piece>& pieces_of(const Phase& phase, int64_t chunk) const {
+    return chunk == chunks_ - 1 ? phase.last : phase.full;
+  }
   void run_task(int64_t index, const float* source, const float* panels, const float* bias, float* dest, float* scratch,
-                bool* not_finite) const;
-  void run_phase(const Task& task, const Phase& phase, int64_t chunk, const float* base, int64_t image_stride,
-                 const float* panels, const float* bias, float* dest, Ahead* ahead, bool* not_finite) const;
-  void finish_task(const Task& task, const ConvEpilogue& epilogue) const;
+                bool* not_finite, const ConvEpilogue* epilogue) const;
+  void run_phase(const Task& task, const Phase& phase, const std::vector<Tile>& tiles, int64_t chunk, const float* base,
+                 int64_t image_stride, const float* panels, const float* bias, float* dest, Ahead* ahead,
+                 bool* not_finite) const;
+  void finish_round(const Task& task, const ConvEpilogue& epilogue) const;
   int64_t tasks() const { return problem_.groups * image_groups_ * bands_ * splits_; }
 
   StreamProblem problem_;
