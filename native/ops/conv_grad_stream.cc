@@ -38,6 +38,7 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   s.blocks_ = blocks(problem.weight.lanes);
   s.taps_ = static_cast<int64_t>(problem.tap_offsets.size());
   s.unit_rows_ = s.taps_ * s.lanes_;
+  s.tap_task_ = s.taps_;
   s.source_unit_floats_ = problem.rows.source * problem.columns.source * s.lanes_;
   s.direct_ = problem.planes == 0 && problem.rows.direct() && problem.columns.direct();
   const double row = static_cast<double>(problem.columns.classes.size()) *
@@ -96,14 +97,10 @@ void ConvGradStream::choose_blocking() {
       block_task_ = ceil_div(block_task_ / step, 2) * step;
   }
   unit_task_ = even(units_, unit_task_);
-  unit_splits_ = ceil_div(units_, unit_task_);
-  block_splits_ = ceil_div(blocks_, block_task_);
   const int64_t wanted = std::max<int64_t>(1, std::min(kTasks, static_cast<int64_t>(problem_.flops / kLeastFlops)));
   const int64_t more = std::min(kMostParts, static_cast<int64_t>(problem_.flops / kPartFlops));
   parts_ = std::clamp<int64_t>(ceil_div(std::max(wanted, more), splits()), 1, chunks_);
   cut_for_threads();
-  unit_splits_ = ceil_div(units_, unit_task_);
-  block_splits_ = ceil_div(blocks_, block_task_);
 }
 
 // The same for pairs, of which both operands are packed by every task that needs them: the channels and filters that
@@ -116,22 +113,18 @@ void ConvGradStream::choose_pair_tasks() {
       const int64_t block = step * step_;
       const bool fits = unit * unit_rows_ * block * kBlock * 4 <= kPairSumBytes || (unit == 1 && step == 1);
       const double time = static_cast<double>(ceil_div(units_, unit) * ceil_div(blocks_, block)) *
-                          task_cycles(unit, std::min(block, blocks_), 1);
+                          task_cycles(unit, std::min(block, blocks_), taps_, 1);
       if (fits && (best == 0 || time < best)) best = time, unit_task_ = unit, block_task_ = block;
       if (step == 1) break;
     }
     if (unit == 1) break;
   }
-  unit_splits_ = ceil_div(units_, unit_task_);
-  block_splits_ = ceil_div(blocks_, block_task_);
   const double all = best * static_cast<double>(problem_.groups);
   const double sums = static_cast<double>(problem_.groups * units_ * unit_rows_ * blocks_ * kBlock);
   const int64_t wanted = std::min(kTasks, static_cast<int64_t>(problem_.flops / kLeastFlops));
   const int64_t most = std::clamp<int64_t>(static_cast<int64_t>(kPartShare * all / sums), 1, chunks_);
   parts_ = even(chunks_, std::clamp<int64_t>(ceil_div(wanted, splits()), 1, most));
   cut_for_threads();
-  unit_splits_ = ceil_div(units_, unit_task_);
-  block_splits_ = ceil_div(blocks_, block_task_);
 }
 
 // Positions of x that are packed for each pixel of dy: classes of rows and columns are copies.
@@ -146,11 +139,12 @@ double ConvGradStream::packed_share() const {
 // An estimate of what a task takes that sums a part of all pixels: products at nine tenths of two multiply-adds a
 // cycle, packing its channels, fetching its filters' gradients from L2, its sums, and starting at all. Of pairs, a tile
 // of AMX multiplies eight times as fast, both operands are packed from memory, and the sums of each chunk go to L2.
-double ConvGradStream::task_cycles(int64_t units, int64_t blocks, double part) const {
+double ConvGradStream::task_cycles(int64_t units, int64_t blocks, int64_t taps, double part) const {
   const GradProblem& p = problem_;
-  const double share = part * static_cast<double>(units * blocks) / static_cast<double>(units_ * blocks_ * p.groups);
+  const double share =
+      part * static_cast<double>(units * blocks * taps) / static_cast<double>(units_ * blocks_ * taps_ * p.groups);
   const double pixels = part * static_cast<double>(p.images * p.rows.outputs() * p.columns.outputs());
-  const double sums = static_cast<double>(units * unit_rows_ * blocks * kBlock);
+  const double sums = static_cast<double>(units * taps * lanes_ * blocks * kBlock);
   if (p.planes > 0) {
     const double products =
         static_cast<double>(plane_products(p.planes).size()) * (kernels_->tile_rows > 1 ? 0.125 : 1);
@@ -163,25 +157,29 @@ double ConvGradStream::task_cycles(int64_t units, int64_t blocks, double part) c
          4 * pixels * static_cast<double>(blocks) + sums / 4 + 3000;
 }
 
-// Fewer channels and filters for a task, where that lets the threads end together: it decides no bits, unlike the
-// number of parts.
+// Fewer channels, filters and taps for a task, where that lets the threads end together: it decides no bits, unlike the
+// number of parts. Taps come last: each of their tasks packs the same channels.
 void ConvGradStream::cut_for_threads() {
   const int64_t steps = ceil_div(blocks_, step_), units = unit_task_, blocks = block_task_;
-  const auto time = [&](int64_t unit_task, int64_t block_task) {
-    const int64_t cuts = problem_.groups * ceil_div(units_, unit_task) * ceil_div(blocks_, block_task) * parts_;
-    const double longest = task_cycles(unit_task, block_task, 1.0 / static_cast<double>(parts_));
-    const double whole =
-        static_cast<double>(problem_.groups * parts_ * units_ * blocks_) / static_cast<double>(unit_task * block_task);
+  const auto time = [&](int64_t unit_task, int64_t block_task, int64_t tap_task) {
+    const int64_t cuts = problem_.groups * ceil_div(units_, unit_task) * ceil_div(blocks_, block_task) *
+                         ceil_div(taps_, tap_task) * parts_;
+    const double longest = task_cycles(unit_task, block_task, tap_task, 1.0 / static_cast<double>(parts_));
+    const double whole = static_cast<double>(problem_.groups * parts_ * units_ * blocks_ * taps_) /
+                         static_cast<double>(unit_task * block_task * tap_task);
     return makespan(longest * whole, longest, cuts, threads_);
   };
-  double best = 0.97 * time(units, blocks);  // a few percent are not worth more packing
-  for (int64_t unit = units;; unit = even(units_, unit - 1)) {
-    for (int64_t step = blocks / step_;; step = even(steps, step - 1)) {
-      const double now = time(unit, step * step_);
-      if (now < best) best = now, unit_task_ = unit, block_task_ = step * step_;
-      if (step == 1) break;
+  double best = 0.97 * time(units, blocks, taps_);  // a few percent are not worth more packing
+  for (int64_t taps = taps_;; taps = even(taps_, taps - 1)) {
+    for (int64_t unit = units;; unit = even(units_, unit - 1)) {
+      for (int64_t step = blocks / step_;; step = even(steps, step - 1)) {
+        const double now = time(unit, step * step_, taps);
+        if (now < best) best = now, unit_task_ = unit, block_task_ = step * step_, tap_task_ = taps;
+        if (step == 1) break;
+      }
+      if (unit == 1) break;
     }
-    if (unit == 1) break;
+    if (taps == 1 || problem_.planar) break;
   }
 }
 
@@ -227,16 +225,30 @@ void ConvGradStream::make_rows() {
 
 ConvGradStream::Task ConvGradStream::task(int64_t index) const {
   Task t;
-  t.unit = index % unit_splits_ * unit_task_, index /= unit_splits_;
+  t.unit = index % unit_splits() * unit_task_, index /= unit_splits();
   t.units = std::min(unit_task_, units_ - t.unit);
-  t.block = index % block_splits_ * block_task_, index /= block_splits_;
+  t.tap = index % tap_splits() * tap_task_, index /= tap_splits();
+  t.taps = std::min(tap_task_, taps_ - t.tap);
+  t.block = index % block_splits() * block_task_, index /= block_splits();
   t.blocks = std::min(block_task_, blocks_ - t.block);
   t.group = index % problem_.groups, index /= problem_.groups;
   t.part = index;
   t.first_chunk = chunks_ * t.part / parts_;
   t.last_chunk = chunks_ * (t.part + 1) / parts_;
-  t.bias = problem_.bias && t.unit == 0;
+  t.bias = problem_.bias && t.unit == 0 && t.tap == 0;
   return t;
+}
+
+// The tiles of a unit that are the task's, and where their sums stand: [block][unit][tap of the task][lane].
+ConvGradStream::RowsRange ConvGradStream::rows_of(const Task& task, int64_t unit) const {
+  const std::vector<Rows>& all = task.unit + unit == units_ - 1 ? last_rows_ : rows_;
+  const int64_t count = static_cast<int64_t>(all.size());
+  return {all.data() + count * task.tap / taps_, all.data() + count * (task.tap + task.taps) / taps_};
+}
+
+float* ConvGradStream::sums_of(const Task& task, int64_t block, int64_t unit, const Rows& rows, float* sums) const {
+  const int64_t row = (unit * task.taps - task.tap) * lanes_ + rows.target;
+  return sums + block * block_sum_floats() + row * kBlock;
 }
 
 // The runs of pixels of a chunk: in the operand (or in the one, for the bias) and in dy.
@@ -291,11 +303,10 @@ void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, float* pack
     const int nb = static_cast<int>(std::min<int64_t>(step_, task.blocks - block));
     call.b = chunk.dy + block * plane();
     for (int64_t unit = 0; unit < task.units; ++unit) {
-      const bool last = task.unit + unit == units_ - 1;
-      for (const Rows& tile : last ? last_rows_ : rows_) {
+      for (const Rows& tile : rows_of(task, unit)) {
         call.a = base + unit * unit_floats_ + tile.a;
         call.a_rows = tile.offsets.data();
-        call.c = sums + block * call.c_block + (unit * unit_rows_ + tile.target) * kBlock;
+        call.c = sums_of(task, block, unit, tile, sums);
         kernels_->at(kind_, tile.m, nb)(call);
       }
     }
@@ -338,10 +349,9 @@ void ConvGradStream::add_pairs(const Task& task, const Chunk& chunk, float* pack
                      dy + block * block_dy + image * pairs_.dy_words());
     }
     for (int64_t unit = 0; unit < task.units; ++unit) {
-      const bool last = task.unit + unit == units_ - 1;
-      for (const Rows& tile : last ? last_rows_ : rows_) {
+      for (const Rows& tile : rows_of(task, unit)) {
         call.a = pairs_.at(packed + unit * pairs_.x_words(), tile.channel, tile.a);
-        call.c = sums + first * call.c_block + (unit * unit_rows_ + tile.target) * kBlock;
+        call.c = sums_of(task, first, unit, tile, sums);
         kernels_->at(kind_, tile.m, static_cast<int>(nb))(call);
       }
     }
@@ -360,7 +370,7 @@ void ConvGradStream::add_bias(const Task& task, const Chunk& chunk, float* sums)
   call.accumulate = chunk.accumulate;
   for (int64_t block = 0; block < task.blocks; ++block) {
     call.b = chunk.dy + block * plane();
-    call.c = sums + block * block_sum_floats() + unit_task_ * unit_rows_ * kBlock;
+    call.c = sums + block * block_sum_floats() + bias_floats();
     brgemm_kernels().at(BrgemmRows::kColumns, 1, 1)(call);
   }
 }
@@ -380,9 +390,10 @@ void ConvGradStream::run_task(const Task& task, const float* x, const float* dy,
 void ConvGradStream::write_block(const Task& task, int64_t block, const float* sums, float* dw, float* db) const {
   const WeightView& view = problem_.weight;
   const int64_t first = task.unit * lanes_, last = std::min(first + task.units * lanes_, view.depth);
-  unpack_weight(sums, view, problem_.tap_offsets, lanes_, first, last, block, dw + task.group * view.group_stride);
+  const auto taps = problem_.tap_offsets.begin() + task.tap;
+  unpack_weight(sums, view, {taps, taps + task.taps}, lanes_, first, last, block, dw + task.group * view.group_stride);
   if (!task.bias) return;
-  std::copy_n(sums + unit_task_ * unit_rows_ * kBlock, std::min<int64_t>(kBlock, view.lanes - block * kBlock),
+  std::copy_n(sums + bias_floats(), std::min<int64_t>(kBlock, view.lanes - block * kBlock),
               db + task.group * view.lanes + block * kBlock);
 }
 
@@ -432,7 +443,7 @@ std::vector<std::vector<double>> ConvGradStream::loops() const {
   for (int64_t i = 0; i < splits() * parts_; ++i) {
     const Task t = task(i);
     const double part = static_cast<double>(t.last_chunk - t.first_chunk) / static_cast<double>(chunks_);
-    main.push_back(task_cycles(t.units, t.blocks, part));
+    main.push_back(task_cycles(t.units, t.blocks, t.taps, part));
     for (int64_t block = 0; block < block_task_ && i < splits() && parts_ > 1; ++block)
       add.push_back(static_cast<double>(block_sum_floats() * parts_) / 8);
   }
@@ -444,8 +455,9 @@ std::string ConvGradStream::describe() const {
          (problem_.planes > 0 ? ", " + std::to_string(plane_products(problem_.planes).size()) + " products" : "") +
          (problem_.planar ? ", planar" : "") + (direct_ ? ", in place" : ", packed") + ", rows " +
          std::to_string(band_) + ", images " + std::to_string(chunk_images_) + ", channels " +
-         std::to_string(unit_task_ * lanes_) + ", filters " + std::to_string(block_task_ * kBlock) + ", parts " +
-         std::to_string(parts_) + ", tasks " + std::to_string(splits() * parts_);
+         std::to_string(unit_task_ * lanes_) + ", filters " + std::to_string(block_task_ * kBlock) + ", taps " +
+         std::to_string(tap_task_) + ", parts " + std::to_string(parts_) + ", tasks " +
+         std::to_string(splits() * parts_);
 }
 
 }  // namespace fovea

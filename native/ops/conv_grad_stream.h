@@ -10,6 +10,7 @@
 #include "ops/conv_axis.h"
 #include "ops/conv_grad_pairs.h"
 #include "ops/conv_pack.h"
+#include "ops/parallel.h"
 
 namespace fovea {
 
@@ -46,17 +47,24 @@ class ConvGradStream {
     std::vector<ptrdiff_t> offsets;  // planar: where each row starts
   };
   struct Task {
-    int64_t group, unit, units, block, blocks, part, first_chunk, last_chunk;
-    bool bias;  // the tasks of the first channels also sum dy
+    int64_t group, unit, units, block, blocks, tap, taps, part, first_chunk, last_chunk;
+    bool bias;  // the tasks of the first channels and taps also sum dy
   };
 
   void choose_blocking();
   void choose_pair_tasks();
   void cut_for_threads();
   double packed_share() const;
-  double task_cycles(int64_t units, int64_t blocks, double part) const;
+  double task_cycles(int64_t units, int64_t blocks, int64_t taps, double part) const;
   void make_rows();
   Task task(int64_t index) const;
+  struct RowsRange {
+    const Rows *first, *last;
+    const Rows* begin() const { return first; }
+    const Rows* end() const { return last; }
+  };
+  RowsRange rows_of(const Task& task, int64_t unit) const;
+  float* sums_of(const Task& task, int64_t block, int64_t unit, const Rows& rows, float* sums) const;
   std::vector<BrgemmEntry> segments(int64_t images, int64_t rows, bool ones) const;
   // A chunk of pixels: where x and dy of the task stand, images and rows.
   struct Chunk {
@@ -72,8 +80,12 @@ class ConvGradStream {
   int64_t plane() const { return problem_.rows.outputs() * problem_.columns.outputs() * kBlock; }  // of dy
   void run_task(const Task& task, const float* x, const float* dy, float* packed, float* sums, bool* not_finite) const;
   void write_block(const Task& task, int64_t block, const float* sums, float* dw, float* db) const;
-  int64_t splits() const { return problem_.groups * unit_splits_ * block_splits_; }
-  int64_t block_sum_floats() const { return (unit_task_ * unit_rows_ + 1) * kBlock; }
+  int64_t unit_splits() const { return ceil_div(units_, unit_task_); }
+  int64_t block_splits() const { return ceil_div(blocks_, block_task_); }
+  int64_t tap_splits() const { return ceil_div(taps_, tap_task_); }
+  int64_t splits() const { return problem_.groups * unit_splits() * block_splits() * tap_splits(); }
+  int64_t block_sum_floats() const { return (unit_task_ * tap_task_ * lanes_ + 1) * kBlock; }
+  int64_t bias_floats() const { return unit_task_ * tap_task_ * lanes_ * kBlock; }  // before it, in a block's sums
   int64_t sum_floats() const { return block_task_ * block_sum_floats(); }
 
   GradProblem problem_;
@@ -84,7 +96,7 @@ class ConvGradStream {
   int threads_ = 1;
   int64_t lanes_ = 16, units_ = 0, blocks_ = 0, taps_ = 0;  // units of x and blocks of dy in one group
   int64_t unit_rows_ = 0;                                   // rows of dw in one unit: taps × lanes
-  int64_t unit_task_ = 1, unit_splits_ = 1, block_task_ = 1, block_splits_ = 1, parts_ = 1;
+  int64_t unit_task_ = 1, block_task_ = 1, tap_task_ = 1, parts_ = 1;
   int64_t band_ = 1, bands_ = 1, chunk_images_ = 1, chunks_ = 1;
   int64_t source_unit_floats_ = 0, unit_floats_ = 0, packed_floats_ = 0, pitch_ = 0;
   PackedBand pack_;

@@ -181,9 +181,28 @@ void pack_weight_pairs(const float* weight, const WeightView& view, const std::v
   }
 }
 
+namespace {
+
+// One value at a time: with the taps of others in between, there are no runs to write.
+void unpack_some_taps(const float* rows, const WeightView& view, const std::vector<int64_t>& taps, int64_t unit,
+                      int64_t first_depth, int64_t last_depth, int64_t block, float* weight) {
+  const int64_t lanes = std::min<int64_t>(kBlock, view.lanes - block * kBlock);
+  for (int64_t depth = first_depth; depth < last_depth; ++depth) {
+    const int64_t d = depth - first_depth;
+    const float* from = rows + (d / unit * static_cast<int64_t>(taps.size()) * unit + d % unit) * kBlock;
+    float* to = weight + block * kBlock * view.lane_stride + depth * view.depth_stride;
+    for (size_t t = 0; t < taps.size(); ++t, from += unit * kBlock)
+      for (int64_t lane = 0; lane < lanes; ++lane) to[lane * view.lane_stride + taps[t]] = from[lane];
+  }
+}
+
+}  // namespace
+
 void unpack_weight(const float* rows, const WeightView& view, const std::vector<int64_t>& taps, int64_t unit,
                    int64_t first_depth, int64_t last_depth, int64_t block, float* weight) {
   const int64_t count = static_cast<int64_t>(taps.size());
+  if (count < view.depth_stride)
+    return unpack_some_taps(rows, view, taps, unit, first_depth, last_depth, block, weight);
   const int64_t together = std::max<int64_t>(1, kStripe / count);
   const int64_t lanes = std::min<int64_t>(kBlock, view.lanes - block * kBlock);
   alignas(64) float stripe[kStripe * kBlock];

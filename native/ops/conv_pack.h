@@ -61,8 +61,8 @@ struct WeightView {
 // `taps` are offsets into the weight. Packs blocks [first, last).
 void pack_weight(const float* weight, const WeightView& view, const std::vector<int64_t>& taps, int64_t unit,
                  int64_t first, int64_t last, float* panels);
-// The other way, for one block of lanes and some depths, whose rows of sums begin at `rows`; `taps` are all of them and
-// depth_stride is their number.
+// The other way, for one block of lanes and some depths, whose rows of sums begin at `rows`; `taps` are all or some,
+// and depth_stride is the number of all.
 void unpack_weight(const float* rows, const WeightView& view, const std::vector<int64_t>& taps, int64_t unit,
                    int64_t first_depth, int64_t last_depth, int64_t block, float* weight);
 // Floats of one block of 16 lanes.
