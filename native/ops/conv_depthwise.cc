@@ -23,6 +23,11 @@ struct Region {
   std::vector<DepthwiseTap> taps;  // x counts from there
 };
 
+// Bands of rows [first, first + count) of some blocks of channels of an image.
+struct BandTask {
+  int64_t image, block, blocks, first, count;
+};
+
 // What the three operators share: blocks of channels of `images`, in bands of rows, in place or packed.
 struct Bands {
   Axis rows, columns;
@@ -106,6 +111,16 @@ struct Bands {
     pack.pack(source, first, count, scratch);
     return scratch;
   }
+  // What a task reads, for whoever works on another. Only where taps leave gaps in what they read at a time: dense
+  // reads are followed by the hardware, and asking for them would but take their place.
+  DepthwiseAhead ahead(const float* source, const BandTask& task) const {
+    const int64_t row = rows.step() * columns.source * kBlock;
+    const int64_t first = std::min(source_floats(), task.first * row);
+    const int64_t last = std::min(source_floats(), (task.first + task.count) * row);
+    const float* const plane = source + (task.image * channel_blocks() + task.block) * source_floats();
+    return {plane + first, plane + (task.blocks - 1) * source_floats() + last,
+            columns.step() == 1 ? 0 : rows.step() * columns.step()};
+  }
   // The rows [*first, *end) of a region in a band: whether there are any. *x: what the first tap of the first reads.
   bool cut(const Region& region, int64_t band_first, int64_t band_count, const float** x, int64_t* first,
            int64_t* end) const {
@@ -125,7 +140,7 @@ void pack_block(const Bands& bands, const float* weight, int64_t block, bool for
     const float* from = weight + block * kBlock * filter + bands.tap_offsets[static_cast<size_t>(tap)];
     for (int64_t q = 0; q < group; ++q, panel += kBlock) {
       for (int64_t lane = 0; lane < kBlock; ++lane) {
-        const int64_t k = forward ? lane ^ q : lane, c = (forward ? lane : lane ^ q) % group;
+        const int64_t k = forward ? lane ^ q : lane, c = (forward ? lane : lane ^ q) & (group - 1);
         panel[lane] = lane < lanes ? from[k * filter + c * taps] : 0;
       }
     }
@@ -166,7 +181,15 @@ class Depthwise : public Operation {
     bool forward, bias, relu;
   };
   Depthwise(Bands bands, Blocked blocked, const Target& target, int threads)
-      : bands_(std::move(bands)), blocked_(blocked), target_(target), threads_(threads) {
+      : bands_(std::move(bands)),
+        blocked_(blocked),
+        target_(target),
+        threads_(threads),
+        per_task_(
+            bands_.packed || bands_.bands > 1
+                ? 1
+                : std::min(bands_.channel_blocks(), units_per_task(bands_.band * bands_.columns.outputs() * kBlock))),
+        block_tasks_(ceil_div(bands_.channel_blocks(), per_task_)) {
     for (const AxisPhase& row : bands_.rows.phases) {
       for (const AxisPhase& column : bands_.columns.phases)
         phases_.push_back({row, column, bands_.regions(row, column)});
@@ -199,15 +222,16 @@ class Depthwise : public Operation {
         }));
     for (int64_t i = 0; target_.bias && i < bands_.channel_blocks() * kBlock; ++i)
       bias[i] = i < bands_.channels ? context.in<float>(2)[i] : 0;
-    context.pool.parallel_for(bands_.planes() * bands_.bands, [&](int64_t task, int thread) {
+    context.pool.parallel_for(tasks(), [&](int64_t task, int thread) {
       if (context.cancelled.load(std::memory_order_relaxed)) return;
-      run_band(task, source, weight, target_.bias ? bias : nullptr, context.out<float>(0),
+      run_task(this->task(task), bands_.ahead(source, this->task(std::min(task + threads_, tasks() - 1))), source,
+               weight, target_.bias ? bias : nullptr, context.out<float>(0),
                scratch + thread * bands_.scratch_floats());
     });
     return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
   }
 
-  std::string describe() const override { return describe_bands(bands_, bands_.planes() * bands_.bands); }
+  std::string describe() const override { return describe_bands(bands_, tasks()); }
 
  private:
   struct Phase {
@@ -215,24 +239,36 @@ class Depthwise : public Operation {
     std::vector<Region> regions;
   };
 
-  void run_band(int64_t task, const float* source, const float* weight, const float* bias, float* dest,
-                float* scratch) const {
-    const int64_t plane = task / bands_.bands, block = plane % bands_.channel_blocks();
-    const int64_t first = task % bands_.bands * bands_.band,
-                  count = std::min(bands_.band, bands_.rows.outputs() - first);
-    const float* operand = bands_.prepare(source + plane * bands_.source_floats(), first, count, scratch);
+  int64_t tasks() const { return bands_.images * block_tasks_ * bands_.bands; }
+  BandTask task(int64_t index) const {
+    const int64_t first = index % bands_.bands * bands_.band, plane_task = index / bands_.bands;
+    const int64_t block = plane_task % block_tasks_ * per_task_;
+    return {plane_task / block_tasks_, block, std::min(per_task_, bands_.channel_blocks() - block), first,
+            std::min(bands_.band, bands_.rows.outputs() - first)};
+  }
+
+  // ahead: what the thread will read next.
+  void run_task(const BandTask& task, DepthwiseAhead ahead, const float* source, const float* weight, const float* bias,
+                float* dest, float* scratch) const {
+    const int64_t plane = task.image * bands_.channel_blocks() + task.block;
+    const float* operand = bands_.prepare(source + plane * bands_.source_floats(), task.first, task.count, scratch);
     const auto kernel = depthwise_kernels().forward[group_index(bands_.group)];
     DepthwiseCall call{};
-    call.weight = weight + block * bands_.weight_floats();
-    call.bias = bias ? bias + block * kBlock : nullptr;
+    call.weight = weight + task.block * bands_.weight_floats();
+    call.bias = bias ? bias + task.block * kBlock : nullptr;
     call.relu = target_.relu;
+    call.ahead = &ahead;
+    call.planes = task.blocks;
+    call.x_plane = bands_.source_floats();
+    call.y_plane = target_.h * target_.w * kBlock;
+    call.weight_plane = bands_.weight_floats();
     for (const Phase& phase : phases_) {
       const int64_t y_row = phase.row.step * target_.w * kBlock, y_step = phase.column.step * kBlock;
       float* const y = dest + ((plane * target_.h + phase.row.first) * target_.w + phase.column.first) * kBlock;
       for (const Region& region : phase.regions) {
         int64_t row, end;
         call.x = operand;
-        if (!bands_.cut(region, first, count, &call.x, &row, &end)) continue;
+        if (!bands_.cut(region, task.first, task.count, &call.x, &row, &end)) continue;
         call.taps = region.taps.data();
         call.tap_count = static_cast<ptrdiff_t>(region.taps.size());
         call.y = y + row * y_row + region.columns.first * y_step;
@@ -253,6 +289,7 @@ class Depthwise : public Operation {
   Blocked blocked_;
   Target target_;
   int threads_;
+  int64_t per_task_, block_tasks_;  // blocks of channels of a task: a plane of 7x7 is less work than handing it out
   std::vector<Phase> phases_;
 };
 
@@ -265,7 +302,10 @@ class DepthwiseGradWeight : public Operation {
         bias_(bias),
         threads_(threads),
         regions_(bands_.regions(bands_.rows.phases[0], bands_.columns.phases[0])),
-        parts_(std::min(bands_.images, ceil_div(kParts, bands_.channel_blocks()))) {}
+        parts_(std::min(bands_.images, ceil_div(kParts, bands_.channel_blocks()))),
+        images_(bands_.packed || bands_.bands > 1
+                    ? 1
+                    : std::max<int64_t>(1, kSumPixels / (bands_.rows.outputs() * bands_.columns.outputs()))) {}
 
   size_t workspace_bytes() const override {
     const int64_t sums = bands_.channel_blocks() * parts_ * sum_floats();
@@ -310,8 +350,12 @@ class DepthwiseGradWeight : public Operation {
     call.dy_row = row_floats;
     call.sums = sums;
     call.bias = bias_ ? sums + bands_.weight_floats() : nullptr;
-    for (int64_t image = bands_.images * part / parts_; image < bands_.images * (part + 1) / parts_; ++image) {
+    call.x_image = bands_.channel_blocks() * bands_.source_floats();
+    call.dy_image = bands_.channel_blocks() * rows * row_floats;
+    const int64_t end_image = bands_.images * (part + 1) / parts_;
+    for (int64_t image = bands_.images * part / parts_; image < end_image; image += call.images) {
       const int64_t plane = image * bands_.channel_blocks() + block;
+      call.images = std::min(images_, end_image - image);
       for (int64_t first = 0; first < rows; first += bands_.band) {
         const int64_t count = std::min(bands_.band, rows - first);
         const float* operand = bands_.prepare(x + plane * bands_.source_floats(), first, count, scratch);
@@ -336,7 +380,8 @@ class DepthwiseGradWeight : public Operation {
     for (int64_t tap = 0; tap < taps; ++tap) {
       for (int64_t q = 0; q < group; ++q, sums += kBlock) {
         for (int64_t lane = 0; lane < lanes; ++lane)
-          to[(lane ^ q) * filter + lane % group * taps + bands_.tap_offsets[static_cast<size_t>(tap)]] = sums[lane];
+          to[(lane ^ q) * filter + (lane & (group - 1)) * taps + bands_.tap_offsets[static_cast<size_t>(tap)]] =
+              sums[lane];
       }
     }
     if (db) std::copy_n(sums, lanes, db + block * kBlock);
@@ -348,6 +393,7 @@ class DepthwiseGradWeight : public Operation {
   int threads_;
   std::vector<Region> regions_;
   int64_t parts_;
+  int64_t images_;  // that one call takes: their sums stay in registers
 };
 
 Bands make_bands(const ConvGeometry& g) {

@@ -12,23 +12,31 @@ struct DepthwiseTap {
   ptrdiff_t x, at;
 };
 
-// y[r, i][l] = act(bias[l] + sum over taps t and q of x[t, r, i][l ^ q] * weight[t][q][l ^ q]), for 0 <= r < rows and
-// 0 <= i < count.
+// What the next calls will read, [at, end), asked for a few lines with each pixel so that memory works meanwhile.
+struct DepthwiseAhead {
+  const float *at, *end;
+  ptrdiff_t lines;  // of 64 bytes, for each pixel
+};
+
+// y[n, r, i][l] = act(bias[n][l] + sum over taps t and q of x[t, n, r, i][l ^ q] * weight[n][t][q][l ^ q]), for
+// 0 <= n < planes, 0 <= r < rows and 0 <= i < count. Many small planes in one call take the same branches.
 struct DepthwiseCall {
   const float* x;
   ptrdiff_t x_row, x_step;  // from one r, one i, to the next
   const DepthwiseTap* taps;
   ptrdiff_t tap_count;
   const float* weight;
-  const float* bias;  // 16, or null
+  const float* bias;  // [n][16], or null
   bool relu;
   float* y;
   ptrdiff_t y_row, y_step;
   ptrdiff_t rows, count;
+  ptrdiff_t planes, x_plane, y_plane, weight_plane;  // how many, and from one n to the next
+  DepthwiseAhead* ahead;
 };
 
-// sums[t][q][l] += sum over r and i of x[t, r, i][l] * dy[r, i][l ^ q]; and bias[l] those of dy alone, unless it is
-// null.
+// sums[t][q][l] += sum over n, r and i of x[t, n, r, i][l] * dy[n, r, i][l ^ q]; and bias[l] those of dy alone, unless
+// it is null.
 struct DepthwiseGradCall {
   const float* x;
   ptrdiff_t x_row, x_step;
@@ -37,6 +45,7 @@ struct DepthwiseGradCall {
   const float* dy;  // pixels of a row follow each other
   ptrdiff_t dy_row;
   ptrdiff_t rows, count;
+  ptrdiff_t images, x_image, dy_image;  // how many, and from one n to the next
   float* sums;
   float* bias;
 };

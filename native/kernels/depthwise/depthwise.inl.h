@@ -76,33 +76,59 @@ FOVEA_INLINE void scatter(S* copies) {
   }
 }
 
-// M pixels at once: M * G independent sums hide the latency of a multiply-add, and share each load of the weight.
-// kStep: x_step as far as it is known here, so that one address serves all pixels; else 0.
-template <class V, int G, int kStep, int M>
+FOVEA_INLINE void fetch(DepthwiseAhead& ahead, ptrdiff_t pixels) {
+  const float* const end = ahead.at + 16 * ahead.lines * pixels;
+  for (; ahead.at < end && ahead.at < ahead.end; ahead.at += 16) __builtin_prefetch(ahead.at, 0, 2);
+}
+
+// An address in a register of its own: GCC would derive each of its neighbours anew, and spill.
+FOVEA_INLINE const float* kept(const float* address) {
+#if defined(__GNUC__)
+  asm("" : "+r"(address));
+#endif
+  return address;
+}
+
+// R rows of M pixels at once: R * M * G independent sums hide the latency of a multiply-add, and share each load of the
+// weight. kStep: x_step as far as it is known here, so that one address serves a row; else 0.
+template <class V, int G, int kStep, int R, int M>
 void pixels(const DepthwiseCall& call, ptrdiff_t lane, const float* x, float* y) {
   using S = Slice<V, G>;
-  S sums[M][G];
-  UNROLL for (int i = 0; i < M; ++i) {
+  S sums[R * M][G];
+  UNROLL for (int i = 0; i < R * M; ++i) {
     UNROLL for (int q = 0; q < G; ++q)
       sums[i][q] = S::zero();
   }
   const ptrdiff_t step = kStep != 0 ? kStep : call.x_step;
+  fetch(*call.ahead, R * M);
   for (const DepthwiseTap *tap = call.taps, *end = tap + call.tap_count; tap != end; ++tap) {
     const float *weight = call.weight + tap->at + lane, *a = x + tap->x;
-    S operand[M];
-    UNROLL for (int i = 0; i < M; ++i)
-      operand[i] = S::load(a + i * step);
+    S operand[R * M];
+    UNROLL for (int r = 0; r < R; ++r) {
+      const float* const row = kept(a + r * call.x_row);
+      UNROLL for (int i = 0; i < M; ++i)
+        operand[r * M + i] = S::load(row + i * step);
+    }
     UNROLL for (int q = 0; q < G; ++q) {
       const S w = S::load(weight + 16 * q);
-      UNROLL for (int i = 0; i < M; ++i)
+      UNROLL for (int i = 0; i < R * M; ++i)
         sums[i][q].add_product(operand[i], w);
     }
   }
-  UNROLL for (int i = 0; i < M; ++i) {
+  UNROLL for (int i = 0; i < R * M; ++i)
     gather<G>(sums[i]);
-    if (call.bias) sums[i][0].add(S::load(call.bias + lane));
-    if (call.relu) sums[i][0].relu();
-    sums[i][0].store(y + i * call.y_step);
+  if (call.bias) {
+    const S bias = S::load(call.bias + lane);
+    UNROLL for (int i = 0; i < R * M; ++i)
+      sums[i][0].add(bias);
+  }
+  if (call.relu) {
+    UNROLL for (int i = 0; i < R * M; ++i)
+      sums[i][0].relu();
+  }
+  UNROLL for (int r = 0; r < R; ++r) {
+    UNROLL for (int i = 0; i < M; ++i)
+      sums[r * M + i][0].store(y + r * call.y_row + i * call.y_step);
   }
 }
 
@@ -114,19 +140,44 @@ constexpr int pixels_at_once() {
   return kStep == 0 && most > 6 ? 6 : most;
 }
 
-// Every row in tiles of nearly equal length.
+constexpr int kMostRows = 3;
+
+// Rows of M pixels at once: those of short rows alone would not hide latencies.
+template <class V, int G, int kStep, int M>
+constexpr int rows_at_once() {
+  constexpr int fitting = pixels_at_once<V, G, 16>() / M;
+  return G > 1 || kStep == 0 ? 1 : fitting < kMostRows ? fitting : kMostRows;
+}
+
+using Tile = void (*)(const DepthwiseCall& call, ptrdiff_t lane, const float* x, float* y);
+// Tiles of so many pixels a row: of 1 row, of 2, …
+struct Tiles {
+  int rows;
+  Tile of[kMostRows];
+};
+template <class V, int G, int kStep, int M, int... R>
+constexpr Tiles tiles(std::integer_sequence<int, R...>) {
+  return {sizeof...(R), {pixels<V, G, kStep, R + 1, M>...}};
+}
+
+// Every row in tiles of nearly equal length, several rows at once where they are short.
 template <class V, int G, int kStep, int... M>
 FOVEA_INLINE void rows(const DepthwiseCall& call, ptrdiff_t lane, std::integer_sequence<int, M...>) {
-  using Tile = void (*)(const DepthwiseCall&, ptrdiff_t, const float*, float*);
-  static constexpr Tile table[] = {pixels<V, G, kStep, M + 1>...};
+  static constexpr Tiles table[] = {
+      tiles<V, G, kStep, M + 1>(std::make_integer_sequence<int, rows_at_once<V, G, kStep, M + 1>()>())...};
   constexpr ptrdiff_t kMost = sizeof...(M);
-  const ptrdiff_t tiles = (call.count + kMost - 1) / kMost, low = call.count / tiles, longer = call.count % tiles;
-  for (ptrdiff_t r = 0; r < call.rows; ++r) {
-    const float* x = call.x + r * call.x_row + lane;
-    float* y = call.y + r * call.y_row + lane;
-    for (ptrdiff_t tile = 0; tile < tiles; ++tile) {
+  // Most calls of small maps are one tile or two: divisions would take as long as their sums.
+  const ptrdiff_t across = call.count <= kMost ? 1 : (call.count + kMost - 1) / kMost;
+  const ptrdiff_t low = across == 1 ? call.count : call.count / across, longer = call.count - low * across;
+  const ptrdiff_t most = table[low - (longer == 0)].rows;
+  for (ptrdiff_t first = 0, height; first < call.rows; first += height) {
+    height = call.rows - first;
+    if (height > most) height = height >= 2 * most ? most : (height + 1) / 2;
+    const float* x = call.x + first * call.x_row + lane;
+    float* y = call.y + first * call.y_row + lane;
+    for (ptrdiff_t tile = 0; tile < across; ++tile) {
       const ptrdiff_t length = low + (tile < longer);
-      table[length - 1](call, lane, x, y);
+      table[length - 1].of[height - 1](call, lane, x, y);
       x += length * call.x_step;
       y += length * call.y_step;
     }
@@ -134,19 +185,26 @@ FOVEA_INLINE void rows(const DepthwiseCall& call, ptrdiff_t lane, std::integer_s
 }
 
 template <class V, int G, int kStep>
-FOVEA_INLINE void rows(const DepthwiseCall& call, ptrdiff_t lane) {
-  rows<V, G, kStep>(call, lane, std::make_integer_sequence<int, pixels_at_once<V, G, kStep>()>());
+FOVEA_INLINE void planes(const DepthwiseCall& call, ptrdiff_t lane) {
+  DepthwiseCall plane = call;
+  for (ptrdiff_t n = 0; n < call.planes; ++n) {
+    rows<V, G, kStep>(plane, lane, std::make_integer_sequence<int, pixels_at_once<V, G, kStep>()>());
+    plane.x += call.x_plane;
+    plane.y += call.y_plane;
+    plane.weight += call.weight_plane;
+    if (plane.bias) plane.bias += 16;
+  }
 }
 
 template <class V, int G>
 void forward(const DepthwiseCall& call) {
   for (ptrdiff_t lane = 0; lane < 16; lane += Slice<V, G>::kWidth) {
     if (call.x_step == 16)
-      rows<V, G, 16>(call, lane);
+      planes<V, G, 16>(call, lane);
     else if (call.x_step == 32)
-      rows<V, G, 32>(call, lane);
+      planes<V, G, 32>(call, lane);
     else
-      rows<V, G, 0>(call, lane);
+      planes<V, G, 0>(call, lane);
   }
 }
 
@@ -161,8 +219,11 @@ void taps(const DepthwiseGradCall& call, ptrdiff_t lane) {
     UNROLL for (int q = 0; q < G; ++q)
       sums[t][q] = S::zero();
   }
-  for (ptrdiff_t r = 0; r < call.rows; ++r) {
-    const float *x = call.x + r * call.x_row, *dy = call.dy + r * call.dy_row + lane;
+  const ptrdiff_t lines = call.images * call.rows;
+  for (ptrdiff_t line = 0, n = 0, r = 0; line < lines; ++line, ++r) {
+    if (r == call.rows) r = 0, ++n;
+    const float* x = call.x + n * call.x_image + r * call.x_row;
+    const float* dy = call.dy + n * call.dy_image + r * call.dy_row + lane;
     for (const float* const end = dy + 16 * call.count; dy != end; dy += 16, x += call.x_step) {
       S copies[G];
       copies[0] = S::load(dy);
