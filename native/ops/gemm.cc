@@ -25,16 +25,6 @@ constexpr int64_t kExactUnits = 2;    // that six products add up in one sum, fo
 
 int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
 
-bool finite(const float* x, int64_t count) {
-  float rest = 0;  // x - x is 0 for every finite x and NaN for the others
-  for (int64_t i = 0; i < count; ++i) rest += x[i] - x[i];
-  return rest == 0;
-}
-
-void report_not_finite(const RunContext& context) {
-  if (context.not_finite) context.not_finite->store(true, std::memory_order_relaxed);
-}
-
 }  // namespace
 
 Gemm::Sources::Sources(const std::vector<int64_t>& batch) {
