@@ -5,6 +5,7 @@
 #include "ops/conv_depthwise.h"
 #include "ops/conv_epilogue.h"
 #include "ops/conv_stages.h"
+#include "ops/conv_stem.h"
 #include "ops/conv_winograd.h"
 #include "ops/operations.h"
 #include "ops/plan.h"
@@ -13,12 +14,14 @@ namespace fovea {
 namespace {
 
 Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::unique_ptr<Operation>* operation) {
+  const bool planar = spec.inputs[0].layout == Layout::kPlain;
+  if (planes > 0 && planar) return make_stem(spec, g, planes, operation);
   StreamProblem problem;
   problem.planes = planes;
   problem.epilogue = wants_epilogue(spec);
   problem.images = g.n;
   problem.groups = g.groups;
-  problem.planar = spec.inputs[0].layout == Layout::kPlain;
+  problem.planar = planar;
   problem.weight = {g.k_group(), g.c_group(), g.c_group() * g.taps(), g.taps(), g.k_group() * g.c_group() * g.taps()};
   const BrgemmKernels& kernels = planes > 0 ? *brgemm_bf16_kernels() : brgemm_kernels();
   const bool separate = short_rows(kernels, g.p, g.q, blocks(g.k_group()), g.taps(), g.s);
@@ -39,6 +42,10 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   around.dest_w = g.q;
   around.has_bias = operand_at(spec.inputs, 2).present;
   return ConvStages::make(problem, around, spec.threads, operation);
+}
+
+bool bf16_best(const OpSpec& spec, const ConvGeometry& g) {
+  return spec.inputs[0].layout == Layout::kPlain ? stem_wins(spec, g) : bf16_wins(spec, g);
 }
 
 WinogradProblem winograd_problem(const OpSpec& spec, const ConvGeometry& g) {
@@ -62,7 +69,7 @@ Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<
 
 const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", supports_depthwise, make_depthwise_forward}, {"winograd", winograd_wins, make_winograd},
-    {"bf16", bf16_wins, in_bf16<make_stream>, kTiled},         {"brgemm", anything, in_float32<make_stream>, kTiled},
+    {"bf16", bf16_best, in_bf16<make_stream>, kTiled},         {"brgemm", anything, in_float32<make_stream>, kTiled},
     {"bf16", bf16_possible, in_bf16<make_stream>, kTiled},  // where the model does not prefer it: measured, or by name
 };
 

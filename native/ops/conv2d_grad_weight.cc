@@ -5,6 +5,7 @@
 #include "ops/conv_depthwise.h"
 #include "ops/conv_grad_stream.h"
 #include "ops/conv_stages.h"
+#include "ops/conv_stem.h"
 #include "ops/conv_winograd_grad.h"
 #include "ops/operations.h"
 #include "ops/plan.h"
@@ -70,11 +71,13 @@ class GradStages : public Operation {
 };
 
 Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::unique_ptr<Operation>* operation) {
+  const bool planar = spec.inputs[0].layout == Layout::kPlain;
+  if (planes > 0 && planar) return make_stem_grad_weight(spec, g, planes, operation);
   GradProblem problem;
   problem.planes = planes;
   problem.images = g.n;
   problem.groups = g.groups;
-  problem.planar = spec.inputs[0].layout == Layout::kPlain;
+  problem.planar = planar;
   problem.weight = {g.k_group(), g.c_group(), g.c_group() * g.taps(), g.taps(), g.k_group() * g.c_group() * g.taps()};
   problem.rows = forward_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, g.mode, false);
   problem.columns = forward_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, g.mode, g.q < (planes > 0 ? 16 : 8));

@@ -4,13 +4,14 @@
 #include <cstring>
 
 #include "ops/bf16_products.h"
+#include "ops/conv_stem.h"
 #include "ops/tile_choice.h"
 #include "runtime/thread_pool.h"
 
 namespace fovea {
 
-bool bf16_possible(const OpSpec& spec, const ConvGeometry&) {
-  return spec.inputs[0].layout == Layout::kBlocked && brgemm_bf16_kernels() != nullptr;
+bool bf16_possible(const OpSpec& spec, const ConvGeometry& g) {
+  return (spec.inputs[0].layout == Layout::kBlocked || supports_stem(g)) && brgemm_bf16_kernels() != nullptr;
 }
 
 bool bf16_wins(const OpSpec& spec, const ConvGeometry& g) {

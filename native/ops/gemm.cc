@@ -25,16 +25,6 @@ constexpr int64_t kExactUnits = 2;    // that six products add up in one sum, fo
 
 int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
 
-bool finite(const float* x, int64_t count) {
-  float rest = 0;  // x - x is 0 for every finite x and NaN for the others
-  for (int64_t i = 0; i < count; ++i) rest += x[i] - x[i];
-  return rest == 0;
-}
-
-void report_not_finite(const RunContext& context) {
-  if (context.not_finite) context.not_finite->store(true, std::memory_order_relaxed);
-}
-
 }  // namespace
 
 Gemm::Sources::Sources(const std::vector<int64_t>& batch) {
@@ -45,7 +35,7 @@ Gemm::Sources::Sources(const std::vector<int64_t>& batch) {
   }
 }
 
-Status Gemm::plan(const GemmProblem& problem, int planes, int threads, Gemm* gemm) {
+Status Gemm::plan(const OpSpec& spec, const GemmProblem& problem, int planes, Gemm* gemm) {
   Gemm& g = *gemm;
   g.problem_ = problem;
   GemmProblem& p = g.problem_;
@@ -58,7 +48,7 @@ Status Gemm::plan(const GemmProblem& problem, int planes, int threads, Gemm* gem
   g.products_ = plane_products(g.planes_);
   g.unit_depth_ = g.pairs_ ? kPairUnit : kBlock;
   g.work_ = g.pairs_ ? p.flops() / bf16_speed(planes) : p.flops();
-  g.threads_ = threads;
+  g.threads_ = spec.threads;
   g.blocks_ = blocks(p.n);
   g.a_sources_ = Sources(p.a_batch);
   g.b_sources_ = Sources(p.b_batch);
@@ -66,7 +56,7 @@ Status Gemm::plan(const GemmProblem& problem, int planes, int threads, Gemm* gem
                         static_cast<double>(p.m) * static_cast<double>(g.a_sources_.count());
   if (packed * static_cast<double>(p.k * g.planes_) * 4 > static_cast<double>(int64_t{1} << 44))
     return {Code::kMemory, "matrix product: workspace would exceed 16 TiB"};
-  g.choose_depth();
+  g.choose_depth(spec.tile_blocks);
   g.choose_tasks();
   if (g.kind_ == BrgemmRows::kList) {
     for (int64_t i = 0; i < g.kernels_->rows[g.step_ - 1]; ++i) g.row_offsets_.push_back(i * p.a_row);
@@ -80,9 +70,9 @@ Status Gemm::plan(const GemmProblem& problem, int planes, int threads, Gemm* gem
 }
 
 // Everything that decides in which order an element is added up: from the shape alone.
-void Gemm::choose_depth() {
+void Gemm::choose_depth(int tile_blocks) {
   const GemmProblem& p = problem_;
-  step_ = choose_tiles(*kernels_, p.m, blocks_, std::min(p.k, kDepth)).nb;
+  step_ = choose_tiles(*kernels_, p.m, blocks_, std::min(p.k, kDepth), tile_blocks).nb;
   if (pairs_)
     kind_ = BrgemmRows::kPixels;
   else if (p.a_column != 1 && p.a_row == 1)
@@ -386,7 +376,7 @@ std::string Gemm::describe() const {
 
 Status make_gemm(const OpSpec& spec, const GemmProblem& problem, int planes, std::unique_ptr<Operation>* operation) {
   auto gemm = std::make_unique<Gemm>();
-  FOVEA_RETURN_IF_ERROR(Gemm::plan(problem, planes, spec.threads, gemm.get()));
+  FOVEA_RETURN_IF_ERROR(Gemm::plan(spec, problem, planes, gemm.get()));
   *operation = std::move(gemm);
   return {};
 }

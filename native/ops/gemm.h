@@ -11,8 +11,8 @@ namespace fovea {
 
 class Gemm : public Operation {
  public:
-  // planes: of bfloat16 that stand for a float32 (kernels/bf16/bf16.h); 0: float32 itself.
-  static Status plan(const GemmProblem& problem, int planes, int threads, Gemm* gemm);
+  // planes: of bfloat16 that stand for a float32 (kernels/bf16/bf16.h); 0: float32 itself. Of the spec: threads, tiles.
+  static Status plan(const OpSpec& spec, const GemmProblem& problem, int planes, Gemm* gemm);
   size_t workspace_bytes() const override;
   Status run(const RunContext& context) const override;
   std::string describe() const override;
@@ -47,7 +47,7 @@ class Gemm : public Operation {
     float *rows = nullptr, *panels = nullptr, *sums = nullptr;
   };
 
-  void choose_depth();
+  void choose_depth(int tile_blocks);
   void choose_tasks();
   Task task(int64_t index) const;
   int64_t squares() const { return static_cast<int64_t>(problem_.a_batch.size()) * row_tasks_ * block_splits_; }

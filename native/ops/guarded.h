@@ -12,6 +12,16 @@
 
 namespace fovea {
 
+// What a fast operation reports by.
+inline bool finite(const float* x, int64_t count) {
+  float rest = 0;  // x - x is 0 for every finite x and NaN for the others
+  for (int64_t i = 0; i < count; ++i) rest += x[i] - x[i];
+  return rest == 0;
+}
+inline void report_not_finite(const RunContext& context) {
+  if (context.not_finite) context.not_finite->store(true, std::memory_order_relaxed);
+}
+
 class Guarded : public Operation {
  public:
   // `fast` reports through RunContext::not_finite.

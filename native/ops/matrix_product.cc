@@ -41,9 +41,9 @@ bool bf16_wins(const OpSpec& spec, const GemmProblem& p) {
 
 const Algorithm<GemmProblem> kAlgorithms[] = {
     {"matvec", supports_matvec, make_matvec},
-    {"bf16", bf16_wins, in_bf16<make_gemm>},
-    {"brgemm", anything, in_float32<make_gemm>},
-    {"bf16", bf16_possible, in_bf16<make_gemm>},  // where the model does not prefer it: measured, or by name
+    {"bf16", bf16_wins, in_bf16<make_gemm>, kTiled},
+    {"brgemm", anything, in_float32<make_gemm>, kTiled},
+    {"bf16", bf16_possible, in_bf16<make_gemm>, kTiled},  // where the model does not prefer it: measured, or by name
 };
 
 }  // namespace

@@ -64,6 +64,12 @@ FOVEA_INLINE Half lower(Halves x) { return {(__m256bh)_mm512_castsi512_si256((__
 FOVEA_INLINE Half upper(Halves x) { return {(__m256bh)_mm512_extracti64x4_epi64((__m512i)x.v, 1)}; }
 FOVEA_INLINE void store(Halves x, void* p) { _mm512_storeu_si512(p, (__m512i)x.v); }
 
+FOVEA_INLINE F32 as_words(Halves x) { return {_mm512_castsi512_ps((__m512i)x.v)}; }
+// Value i: from the table of both, 64 values, at place[i].
+FOVEA_INLINE Halves pick(Halves low, const uint16_t* place, Halves high) {
+  return {(__m512bh)_mm512_permutex2var_epi16((__m512i)low.v, _mm512_load_si512(place), (__m512i)high.v)};
+}
+
 // Word i: the pair of lane i of the lower half and lane i of the upper.
 FOVEA_INLINE F32 interleave(Halves x) {
   const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,

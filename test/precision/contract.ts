@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import type { Precision } from '../../lib/backend/backend.js';
+import type { Layout, Precision } from '../../lib/backend/backend.js';
 import type { NativeBackend } from '../../lib/backend/native.js';
 import { Tensor } from '../../lib/tensor.js';
 import { type Call, runReference } from '../helpers/reference.js';
@@ -26,10 +26,15 @@ export interface Computed {
 }
 
 /** By the algorithm, and in float64. */
-export function compute(backend: NativeBackend, call: Call, { algorithm, precision }: Way): Computed {
+export function compute(
+  backend: NativeBackend,
+  call: Call,
+  { algorithm, precision }: Way,
+  layout: Layout = 'blocked',
+): Computed {
   // Winograd's is what the model picks; the others have to be asked for.
   const asked = algorithm !== 'winograd' ? { ...call, attributes: { ...call.attributes, algorithm } } : call;
-  const { outputs, damage, describe: lines } = runGuarded(backend, asked, { threads: 2, layout: 'blocked', precision });
+  const { outputs, damage, describe: lines } = runGuarded(backend, asked, { threads: 2, layout, precision });
   expect(damage).toEqual([]);
   const [expected] = runReference({
     ...call,

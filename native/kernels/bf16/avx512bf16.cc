@@ -66,31 +66,21 @@ void channels(const float* pixels, ptrdiff_t step, ptrdiff_t count, float* words
 
 constexpr int kLines = 16, kDepths = 32;  // of a square
 
-// Depths side by side: word q of line i at words[16·i + q].
-template <int P>
-FOVEA_INLINE void lines_of_square(const float* from, ptrdiff_t line, float* words, ptrdiff_t plane) {
-  UNROLL for (int i = 0; i < kLines; ++i)
-    pixels<P>(from + i * line, from + i * line + 16, 0, 1, words + 16 * i, plane);
-}
-
-// Lines side by side: word q of line i at words[16·q + i].
-template <int P>
-FOVEA_INLINE void depths_of_square(const float* from, ptrdiff_t depth, float* words, ptrdiff_t plane) {
-  UNROLL for (int q = 0; q < kDepths / 2; ++q) {
-    const float* const pair = from + 2 * q * depth;
-    const Split<P> split(F32::load(pair), F32::load(pair + depth));
+// A word for each pair of depths: of one line side by side (kAlong) or of all lines, and transposed or as they come.
+template <int P, bool kAlong, bool kTurned>
+FOVEA_INLINE void whole_square(const float* from, ptrdiff_t line, ptrdiff_t depth, float* words, ptrdiff_t plane) {
+  F32 rows[P][16];
+  UNROLL for (int i = 0; i < 16; ++i) {
+    const float* const low = kAlong ? from + i * line : from + 2 * i * depth;
+    const Split<P> split(F32::load(low), F32::load(low + (kAlong ? 16 : depth)));
     UNROLL for (int p = 0; p < P; ++p)
-      interleave(split.plane[p]).store(words + 16 * q + p * plane);
+      rows[p][i] = kAlong ? as_words(split.plane[p]) : interleave(split.plane[p]);
   }
-}
-
-void transpose_words(const float* from, float* to) {
-  F32 rows[16];
-  UNROLL for (int i = 0; i < 16; ++i)
-    rows[i] = F32::load(from + 16 * i);
-  transpose(rows);
-  UNROLL for (int i = 0; i < 16; ++i)
-    rows[i].store(to + 16 * i);
+  UNROLL for (int p = 0; p < P; ++p) {
+    if (kTurned) transpose(rows[p]);
+    UNROLL for (int i = 0; i < 16; ++i)
+      rows[p][i].store(words + 16 * i + p * plane);
+  }
 }
 
 template <int P>
@@ -106,12 +96,54 @@ void square(const float* from, ptrdiff_t line, ptrdiff_t depth, int lines, int d
     }
     from = whole, line = to_line, depth = to_depth;
   }
-  const bool lines_first = depth == 1;
-  alignas(64) float turned[P * 256];
-  float* const to = lines_first == by_line ? words : turned;
-  const ptrdiff_t to_plane = lines_first == by_line ? plane : 256;
-  lines_first ? lines_of_square<P>(from, line, to, to_plane) : depths_of_square<P>(from, depth, to, to_plane);
-  for (int p = 0; p < P && to == turned; ++p) transpose_words(turned + 256 * p, words + p * plane);
+  if (depth == 1) {
+    by_line ? whole_square<P, true, false>(from, line, depth, words, plane)
+            : whole_square<P, true, true>(from, line, depth, words, plane);
+  } else {
+    by_line ? whole_square<P, false, true>(from, line, depth, words, plane)
+            : whole_square<P, false, false>(from, line, depth, words, plane);
+  }
+}
+
+// Where in a table of four lines of sixteen values each value of C interleaved lines stands.
+template <int C>
+struct InterleavedOrder {
+  alignas(64) uint16_t from[2][32];
+  constexpr InterleavedOrder() : from{} {
+    for (int i = 0; i < 16 * C; ++i) from[i / 32][i % 32] = uint16_t(i % C * 16 + i / C);
+  }
+};
+
+template <int P, int C>
+void interleave_of(const float* lines, ptrdiff_t line, ptrdiff_t count, float* words, ptrdiff_t plane) {
+  static constexpr InterleavedOrder<C> order;
+  for (ptrdiff_t i = 0; i < count; i += 16, words += 8 * C) {
+    const int rest = count - i < 16 ? int(count - i) : 16;
+    const auto at = [&](int c) { return c < C ? F32::load_partial(lines + c * line + i, rest) : F32::zero(); };
+    const Split<P> low(at(0), at(1)), high(at(2), at(3));
+    UNROLL for (int p = 0; p < P; ++p) {
+      float* const to = words + p * plane;
+      if (C >= 2) store(pick(low.plane[p], order.from[0], high.plane[p]), to);
+      if (C == 4) store(pick(low.plane[p], order.from[1], high.plane[p]), to + 16);
+      if (C % 2 == 1) store(lower(pick(low.plane[p], order.from[C / 2], high.plane[p])), to + C / 2 * 16);
+    }
+  }
+}
+
+template <int P>
+void interleave_lines(const float* lines, ptrdiff_t line, int count_of_lines, ptrdiff_t count, float* words,
+                      ptrdiff_t plane) {
+  static_assert(kInterleavedMost == 4, "one case for each");
+  switch (count_of_lines) {
+    case 1:
+      return interleave_of<P, 1>(lines, line, count, words, plane);
+    case 2:
+      return interleave_of<P, 2>(lines, line, count, words, plane);
+    case 3:
+      return interleave_of<P, 3>(lines, line, count, words, plane);
+    default:
+      return interleave_of<P, 4>(lines, line, count, words, plane);
+  }
 }
 
 #define BF16_BY_PLANES(name, ...) \
@@ -132,11 +164,16 @@ void any_square(const float* from, ptrdiff_t line, ptrdiff_t depth, int lines, i
                 float* words, ptrdiff_t plane) {
   BF16_BY_PLANES(square, from, line, depth, lines, depths, by_line, words, plane);
 }
+void any_interleave(const float* lines, ptrdiff_t line, int count_of_lines, ptrdiff_t count, int planes, float* words,
+                    ptrdiff_t plane) {
+  BF16_BY_PLANES(interleave_lines, lines, line, count_of_lines, count, words, plane);
+}
 
 #undef BF16_BY_PLANES
 
 }  // namespace
 
-extern constexpr Bf16Kernels bf16_avx512bf16 = {"avx512bf16", any_pixels, any_rows, any_channels, any_square};
+extern constexpr Bf16Kernels bf16_avx512bf16 = {"avx512bf16", any_pixels, any_rows,
+                                                any_channels, any_square, any_interleave};
 
 }  // namespace fovea

@@ -12,6 +12,7 @@
 namespace fovea {
 
 constexpr int kMaxPlanes = 3;
+constexpr int kInterleavedMost = 4;
 constexpr int64_t kPairUnit = 32;  // values that are packed together: 16 words, one cache line, one row of an AMX tile
 
 // A word is a pair of bfloat16 and takes the place of a float. Plane p of what is written at `words` starts at
@@ -37,6 +38,11 @@ struct Bf16Kernels {
   // lines and 32 depths are written, those from `lines` and `depths` on as zeros.
   void (*square)(const float* from, ptrdiff_t line, ptrdiff_t depth, int lines, int depths, bool by_line, int planes,
                  float* words, ptrdiff_t plane);
+
+  // The halves of `words`: position lines·i + l is value i of line l, from[line·l + i], l < lines <= kInterleavedMost.
+  // Values go in sixteens: those from `count` to the next multiple of 16 are written as zeros.
+  void (*interleave)(const float* from, ptrdiff_t line, int lines, ptrdiff_t count, int planes, float* words,
+                     ptrdiff_t plane);
 };
 
 // Null where the CPU, or the cap, has no products of bfloat16 pairs.
