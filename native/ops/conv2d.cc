@@ -55,22 +55,29 @@ WinogradProblem winograd_problem(const OpSpec& spec, const ConvGeometry& g) {
   return problem;
 }
 
+bool winograd_possible(const OpSpec& spec, const ConvGeometry& g) {
+  return spec.inputs[0].layout == Layout::kBlocked && winograd_possible(g);
+}
+
 bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
-  return spec.inputs[0].layout == Layout::kBlocked && !bf16_beats_winograd(spec.precision) &&
-         winograd_tile(g, winograd_problem(spec, g)) > 0;
+  return winograd_possible(spec, g) && !bf16_beats_winograd(spec.precision) &&
+         winograd_pays(g, winograd_problem(spec, g));
 }
 
 Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
   std::unique_ptr<Operation> direct;
   FOVEA_RETURN_IF_ERROR(make_stream(spec, g, 0, &direct));
   const WinogradProblem problem = winograd_problem(spec, g);
-  return make_winograd(problem, winograd_tile(g, problem), spec.threads, std::move(direct), operation);
+  return make_winograd(problem, winograd_tile(problem), spec.threads, std::move(direct), operation);
 }
 
 const Algorithm<ConvGeometry> kAlgorithms[] = {
-    {"depthwise", supports_depthwise, make_depthwise_forward}, {"winograd", winograd_wins, make_winograd},
-    {"bf16", bf16_best, in_bf16<make_stream>, kTiled},         {"brgemm", anything, in_float32<make_stream>, kTiled},
+    {"depthwise", supports_depthwise, make_depthwise_forward},
+    {"winograd", winograd_wins, make_winograd},
+    {"bf16", bf16_best, in_bf16<make_stream>, kTiled},
+    {"brgemm", anything, in_float32<make_stream>, kTiled},
     {"bf16", bf16_possible, in_bf16<make_stream>, kTiled},  // where the model does not prefer it: measured, or by name
+    {"winograd", winograd_possible, make_winograd},
 };
 
 }  // namespace

@@ -52,8 +52,10 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   return ConvStages::make(problem, around, spec.threads, operation);
 }
 
+bool winograd_possible(const OpSpec&, const ConvGeometry& g) { return winograd_possible(g); }
+
 bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
-  return !bf16_beats_winograd(spec.precision) && winograd_tile(g, winograd_gradient(g)) > 0;
+  return winograd_possible(g) && !bf16_beats_winograd(spec.precision) && winograd_pays(g, winograd_gradient(g));
 }
 
 Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
@@ -61,7 +63,7 @@ Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<
   FOVEA_RETURN_IF_ERROR(make_stream(spec, g, 0, &direct));
   WinogradProblem problem = winograd_gradient(g);
   problem.epilogue = wants_epilogue(spec);
-  return make_winograd(problem, winograd_tile(g, problem), spec.threads, std::move(direct), operation);
+  return make_winograd(problem, winograd_tile(problem), spec.threads, std::move(direct), operation);
 }
 
 const Algorithm<ConvGeometry> kAlgorithms[] = {
@@ -71,6 +73,7 @@ const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"bf16", bf16_wins, in_bf16<make_stream>, kTiled},
     {"brgemm", anything, in_float32<make_stream>, kTiled},
     {"bf16", bf16_possible, in_bf16<make_stream>, kTiled},  // where the model does not prefer it: measured, or by name
+    {"winograd", winograd_possible, make_winograd},
 };
 
 }  // namespace

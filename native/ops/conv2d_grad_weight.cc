@@ -6,6 +6,7 @@
 #include "ops/conv_grad_stream.h"
 #include "ops/conv_stages.h"
 #include "ops/conv_stem.h"
+#include "ops/conv_winograd.h"
 #include "ops/conv_winograd_grad.h"
 #include "ops/operations.h"
 #include "ops/plan.h"
@@ -89,8 +90,12 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   return GradStages::make(problem, g, spec.threads, operation);
 }
 
+bool winograd_possible(const OpSpec& spec, const ConvGeometry& g) {
+  return spec.inputs[0].layout == Layout::kBlocked && winograd_possible(g);
+}
+
 bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
-  return spec.inputs[0].layout == Layout::kBlocked && !bf16_beats_winograd(spec.precision) && winograd_grad_tile(g) > 0;
+  return winograd_possible(spec, g) && !bf16_beats_winograd(spec.precision) && winograd_grad_pays(g);
 }
 
 Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
@@ -106,6 +111,7 @@ const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"bf16", bf16_wins, in_bf16<make_stream>, kTiled},
     {"brgemm", anything, in_float32<make_stream>, kTiled},
     {"bf16", bf16_possible, in_bf16<make_stream>, kTiled},  // where the model does not prefer it: measured, or by name
+    {"winograd", winograd_possible, make_winograd},
 };
 
 }  // namespace

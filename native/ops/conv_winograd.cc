@@ -21,19 +21,24 @@ constexpr int64_t kChunkBlocks = 4;           // channel blocks of filters trans
 
 int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
 
-// Cycles of one AVX-512 core, as measured on Ice Lake; with shorter vectors all of them grow alike. A product of 16×16
-// channels takes 8 cycles at best, and half as long again with what the caches add.
+// Cycles of one AVX-512 core (measured on Zen 4; where a product takes half of them, so does the rest). A product of
+// 16×16 channels takes 16 at best and a tenth more with what the caches add, directly and at a frequency of a tile.
+constexpr double kProduct = 17.5;
+constexpr double kPixel = 16;   // transforming 16 channels at one frequency, writing and reading them
+constexpr double kFilter = 15;  // likewise
+
 double direct_cycles(const WinogradProblem& p) {
-  const double pixels = static_cast<double>(p.images * p.dest_h * p.dest_w);
-  return static_cast<double>(blocks(p.depth) * blocks(p.lanes)) * (11.0 * 9.0 * pixels + 6000.0);
+  const double pixels = static_cast<double>(p.images * (p.spread ? p.source_h * p.source_w : p.dest_h * p.dest_w));
+  return static_cast<double>(blocks(p.depth) * blocks(p.lanes)) * (kProduct * 9.0 * pixels + 9000.0);
 }
 
 double winograd_cycles(const WinogradProblem& p, int tile) {
-  const double tiles = static_cast<double>(p.images * ceil_div(p.dest_h, tile) * ceil_div(p.dest_w, tile));
+  const double tiles = static_cast<double>(winograd_tiles(p, tile).count());
   const double depth = static_cast<double>(blocks(p.depth)), lanes = static_cast<double>(blocks(p.lanes));
-  const double products = 12.2 * tiles * depth * lanes, pixels = 13.5 * tiles * (depth + lanes);
-  const double filters = 15.0 * kBlock * depth * lanes;
-  return (tile + 2) * (tile + 2) * (products + pixels + filters);
+  const double products = kProduct * tiles * depth * lanes, pixels = kPixel * tiles * (depth + lanes);
+  const double filters = kFilter * kBlock * depth * lanes;
+  const double points = winograd_transforms(p, tile).points;
+  return points * points * (products + pixels + filters);
 }
 
 class ConvWinograd : public Operation {
@@ -53,7 +58,7 @@ class ConvWinograd : public Operation {
   // two would put all frequencies of a tile into the same few lines of the cache.
   int64_t v_step(int64_t tiles, int64_t depth_blocks) const { return (depth_blocks * tiles | 1) * kBlock; }
   int64_t u_step(int64_t blocks, int64_t depth_blocks) const { return (depth_blocks * blocks * kBlock | 1) * kBlock; }
-  int64_t frequencies() const { return transforms_.n * transforms_.n; }
+  int64_t frequencies() const { return transforms_.points * transforms_.points; }
   int64_t tile_groups() const { return ceil_div(tiles_, group_tiles_); }
   int64_t filter_groups() const { return ceil_div(lane_blocks_, group_blocks_); }
 
@@ -73,6 +78,7 @@ class ConvWinograd : public Operation {
 
   WinogradProblem problem_;
   const WinogradKernels* kernels_;
+  int tile_;
   WinogradTransforms transforms_;
   int threads_;
   WinogradTiles grid_;
@@ -85,21 +91,23 @@ class ConvWinograd : public Operation {
 
 // Blocks of 16 channels that are summed before they are added to the others: as many as the table in winograd.h allows
 // with a tenth to spare.
-int64_t sum_blocks(int tile, int64_t depth) {
-  if (tile == 2) return 4;
+int64_t sum_blocks(int tile, int64_t stride, int64_t depth) {
+  if (tile == 2 || stride == 2) return 4;
   return depth < 128 ? 1 : depth < 256 ? 2 : 4;
 }
 
 ConvWinograd::ConvWinograd(const WinogradProblem& problem, int tile, int threads)
-    : problem_(problem), kernels_(&winograd_kernels()), threads_(threads) {
-  transforms_ = tile == 2 ? kernels_->two : kernels_->four;
-  grid_ = {tile,           problem.images, problem.source_h, problem.source_w,
-           problem.dest_h, problem.dest_w, problem.top,      problem.left};
+    : problem_(problem),
+      kernels_(&winograd_kernels()),
+      tile_(tile),
+      transforms_(winograd_transforms(problem, tile)),
+      threads_(threads),
+      grid_(winograd_tiles(problem, tile)) {
   tiles_ = grid_.count();
   depth_blocks_ = blocks(problem.depth);
   lane_blocks_ = blocks(problem.lanes);
   group_blocks_ = even(lane_blocks_, kernels_->blocks);
-  sum_ = sum_blocks(tile, problem.depth);
+  sum_ = sum_blocks(tile, problem.stride, problem.depth);
 
   // U is larger than V when there are more filters than tiles; then no task should need all of it.
   shared_input_ = tiles_ <= kMaxTiles && tiles_ < problem.lanes;
@@ -205,16 +213,17 @@ bool ConvWinograd::transform_output(const float* product, const Task& task, cons
 // end.
 void ConvWinograd::finish_task(const Task& task, int64_t slot, const ConvEpilogue* epilogue) const {
   if (!epilogue) return;
-  const int64_t m = transforms_.m, across = grid_.columns(), down = grid_.rows(), end = task.tile + task.tiles;
+  const int64_t across = grid_.columns.count(), down = grid_.rows.count(), end = task.tile + task.tiles;
   for (int64_t block = task.block; block < task.block + task.blocks; ++block) {
     for (int64_t tile = task.tile; tile < end;) {
       const int64_t line = tile / across, first = tile % across, image = line / down;
       const int64_t whole = std::min((end - tile) / across, (image + 1) * down - line);
       const int64_t lines = first > 0 ? 1 : std::max<int64_t>(1, whole);
-      const int64_t next = std::min(end, (line + lines) * across), last = (next - 1) % across + 1;
-      const int64_t row = line % down * m, column = first * m;
-      epilogue->finish({slot, image, block, row, std::min(lines * m, problem_.dest_h - row), column,
-                        std::min(last * m, problem_.dest_w) - column});
+      const int64_t next = std::min(end, (line + lines) * across);
+      const int64_t row = grid_.rows.dest_begin(line % down), column = grid_.columns.dest_begin(first);
+      const int64_t row_end = grid_.rows.dest_end(line % down + lines - 1);
+      const int64_t column_end = grid_.columns.dest_end((next - 1) % across);
+      epilogue->finish({slot, image, block, row, row_end - row, column, column_end - column});
       tile = next;
     }
   }
@@ -298,40 +307,71 @@ Status ConvWinograd::run(const RunContext& context) const {
 }
 
 std::string ConvWinograd::describe() const {
-  const std::string m = std::to_string(transforms_.m);
-  const double share = winograd_cycles(problem_, transforms_.m) / direct_cycles(problem_);
-  return "winograd " + m + "x" + m + ": " + kernels_->name + ", tiles " + std::to_string(group_tiles_) + ", channels " +
-         std::to_string(sum_ * kBlock) + " a sum, " + (shared_input_ ? "input" : "filters") +
+  const double share = winograd_cycles(problem_, tile_) / direct_cycles(problem_);
+  return winograd_name(problem_, tile_) + ": " + kernels_->name + ", tiles " + std::to_string(group_tiles_) +
+         ", channels " + std::to_string(sum_ * kBlock) + " a sum, " + (shared_input_ ? "input" : "filters") +
          " transformed first, tasks " + std::to_string(shared_input_ ? filter_groups() : tile_groups()) +
          ", estimated at " + std::to_string(static_cast<int>(share * 100)) + " % of brgemm's time";
 }
 
 }  // namespace
 
+namespace {
+
+// Pixels [first, first + size) along both axes, cut to the image, in the first of its `blocks` blocks of channels.
+WinogradWindow cut(int64_t image, int64_t blocks, int64_t h, int64_t w, int64_t size, int64_t height, int64_t width) {
+  const auto inside = [size](int64_t position) { return static_cast<int>(std::clamp<int64_t>(position, 0, size)); };
+  WinogradWindow window{0, inside(-h), inside(height - h), inside(-w), inside(width - w)};
+  if (window.row < window.row_end && window.column < window.column_end)
+    window.offset = ((image * blocks * height + h + window.row) * width + w + window.column) * kBlock;
+  return window;
+}
+
+}  // namespace
+
 void WinogradTiles::windows(int64_t first, int64_t count, int64_t blocks, WinogradWindow* windows) const {
-  const auto cut = [this](int64_t position) { return static_cast<int>(std::clamp<int64_t>(position, 0, m + 2)); };
   for (int64_t i = 0; i < count; ++i) {
-    const int64_t tile = first + i, image = tile / (rows() * columns());
-    const int64_t h = tile / columns() % rows() * m - top, w = tile % columns() * m - left;
-    WinogradWindow& window = windows[i];
-    window = {0, cut(-h), cut(source_h - h), cut(-w), cut(source_w - w)};
-    if (window.row >= window.row_end || window.column >= window.column_end) continue;
-    window.offset = (image * blocks * source_h * source_w + (h + window.row) * source_w + w + window.column) * kBlock;
+    const int64_t tile = first + i, line = tile / columns.count();
+    windows[i] = cut(line / rows.count(), blocks, rows.source_first + line % rows.count() * rows.source_step,
+                     columns.source_first + tile % columns.count() * columns.source_step, rows.inputs, rows.source,
+                     columns.source);
   }
 }
 
 void WinogradTiles::targets(int64_t first, int64_t count, int64_t blocks, WinogradTarget* targets) const {
   for (int64_t i = 0; i < count; ++i) {
-    const int64_t tile = first + i, image = tile / (rows() * columns());
-    const int64_t h = tile / columns() % rows() * m, w = tile % columns() * m;
-    targets[i] = {(image * blocks * dest_h * dest_w + h * dest_w + w) * kBlock,
-                  static_cast<int>(std::min(m, dest_h - h)), static_cast<int>(std::min(m, dest_w - w))};
+    const int64_t tile = first + i, line = tile / columns.count();
+    targets[i] =
+        cut(line / rows.count(), blocks, rows.dest_first + line % rows.count() * rows.outputs,
+            columns.dest_first + tile % columns.count() * columns.outputs, rows.outputs, rows.dest, columns.dest);
   }
 }
 
+const WinogradTransforms& winograd_transforms(const WinogradProblem& p, int tile) {
+  const WinogradKernels& kernels = winograd_kernels();
+  if (p.stride == 2) return p.spread ? kernels.strided_gradient : kernels.strided;
+  return tile == 2 ? kernels.two : kernels.four;
+}
+
+WinogradTiles winograd_tiles(const WinogradProblem& p, int tile) {
+  const WinogradTransforms& t = winograd_transforms(p, tile);
+  const auto axis = [&](int64_t source, int64_t dest, int64_t before) -> WinogradTileAxis {
+    if (!p.spread) return {source, dest, t.n, t.m, -before, t.m * p.stride, 0};
+    // Pixel h has tap 1 where h + 2 - before is odd, and taps 0 and 2 elsewhere; a tile begins with one of the former.
+    const int64_t first = before % 2 == 0 ? -1 : 0;
+    return {source, dest, t.n, t.m, (first + 1 - before) / 2, t.m / p.stride, first};
+  };
+  return {p.images, axis(p.source_h, p.dest_h, p.top), axis(p.source_w, p.dest_w, p.left)};
+}
+
+std::string winograd_name(const WinogradProblem& p, int tile) {
+  const std::string m = std::to_string(tile);
+  return "winograd " + m + "x" + m + (p.stride == 2 ? " of stride 2" : "");
+}
+
 bool winograd_possible(const ConvGeometry& g) {
-  return g.r == 3 && g.s == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 && g.dilation_w == 1 &&
-         g.groups == 1 && g.mode == PaddingMode::kZeros;
+  return g.r == 3 && g.s == 3 && g.stride_h == g.stride_w && g.stride_h <= 2 && g.dilation_h == 1 &&
+         g.dilation_w == 1 && g.groups == 1 && g.mode == PaddingMode::kZeros && g.c >= kBlock && g.k >= kBlock;
 }
 
 WinogradProblem winograd_forward(const ConvGeometry& g, bool bias, bool relu) {
@@ -339,6 +379,7 @@ WinogradProblem winograd_forward(const ConvGeometry& g, bool bias, bool relu) {
   p.images = g.n, p.depth = g.c, p.lanes = g.k;
   p.source_h = g.h, p.source_w = g.w, p.dest_h = g.p, p.dest_w = g.q, p.top = g.top, p.left = g.left;
   p.rotated = g.flip;
+  p.stride = g.stride_h;
   p.bias = bias, p.relu = relu;
   return p;
 }
@@ -349,17 +390,18 @@ WinogradProblem winograd_gradient(const ConvGeometry& g) {
   p.source_h = g.p, p.source_w = g.q, p.dest_h = g.h, p.dest_w = g.w, p.top = 2 - g.top, p.left = 2 - g.left;
   p.depth_first = true;
   p.rotated = !g.flip;
+  p.stride = g.stride_h;
+  p.spread = p.stride > 1;
   return p;
 }
 
-int winograd_tile(const ConvGeometry& g, const WinogradProblem& p) {
-  // Fewer channels leave most lanes of the transforms empty; less work than this is done in a
-  // tenth of a millisecond anyway, and exactly when the numbers are small integers.
-  if (!winograd_possible(g) || p.depth < kBlock || p.lanes < kBlock || g.flops() < 2e7) return 0;
-  const double two = winograd_cycles(p, 2), four = winograd_cycles(p, 4);
-  const bool may_four = winograd_kernels().fused;
-  if (std::min(two, may_four ? four : two) > 0.9 * direct_cycles(p)) return 0;
-  return two < four || !may_four ? 2 : 4;
+int winograd_tile(const WinogradProblem& p) {
+  if (p.stride == 2) return 4;
+  return winograd_kernels().fused && winograd_cycles(p, 4) <= winograd_cycles(p, 2) ? 4 : 2;
+}
+
+bool winograd_pays(const ConvGeometry& g, const WinogradProblem& p) {
+  return g.flops() >= kLeastWinogradFlops && winograd_cycles(p, winograd_tile(p)) < 0.9 * direct_cycles(p);
 }
 
 Status make_winograd(const WinogradProblem& problem, int tile, int threads, std::unique_ptr<Operation> direct,

@@ -1,5 +1,5 @@
-// 3×3 convolutions of stride 1 by Winograd's minimal filtering: kernels/winograd/winograd.h has the formula and what it
-// costs in accuracy.
+// 3×3 convolutions of stride 1 and 2 by Winograd's minimal filtering: kernels/winograd/winograd.h has the formula and
+// what it costs in accuracy.
 //
 //   V[f][channel block][tile][16]        transform_input, for the tiles of one task
 //   U[f][filter group][channel][16·nb]   transform_weight, nb blocks to a group
@@ -7,6 +7,7 @@
 //
 // The operand that is used most often is transformed once, before the tasks; the other one within each task.
 #pragma once
+#include <algorithm>
 #include <memory>
 #include <string>
 
@@ -15,9 +16,9 @@
 
 namespace fovea {
 
-// dest[image][lane][p][q] = act(bias[lane] + Σ source[image][depth][p + r - top][q + s - left] ·
-// filter[lane][depth][r][s]) The forward convolution, and its input gradient with the filter rotated and depth and
-// lanes exchanged.
+// dest[image][lane][p][q] = act(bias[lane] + Σ source[image][depth][stride·p + r - top][stride·q + s - left] ·
+// filter[lane][depth][r][s]). The forward convolution, and its input gradient with the filter rotated and depth and
+// lanes exchanged; with `spread`, the gradient through a stride: source (p + r - top) / stride where that is whole.
 struct WinogradProblem {
   int64_t images = 1, depth = 1, lanes = 1;
   int64_t source_h = 1, source_w = 1, dest_h = 1, dest_w = 1, top = 0, left = 0;
@@ -25,28 +26,51 @@ struct WinogradProblem {
   bool rotated = false;      // filter (r, s) is weight (2 - r, 2 - s)
   bool bias = false, relu = false;
   bool epilogue = false;  // the cut into tasks must not depend on the number of threads
+  int64_t stride = 1;
+  bool spread = false;
 };
 
-// How the images of a convolution are cut into tiles of m×m outputs, numbered image by image, row by row.
-struct WinogradTiles {
-  int64_t m, images, source_h, source_w, dest_h, dest_w, top, left;
+// How an axis of the images is cut into tiles. Tile i has the inputs from source_first + i·source_step and the outputs
+// from dest_first + i·outputs; some of them may not exist.
+struct WinogradTileAxis {
+  int64_t source, dest;     // pixels
+  int64_t inputs, outputs;  // of a tile
+  int64_t source_first, source_step, dest_first;
 
-  int64_t rows() const { return (dest_h + m - 1) / m; }
-  int64_t columns() const { return (dest_w + m - 1) / m; }
-  int64_t count() const { return images * rows() * columns(); }
+  int64_t count() const { return (dest - dest_first + outputs - 1) / outputs; }
+  int64_t dest_begin(int64_t tile) const { return std::max<int64_t>(0, dest_first + tile * outputs); }
+  int64_t dest_end(int64_t tile) const { return std::min(dest, dest_first + (tile + 1) * outputs); }
+};
+
+// Tiles are numbered image by image, row by row.
+struct WinogradTiles {
+  int64_t images;
+  WinogradTileAxis rows, columns;
+
+  int64_t count() const { return images * rows.count() * columns.count(); }
   // Of tiles [first, first + count), in the first of the `blocks` blocks of channels that the image has.
   void windows(int64_t first, int64_t count, int64_t blocks, WinogradWindow* windows) const;
   void targets(int64_t first, int64_t count, int64_t blocks, WinogradTarget* targets) const;
 };
 
-// 3×3, stride 1, no dilation, no groups, padding of zeros.
+// The transforms for a problem and the size of its tiles, and the cut into them.
+const WinogradTransforms& winograd_transforms(const WinogradProblem& problem, int tile);
+WinogradTiles winograd_tiles(const WinogradProblem& problem, int tile);
+// "winograd 4x4", "winograd 4x4 of stride 2": what lib/graph/passes.ts counts the products by.
+std::string winograd_name(const WinogradProblem& problem, int tile);
+
+// 3×3, stride 1 or 2 along both axes, no dilation, no groups, padding of zeros, and channels to fill the lanes of the
+// transforms.
 bool winograd_possible(const ConvGeometry& g);
 
 WinogradProblem winograd_forward(const ConvGeometry& g, bool bias, bool relu);
 WinogradProblem winograd_gradient(const ConvGeometry& g);
 
-// The size of tiles that pays: 4, 2, or 0 where the direct convolution is better or Winograd cannot do it.
-int winograd_tile(const ConvGeometry& g, const WinogradProblem& problem);
+// The better size of tiles, 4 or 2, and whether they are faster than the direct sum.
+int winograd_tile(const WinogradProblem& problem);
+bool winograd_pays(const ConvGeometry& g, const WinogradProblem& problem);
+// Less work is done in a tenth of a millisecond anyway, and directly it is exact when the numbers are small integers.
+constexpr double kLeastWinogradFlops = 2e7;
 
 // `direct` computes the same; it runs when a value is not finite (Inf, NaN or overflow, which tiles spread).
 Status make_winograd(const WinogradProblem& problem, int tile, int threads, std::unique_ptr<Operation> direct,

@@ -54,8 +54,8 @@ Blocking choose_blocking(int64_t channels, int64_t filters, int64_t tiles, int64
 // contract allows for all of them (winograd.h has the table; the tiles take the place of its channels). Sums of 32 and
 // not more however many tiles there are: dy may be zero in all images but one, whose 32×32 pixels are 64 tiles, and
 // their sums in one piece are beyond the contract for 1024 products (7.9e-7 of 7.1e-7; in pieces of 32, 6.1e-7).
-int64_t sum_tiles(int tile, int64_t tiles) {
-  if (tile == 2) return 64;
+int64_t sum_tiles(int tile, int64_t stride, int64_t tiles) {
+  if (tile == 2 || stride == 2) return 64;
   return tiles < 128 ? 16 : 32;
 }
 
@@ -77,7 +77,7 @@ class ConvWinogradGrad : public Operation {
   };
   // Floats from a frequency to the next: an odd number of cache lines, or all of them meet in the same few.
   static int64_t step(int64_t pixels) { return (pixels | 1) * kBlock; }
-  int64_t frequencies() const { return transforms_.n * transforms_.n; }
+  int64_t frequencies() const { return transforms_.points * transforms_.points; }
   int64_t channel_splits() const { return ceil_div(channel_blocks_, task_channels_); }
   int64_t filter_splits() const { return ceil_div(filter_blocks_, filters_); }
   int64_t part_floats() const { return filter_blocks_ * channel_blocks_ * kBlock * 9 * kBlock; }
@@ -98,6 +98,8 @@ class ConvWinogradGrad : public Operation {
   void write(const float* taps, int64_t channel, int64_t channels, int64_t filter, float* dw) const;
 
   ConvGeometry g_;
+  WinogradProblem problem_;
+  int tile_;
   const WinogradKernels* kernels_;
   WinogradTransforms transforms_;
   WinogradTiles grid_;
@@ -110,9 +112,14 @@ class ConvWinogradGrad : public Operation {
 };
 
 ConvWinogradGrad::ConvWinogradGrad(const ConvGeometry& g, int tile, bool bias, int threads)
-    : g_(g), kernels_(&winograd_kernels()), bias_(bias), threads_(threads) {
-  transforms_ = tile == 2 ? kernels_->two : kernels_->four;
-  grid_ = {tile, g.n, g.h, g.w, g.p, g.q, g.top, g.left};
+    : g_(g),
+      problem_(winograd_forward(g, false, false)),
+      tile_(tile),
+      kernels_(&winograd_kernels()),
+      transforms_(winograd_transforms(problem_, tile)),
+      grid_(winograd_tiles(problem_, tile)),
+      bias_(bias),
+      threads_(threads) {
   tiles_ = grid_.count();
   channel_blocks_ = blocks(g.c);
   filter_blocks_ = blocks(g.k);
@@ -121,7 +128,7 @@ ConvWinogradGrad::ConvWinogradGrad(const ConvGeometry& g, int tile, bool bias, i
   filters_ = blocking.filters;
   chunk_tiles_ = blocking.tiles;
   chunks_ = ceil_div(tiles_, chunk_tiles_);
-  sum_ = sum_tiles(tile, tiles_);
+  sum_ = sum_tiles(tile, g.stride_h, tiles_);
 
   // U of a single chunk serves all the channels of a task, piece by piece.
   const int64_t pieces = ceil_div(channel_blocks_, channels_);
@@ -297,26 +304,33 @@ Status ConvWinogradGrad::run(const RunContext& context) const {
 }
 
 std::string ConvWinogradGrad::describe() const {
-  const std::string m = std::to_string(transforms_.m);
-  return "winograd " + m + "x" + m + ": " + kernels_->name + ", tiles " + std::to_string(chunk_tiles_) + ", channels " +
-         std::to_string(channels_ * kBlock) + ", filters " + std::to_string(filters_ * kBlock) + ", parts " +
-         std::to_string(parts_) + ", tasks " + std::to_string(parts_ * channel_splits() * filter_splits());
+  return winograd_name(problem_, tile_) + ": " + kernels_->name + ", tiles " + std::to_string(chunk_tiles_) +
+         ", channels " + std::to_string(channels_ * kBlock) + ", filters " + std::to_string(filters_ * kBlock) +
+         ", parts " + std::to_string(parts_) + ", tasks " + std::to_string(parts_ * channel_splits() * filter_splits());
+}
+
+}  // namespace
+
+namespace {
+
+double grad_cycles(const ConvGeometry& g, int tile) {
+  const WinogradProblem problem = winograd_forward(g, false, false);
+  const int64_t tiles = winograd_tiles(problem, tile).count(), points = winograd_transforms(problem, tile).points;
+  const Blocking blocking = choose_blocking(blocks(g.c), blocks(g.k), tiles, points * points);
+  return static_cast<double>(points * points * blocks(g.c) * blocks(g.k)) *
+         (blocking.cycles * static_cast<double>(tiles) + 200);
 }
 
 }  // namespace
 
 int winograd_grad_tile(const ConvGeometry& g) {
-  if (!winograd_possible(g) || g.c < kBlock || g.k < kBlock || g.flops() < 2e7) return 0;
-  const double products = static_cast<double>(blocks(g.c) * blocks(g.k));
-  const auto cycles = [&](int tile) {
-    const int64_t tiles = g.n * ceil_div(g.p, tile) * ceil_div(g.q, tile), frequencies = (tile + 2) * (tile + 2);
-    const Blocking blocking = choose_blocking(blocks(g.c), blocks(g.k), tiles, frequencies);
-    return static_cast<double>(frequencies) * products * (blocking.cycles * static_cast<double>(tiles) + 200);
-  };
-  const double direct = 18.0 * 9 * static_cast<double>(g.n * g.p * g.q) * products;
-  const double two = cycles(2), four = winograd_kernels().fused ? cycles(4) : 2 * two;
-  if (std::min(two, four) > 0.9 * direct) return 0;
-  return two < four ? 2 : 4;
+  if (g.stride_h == 2) return 4;
+  return winograd_kernels().fused && grad_cycles(g, 4) <= grad_cycles(g, 2) ? 4 : 2;
+}
+
+bool winograd_grad_pays(const ConvGeometry& g) {
+  const double direct = 18.0 * 9 * static_cast<double>(g.n * g.p * g.q * blocks(g.c) * blocks(g.k));
+  return g.flops() >= kLeastWinogradFlops && grad_cycles(g, winograd_grad_tile(g)) < 0.9 * direct;
 }
 
 Status make_winograd_grad(const ConvGeometry& g, int tile, bool bias, int threads, std::unique_ptr<Operation> direct,

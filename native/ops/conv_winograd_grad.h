@@ -1,4 +1,4 @@
-// The weight gradient of 3×3 convolutions of stride 1 by Winograd's algorithm, transposed:
+// The weight gradient of 3×3 convolutions of stride 1 and 2 by Winograd's algorithm, transposed:
 //
 //     dw = Gᵀ [ Σ_tiles (Bᵀ d B) ∘ (A e Aᵀ) ] G        d: the n×n input pixels of a tile, e: its m×m pixels of dy
 //
@@ -17,8 +17,9 @@
 
 namespace fovea {
 
-// The size of tiles of dy that pays: 4, 2, or 0 where the direct sum is better or Winograd cannot do it.
+// The better size of tiles of dy, 4 or 2, and whether they are faster than the direct sum.
 int winograd_grad_tile(const ConvGeometry& g);
+bool winograd_grad_pays(const ConvGeometry& g);
 
 // Inputs x and dy, blocked; outputs dw and, with `bias`, db. `direct` computes the same; it runs when a value is not
 // finite.

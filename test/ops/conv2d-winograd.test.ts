@@ -15,6 +15,7 @@ interface Case {
   readonly x: Shape;
   readonly filters: number;
   readonly padding: Sides;
+  readonly stride?: 1 | 2;
   readonly flipKernel?: boolean;
 }
 
@@ -26,6 +27,11 @@ const cases: readonly Case[] = [
   { name: 'more filters than tiles', x: [2, 96, 8, 8], filters: 200, padding: [1, 1, 1, 1] },
   { name: 'maps of 7×7', x: [4, 160, 7, 7], filters: 128, padding: [1, 1, 1, 1] },
   { name: 'maps of 2×2', x: [24, 128, 2, 2], filters: 96, padding: [1, 1, 1, 1] },
+  { name: 'stride 2', x: [4, 64, 32, 32], filters: 64, padding: [1, 1, 1, 1], stride: 2 },
+  { name: 'stride 2, tiles cut', x: [4, 90, 45, 38], filters: 80, padding: [1, 1, 1, 1], stride: 2 },
+  { name: 'stride 2, padding per side', x: [5, 96, 31, 31], filters: 96, padding: [0, 2, 2, 0], stride: 2 },
+  { name: 'stride 2, rotated', x: [5, 96, 31, 31], filters: 112, padding: [1, 1, 0, 2], stride: 2, flipKernel: true },
+  { name: 'stride 2, more filters than tiles', x: [16, 128, 16, 16], filters: 144, padding: [1, 1, 1, 1], stride: 2 },
 ];
 
 type Pass = 'conv2d' | 'conv2dGradInput' | 'conv2dGradWeight';
@@ -63,14 +69,22 @@ function expectWithinContract(actual: Tensor, expected: Tensor, products: number
   expect(largest).toBeLessThan(10 * contract(products));
 }
 
-function outputShape({ x: [n, , h, w], filters, padding: [top, bottom, left, right] }: Case): Shape {
-  return [n, filters, h + top + bottom - 2, w + left + right - 2];
+function outputShape({ x: [n, , h, w], filters, padding: [top, bottom, left, right], stride = 1 }: Case): Shape {
+  const along = (size: number) => Math.floor((size - 3) / stride) + 1;
+  return [n, filters, along(h + top + bottom), along(w + left + right)];
 }
 
 /** One blocked convolution, from its two inputs to its outputs. */
 function programOf(row: Case, operator: Pass, threads: number): ProgramSpec {
-  const { x, filters, padding, flipKernel = false } = row;
-  const conv: Attributes = { stride: [1, 1], padding, dilation: [1, 1], groups: 1, paddingMode: 'zeros', flipKernel };
+  const { x, filters, padding, stride = 1, flipKernel = false } = row;
+  const conv: Attributes = {
+    stride: [stride, stride],
+    padding,
+    dilation: [1, 1],
+    groups: 1,
+    paddingMode: 'zeros',
+    flipKernel,
+  };
   const blocked = (shape: Shape) => ({ shape, dtype: 'float32', layout: 'blocked' }) as const;
   const plain = (shape: readonly number[]) => ({ shape, dtype: 'float32', layout: 'plain' }) as const;
   const weight = plain([filters, x[1], 3, 3]);
@@ -111,7 +125,7 @@ describe.runIf(native)('Winograd', () => {
   beforeAll(() => useBackend('native'));
 
   for (const [i, row] of cases.entries()) {
-    const { name, x, filters, padding, flipKernel = false } = row;
+    const { name, x, filters, padding, stride = 1, flipKernel = false } = row;
     const depth = x[1];
     const [top, bottom, left, right] = padding;
     const options = {
@@ -119,6 +133,7 @@ describe.runIf(native)('Winograd', () => {
         [top, bottom],
         [left, right],
       ],
+      stride,
       flipKernel,
     } as const;
     const input = normals(x, 10 * i + 1);
@@ -130,7 +145,7 @@ describe.runIf(native)('Winograd', () => {
       test('is what the plan picks', () => {
         for (const operator of passes) {
           const program = namedBackend('native').compile(programOf(row, operator, 1));
-          expect(program.describe()[0]).toMatch(/winograd [24]x[24]/);
+          expect(program.describe()[0]).toMatch(stride === 2 ? 'winograd 4x4 of stride 2' : /winograd [24]x[24]:/);
           program.dispose();
         }
       });
@@ -203,6 +218,8 @@ describe.runIf(native)('Winograd', () => {
     };
     expect(describeWith({})).toMatch(/winograd/);
     expect(describeWith({ paddingMode: 'circular' })).not.toMatch(/winograd/);
+    const narrow = spec.values.map((value, i) => (i === 2 ? { ...value, shape: [2, 64, 16, 8] } : value));
+    expect(describeWith({ stride: [1, 2] }, narrow)).not.toMatch(/winograd/);
     expect(describeWith({ padding: [2, 2, 2, 2], dilation: [2, 2] })).not.toMatch(/winograd/);
     const plain = spec.values.map((value, i) => (i === 0 ? { ...value, layout: 'plain' as const } : value));
     expect(describeWith({}, plain)).not.toMatch(/winograd/);

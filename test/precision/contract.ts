@@ -32,8 +32,7 @@ export function compute(
   { algorithm, precision }: Way,
   layout: Layout = 'blocked',
 ): Computed {
-  // Winograd's is what the model picks; the others have to be asked for.
-  const asked = algorithm !== 'winograd' ? { ...call, attributes: { ...call.attributes, algorithm } } : call;
+  const asked = { ...call, attributes: { ...call.attributes, algorithm } };
   const { outputs, damage, describe: lines } = runGuarded(backend, asked, { threads: 2, layout, precision });
   expect(damage).toEqual([]);
   const [expected] = runReference({

@@ -3,12 +3,22 @@
 //
 //     Y = Aᵀ [ (G g Gᵀ) ∘ (Bᵀ d B) ] A        summed over the channels between the two transforms
 //
-// The products are matrix products, one for each of the n² frequencies f.
+// The products are matrix products, one for each frequency f.
+//
+// Stride 2: taps 0 and 2 of an axis meet every other input, tap 1 those between. These phases are filters of stride 1,
+// F(4, 2) with 5 products and F(4, 1) with 4:
+//
+//     y_i = (x_2i·g_0 + x_2i+2·g_2) + x_2i+1·g_1          9 products for 4 outputs along an axis, 81 instead of 144 for
+//     4×4
+//
+// Bᵀ is 9×9, G 9×3, Aᵀ 4×9, with the rows of one phase below those of the other. The input gradient has the same
+// phases, with the filter rotated, and writes them to pixels of their own: 5 values of dy, 9 products, 8 pixels of dx.
 //
 // m = 2 takes the points 0, ±1, ∞. m = 4 takes 0, ±5/8, ±3/2, ∞ (of those between 1/2 and 1 and between 1 and 2 about
 // the best; Barabasz, Anderson, Soodhalter and Gregg, 2020, say why the usual 0, ±1, ±2 are poor): Bᵀ and Aᵀ then hold
-// dyadic fractions, G does not. Relative error in the 2-norm against float64, normally distributed data, mean of four
-// seeds, in units of 1e-7, with C channels whose products are added up in sums of so many channels each:
+// dyadic fractions, G does not. F(4, 2) takes ±3/8, ±5/4, ∞. Relative error in the 2-norm against float64, normally
+// distributed data, mean of four seeds, in units of 1e-7, with C channels whose products are added up in sums of so
+// many channels each:
 //
 //        C                      16     32     64    128    256    512
 //        contract of 'highest'  5.3    5.7    6.3    7.3    9.1   11.8     5·√(9C/1000 + 1)
@@ -20,6 +30,9 @@
 //        m = 4, sums of 64      4.6    5.9    7.5    7.7    7.8    8.0
 //        m = 4, one sum         4.6    5.9    7.5   10.0   14.0   19.3     beyond the contract
 //        m = 4, points 0 ±1 ±2  9.9   10.6   10.9   12.0   13.0   15.5     beyond the contract, in sums of 16
+//
+//        stride 2, sums of 16   2.3    2.4    2.6    2.6    2.9
+//        stride 2, sums of 64   2.3    2.8    3.8    3.6    3.6
 //
 // A tile is one linear map of its n×n inputs: Inf and NaN reach all of its m×m outputs, and values within a factor of
 // some thousand of the largest float32 may overflow where a direct sum would not. Both leave values that are not finite
@@ -37,18 +50,16 @@ struct WinogradWindow {
   int row, row_end, column, column_end;
 };
 
-// The m×m output pixels of a tile, of which rows × columns exist.
-struct WinogradTarget {
-  ptrdiff_t offset;
-  int rows, columns;
-};
+// The m×m output pixels of a tile, likewise.
+using WinogradTarget = WinogradWindow;
 
 // All values are pixels of 16 floats. Reads and writes nothing but what exists; any alignment.
 struct WinogradTransforms {
-  int m, n;  // outputs and inputs of a tile along an axis
+  int m, n;    // outputs and inputs of a tile along an axis
+  int points;  // products along an axis
 
-  // v[f·v_step + 16·t] = (Bᵀ d B)_f, f = n·row + column, d behind x + windows[t].offset with x_row floats from a row to
-  // the next.
+  // v[f·v_step + 16·t] = (Bᵀ d B)_f, f = points·row + column, d behind x + windows[t].offset with x_row floats from a
+  // row to the next.
   void (*input)(const float* x, ptrdiff_t x_row, const WinogradWindow* windows, int count, float* v, ptrdiff_t v_step);
 
   // u[i·u_row + f·u_step] = (G g Gᵀ)_f for `count` filters g: tap (r, s) at w + 144·i + (3r + s)·tap_step. A negative
@@ -60,8 +71,8 @@ struct WinogradTransforms {
   bool (*output)(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
                  const WinogradTarget* targets, int count, float* y, ptrdiff_t y_row);
 
-  // u[f·u_step + 16·t] = (A d Aᵀ)_f, d the pixels of targets[t] in dy. Adds the sum of all of them to the 16 floats of
-  // `total`, if there is one.
+  // u[f·u_step + 16·t] = (A d Aᵀ)_f, d the pixels of targets[t] in dy, which begin at (0, 0). Adds the sum of all of
+  // them to the 16 floats of `total`, if there is one.
   void (*output_gradient)(const float* dy, ptrdiff_t dy_row, const WinogradTarget* targets, int count, float* u,
                           ptrdiff_t u_step, float* total);
 
@@ -98,6 +109,8 @@ struct WinogradKernels {
   int blocks, grad_blocks;       // of 16 filters that a multiplication takes at once
   bool fused;                    // fma() rounds once; if twice, m = 4 comes within 3 % of the contract
   WinogradTransforms two, four;  // by m
+  // Of stride 2, m = 4; and of its input gradient, which has no output_gradient and weight_gradient.
+  WinogradTransforms strided, strided_gradient;
   void (*multiply)(const WinogradMultiply& call);
   void (*multiply_gradient)(const WinogradGradMultiply& call);
 };

@@ -1,16 +1,25 @@
 // The template behind every row of kernels.inc. winograd.h says what the transforms do; here they are along one axis,
 // and applied along both.
 #pragma once
+#include <type_traits>
+
 #include "kernels/winograd/winograd.h"
 #include "simd/macros.h"
 
 namespace fovea {
 namespace winograd {
 
+// even ± p·odd: the rows of a transform for ±p differ in the sign of their odd half.
+template <class V>
+FOVEA_INLINE void pair(V p, V odd, V even, V* plus, V* minus) {
+  *plus = fma(p, odd, even);
+  *minus = fma(V::zero() - p, odd, even);
+}
+
 // F(2, 3) at the points 0, 1, -1, ∞.
 template <class V>
 struct Two {
-  static constexpr int kOutputs = 2, kInputs = 4;
+  static constexpr int kOutputs = 2, kTaps = 3, kPoints = 4;
 
   static FOVEA_INLINE void input(const V (&d)[4], V (&v)[4]) {
     v[0] = d[2] - d[0];
@@ -45,18 +54,13 @@ struct Two {
 
 // F(4, 3) at the points 0, ±a, ±b, ∞. With N(p) the product of the distances from p to the other points, rows of
 //   Bᵀ: coefficients of Π(x - q) over the other finite points q;   G: (1, p, p²) / N(p);   Aᵀ columns: (1, p, p², p³).
-// Rows of ±p differ in the sign of their odd half.
 template <class V>
 struct Four {
-  static constexpr int kOutputs = 4, kInputs = 6;
+  static constexpr int kOutputs = 4, kTaps = 3, kPoints = 6;
   static constexpr float a = 0.625f, b = 1.5f, aa = a * a, bb = b * b;
   static constexpr double kZero = 1.0 / (double(aa) * bb), kA = 0.5 / (double(aa) * (double(aa) - bb)),
                           kB = 0.5 / (double(bb) * (double(bb) - aa));  // 1 / N
 
-  static FOVEA_INLINE void pair(V p, V odd, V even, V* plus, V* minus) {
-    *plus = fma(p, odd, even);
-    *minus = fma(V::zero() - p, odd, even);
-  }
   static FOVEA_INLINE void input(const V (&d)[6], V (&v)[6]) {
     const V a2 = V::splat(-aa), b2 = V::splat(-bb), both = V::splat(aa * bb), sum = V::splat(-(aa + bb));
     v[0] = fma(both, d[0], fma(sum, d[2], d[4]));
@@ -92,166 +96,283 @@ struct Four {
   }
 };
 
-// Both axes, columns first: at(i, j) gives the kIn×kIn square, put(i, j, value) takes the kOut×kOut one.
-template <class V, int kIn, int kOut, class Transform, class At, class Put>
-FOVEA_INLINE void square(const Transform& transform, const At& at, const Put& put) {
-  V middle[kOut][kIn];
-  UNROLL for (int j = 0; j < kIn; ++j) {
-    V column[kIn], out[kOut];
-    UNROLL for (int i = 0; i < kIn; ++i)
-      column[i] = at(i, j);
-    transform(column, out);
-    UNROLL for (int i = 0; i < kOut; ++i)
+// F(4, 2) at the points ±a, ±b, ∞.
+template <class V>
+struct FourOfTwo {
+  static constexpr int kOutputs = 4, kTaps = 2, kPoints = 5;
+  static constexpr float a = 0.375f, b = 1.25f, aa = a * a, bb = b * b;
+  static constexpr double kA = 0.5 / (double(aa) - bb), kB = 0.5 / (double(bb) - aa);  // p / N
+
+  static FOVEA_INLINE void input(const V (&d)[5], V (&v)[5]) {
+    const V a2 = V::splat(-aa), b2 = V::splat(-bb);
+    pair(V::splat(a), fma(b2, d[0], d[2]), fma(b2, d[1], d[3]), &v[0], &v[1]);
+    pair(V::splat(b), fma(a2, d[0], d[2]), fma(a2, d[1], d[3]), &v[2], &v[3]);
+    v[4] = fma(V::splat(aa * bb), d[0], fma(V::splat(-(aa + bb)), d[2], d[4]));
+  }
+  static FOVEA_INLINE void weight(const V (&g)[2], V (&u)[5]) {
+    const V a0 = V::splat(float(kA / a)) * g[0], a1 = V::splat(float(kA)) * g[1];
+    const V b0 = V::splat(float(kB / b)) * g[0], b1 = V::splat(float(kB)) * g[1];
+    u[0] = a1 + a0;
+    u[1] = a1 - a0;
+    u[2] = b1 + b0;
+    u[3] = b1 - b0;
+    u[4] = g[1];
+  }
+  static FOVEA_INLINE void output(const V (&p)[5], V (&y)[4]) {
+    const V even_a = p[0] + p[1], odd_a = p[0] - p[1], even_b = p[2] + p[3], odd_b = p[2] - p[3];
+    y[0] = even_a + even_b;
+    y[1] = fma(V::splat(a), odd_a, V::splat(b) * odd_b);
+    y[2] = fma(V::splat(aa), even_a, V::splat(bb) * even_b);
+    y[3] = fma(V::splat(aa * a), odd_a, fma(V::splat(bb * b), odd_b, p[4]));
+  }
+  static FOVEA_INLINE void output_transposed(const V (&y)[4], V (&p)[5]) {
+    const V a2 = V::splat(aa), b2 = V::splat(bb);
+    pair(V::splat(a), fma(a2, y[3], y[1]), fma(a2, y[2], y[0]), &p[0], &p[1]);
+    pair(V::splat(b), fma(b2, y[3], y[1]), fma(b2, y[2], y[0]), &p[2], &p[3]);
+    p[4] = y[3];
+  }
+  static FOVEA_INLINE void weight_transposed(const V (&u)[5], V (&g)[2]) {
+    g[0] = fma(V::splat(float(kA / a)), u[0] - u[1], V::splat(float(kB / b)) * (u[2] - u[3]));
+    g[1] = fma(V::splat(float(kA)), u[0] + u[1], fma(V::splat(float(kB)), u[2] + u[3], u[4]));
+  }
+};
+
+// F(4, 1): there is nothing to save.
+template <class V>
+struct FourOfOne {
+  static constexpr int kOutputs = 4, kTaps = 1, kPoints = 4;
+
+  static FOVEA_INLINE void copy(const V (&from)[4], V (&to)[4]) {
+    UNROLL for (int i = 0; i < 4; ++i)
+      to[i] = from[i];
+  }
+  static FOVEA_INLINE void input(const V (&d)[4], V (&v)[4]) { copy(d, v); }
+  static FOVEA_INLINE void weight(const V (&g)[1], V (&u)[4]) {
+    UNROLL for (int i = 0; i < 4; ++i)
+      u[i] = g[0];
+  }
+  static FOVEA_INLINE void output(const V (&p)[4], V (&y)[4]) { copy(p, y); }
+  static FOVEA_INLINE void output_transposed(const V (&y)[4], V (&p)[4]) { copy(y, p); }
+  static FOVEA_INLINE void weight_transposed(const V (&u)[4], V (&g)[1]) { g[0] = (u[0] + u[1]) + (u[2] + u[3]); }
+};
+
+// The phases of an axis, one for each step of the stride: phase a has the taps a, a + stride, … of the filter.
+template <class... Phases>
+struct Axis;
+template <class First>
+struct Axis<First> {
+  static constexpr int kStride = 1, kOutputs = First::kOutputs, kPoints = First::kPoints, kInputs = First::kPoints;
+  template <int a>
+  using Phase = First;
+};
+template <class First, class Second>
+struct Axis<First, Second> {
+  static constexpr int kStride = 2, kOutputs = First::kOutputs, kPoints = First::kPoints + Second::kPoints;
+  static constexpr int kInputs = First::kPoints;  // of the longest phase
+  template <int a>
+  using Phase = std::conditional_t<a == 0, First, Second>;
+};
+template <class V>
+using Strided = Axis<FourOfTwo<V>, FourOfOne<V>>;  // of 3 taps
+
+template <class A>
+constexpr int point(int a, int i) {
+  return a * A::template Phase<0>::kPoints + i;
+}
+template <class A>
+constexpr int tap(int a, int i) {
+  return A::kStride * i + a;
+}
+
+// The transforms of one phase, with what they take and give.
+#define WINOGRAD_MAP(Name, function, from, to)                            \
+  template <class P>                                                      \
+  struct Name {                                                           \
+    static constexpr int kFrom = P::from, kTo = P::to;                    \
+    template <class V>                                                    \
+    static FOVEA_INLINE void apply(const V (&in)[kFrom], V (&out)[kTo]) { \
+      P::function(in, out);                                               \
+    }                                                                     \
+  };
+WINOGRAD_MAP(Input, input, kPoints, kPoints)
+WINOGRAD_MAP(Weight, weight, kTaps, kPoints)
+WINOGRAD_MAP(Output, output, kPoints, kOutputs)
+WINOGRAD_MAP(OutputTransposed, output_transposed, kOutputs, kPoints)
+WINOGRAD_MAP(WeightTransposed, weight_transposed, kPoints, kTaps)
+#undef WINOGRAD_MAP
+
+// A transform along both axes, columns first, for each phase a of the rows and b of the columns: at(a, i, b, j) gives
+// the element (i, j) of what is transformed, put(a, i, b, j, value) takes that of the result.
+template <class V, class A, template <class> class Map, int a = 0, int b = 0, class At, class Put>
+FOVEA_INLINE void both_axes(const At& at, const Put& put) {
+  using Rows = Map<typename A::template Phase<a>>;
+  using Columns = Map<typename A::template Phase<b>>;
+  V middle[Rows::kTo][Columns::kFrom];
+  UNROLL for (int j = 0; j < Columns::kFrom; ++j) {
+    V column[Rows::kFrom], out[Rows::kTo];
+    UNROLL for (int i = 0; i < Rows::kFrom; ++i)
+      column[i] = at(a, i, b, j);
+    Rows::apply(column, out);
+    UNROLL for (int i = 0; i < Rows::kTo; ++i)
       middle[i][j] = out[i];
   }
-  UNROLL for (int i = 0; i < kOut; ++i) {
-    V out[kOut];
-    transform(middle[i], out);
-    UNROLL for (int j = 0; j < kOut; ++j)
-      put(i, j, out[j]);
+  UNROLL for (int i = 0; i < Rows::kTo; ++i) {
+    V out[Columns::kTo];
+    Columns::apply(middle[i], out);
+    UNROLL for (int j = 0; j < Columns::kTo; ++j)
+      put(a, i, b, j, out[j]);
+  }
+  if constexpr (b + 1 < A::kStride) {
+    both_axes<V, A, Map, a, b + 1>(at, put);
+  } else if constexpr (a + 1 < A::kStride) {
+    both_axes<V, A, Map, a + 1, 0>(at, put);
   }
 }
 
-template <class V, template <class> class Points>
-void input(const float* x, ptrdiff_t x_row, const WinogradWindow* windows, int count, float* v, ptrdiff_t v_step) {
-  using P = Points<V>;
-  constexpr int n = P::kInputs;
-  const auto transform = [](const V(&d)[n], V(&out)[n]) { P::input(d, out); };
-  for (int t = 0; t < count; ++t, v += 16) {
-    const WinogradWindow w = windows[t];
-    const bool whole = w.row == 0 && w.row_end == n && w.column == 0 && w.column_end == n;
-    for (int lane = 0; lane < 16; lane += V::kLanes) {
-      const float* const from = x + w.offset + lane;
-      float* const to = v + lane;
-      const auto put = [&](int i, int j, V value) { value.store(to + (i * n + j) * v_step); };
-      if (whole) {
-        square<V, n, n>(transform, [&](int i, int j) { return V::load(from + i * x_row + j * 16); }, put);
-      } else {
-        const auto at = [&](int i, int j) {
-          const bool exists = i >= w.row && i < w.row_end && j >= w.column && j < w.column_end;
-          return exists ? V::load(from + (i - w.row) * x_row + (j - w.column) * 16) : V::zero();
-        };
-        square<V, n, n>(transform, at, put);
-      }
-    }
-  }
-}
+// What WinogradTransforms says of a kernel holds for `A`; kSpread: the input gradient of a convolution of that stride.
+template <class V, class A, bool kSpread>
+struct Transforms {
+  static constexpr int kPoints = A::kPoints;
+  static constexpr int kInputs = kSpread ? A::kInputs : A::kStride * (A::kInputs - 1) + 1;
+  static constexpr int kOutputs = kSpread ? A::kStride * A::kOutputs : A::kOutputs;
 
-template <class V, template <class> class Points>
-void weight(const float* w, ptrdiff_t tap_step, int count, float* u, ptrdiff_t u_row, ptrdiff_t u_step) {
-  using P = Points<V>;
-  constexpr int n = P::kInputs;
-  for (int i = 0; i < count; ++i, w += 144, u += u_row) {
-    for (int lane = 0; lane < 16; lane += V::kLanes) {
-      V middle[n][3];
-      UNROLL for (int s = 0; s < 3; ++s) {
-        V column[3], out[n];
-        UNROLL for (int r = 0; r < 3; ++r)
-          column[r] = V::load(w + lane + (3 * r + s) * tap_step);
-        P::weight(column, out);
-        UNROLL for (int r = 0; r < n; ++r)
-          middle[r][s] = out[r];
-      }
-      UNROLL for (int r = 0; r < n; ++r) {
-        V out[n];
-        P::weight(middle[r], out);
-        UNROLL for (int s = 0; s < n; ++s)
-          out[s].store(u + lane + (r * n + s) * u_step);
-      }
-    }
-  }
-}
+  static FOVEA_INLINE int frequency(int a, int i, int b, int j) { return point<A>(a, i) * kPoints + point<A>(b, j); }
+  static FOVEA_INLINE int source(int a, int i) { return kSpread ? i : tap<A>(a, i); }
+  // The last phase of a gradient has the first pixels.
+  static FOVEA_INLINE int spread(int a, int i) { return tap<A>(A::kStride - 1 - a, i); }
 
-template <class V, template <class> class Points>
-bool output(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
-            const WinogradTarget* targets, int count, float* y, ptrdiff_t y_row) {
-  using P = Points<V>;
-  constexpr int m = P::kOutputs, n = P::kInputs;
-  V poison = V::zero();  // 0 times a value that is not finite is NaN
-  for (int t = 0; t < count; ++t, product += 16) {
-    const WinogradTarget target = targets[t];
-    const bool whole = target.rows == m && target.columns == m;
-    for (int lane = 0; lane < 16; lane += V::kLanes) {
-      const V shift = bias ? V::load(bias + lane) : V::zero();
-      const float* const from = product + lane;
-      float* const to = y + target.offset + lane;
-      V middle[m][n];
-      UNROLL for (int j = 0; j < n; ++j) {
-        V column[n], out[m];
-        UNROLL for (int i = 0; i < n; ++i)
-          column[i] = V::load(from + (i * n + j) * step);
-        P::output(column, out);
-        UNROLL for (int i = 0; i < m; ++i)
-          middle[i][j] = out[i];
-      }
-      UNROLL for (int i = 0; i < m; ++i) {
-        V out[m];
-        P::output(middle[i], out);
-        UNROLL for (int j = 0; j < m; ++j) {
-          poison = fma(out[j], V::zero(), poison);
-          V value = out[j] + shift;
-          if (relu) value = max(V::zero(), value);
-          if (lanes < 16) value = select(V::first_lanes(lanes - lane), value, V::zero());
-          if (whole || (i < target.rows && j < target.columns)) value.store(to + i * y_row + j * 16);
+  static void input(const float* x, ptrdiff_t x_row, const WinogradWindow* windows, int count, float* v,
+                    ptrdiff_t v_step) {
+    constexpr int n = kInputs;
+    for (int t = 0; t < count; ++t, v += 16) {
+      const WinogradWindow w = windows[t];
+      const bool whole = w.row == 0 && w.row_end == n && w.column == 0 && w.column_end == n;
+      for (int lane = 0; lane < 16; lane += V::kLanes) {
+        const float* const from = x + w.offset + lane;
+        float* const to = v + lane;
+        const auto put = [&](int a, int i, int b, int j, V value) { value.store(to + frequency(a, i, b, j) * v_step); };
+        if (whole) {
+          const auto at = [&](int a, int i, int b, int j) {
+            return V::load(from + source(a, i) * x_row + source(b, j) * 16);
+          };
+          both_axes<V, A, Input>(at, put);
+        } else {
+          const auto at = [&](int a, int i, int b, int j) {
+            const int row = source(a, i), column = source(b, j);
+            const bool exists = row >= w.row && row < w.row_end && column >= w.column && column < w.column_end;
+            return exists ? V::load(from + (row - w.row) * x_row + (column - w.column) * 16) : V::zero();
+          };
+          both_axes<V, A, Input>(at, put);
         }
       }
     }
   }
-  return bits(is_nan(poison)) == 0;
-}
 
-template <class V, template <class> class Points>
-void output_gradient(const float* dy, ptrdiff_t dy_row, const WinogradTarget* targets, int count, float* u,
-                     ptrdiff_t u_step, float* total) {
-  using P = Points<V>;
-  constexpr int m = P::kOutputs, n = P::kInputs;
-  const auto transform = [](const V(&d)[m], V(&out)[n]) { P::output_transposed(d, out); };
-  for (int lane = 0; lane < 16; lane += V::kLanes) {
-    V pixels = V::zero();
-    for (int t = 0; t < count; ++t) {
-      const WinogradTarget target = targets[t];
-      const float* const from = dy + target.offset + lane;
-      float* const to = u + 16 * t + lane;
-      V row[m];
-      UNROLL for (int i = 0; i < m; ++i)
-        row[i] = V::zero();
-      const auto put = [&](int i, int j, V value) { value.store(to + (i * n + j) * u_step); };
-      const auto read = [&](int i, int j) {
-        const V value = V::load(from + i * dy_row + j * 16);
-        row[i] = row[i] + value;
-        return value;
-      };
-      if (target.rows == m && target.columns == m) {
-        square<V, m, n>(transform, read, put);
-      } else {
-        const auto at = [&](int i, int j) { return i < target.rows && j < target.columns ? read(i, j) : V::zero(); };
-        square<V, m, n>(transform, at, put);
+  static void weight(const float* w, ptrdiff_t tap_step, int count, float* u, ptrdiff_t u_row, ptrdiff_t u_step) {
+    for (int i = 0; i < count; ++i, w += 144, u += u_row) {
+      for (int lane = 0; lane < 16; lane += V::kLanes) {
+        both_axes<V, A, Weight>(
+            [&](int a, int r, int b, int s) {
+              return V::load(w + lane + (3 * tap<A>(a, r) + tap<A>(b, s)) * tap_step);
+            },
+            [&](int a, int r, int b, int s, V value) { value.store(u + lane + frequency(a, r, b, s) * u_step); });
       }
-      UNROLL for (int i = 0; i < m; ++i)
-        pixels = pixels + row[i];
     }
-    if (total) (V::load(total + lane) + pixels).store(total + lane);
   }
-}
 
-template <class V, template <class> class Points>
-bool weight_gradient(const float* product, ptrdiff_t step, int count, float* dw, ptrdiff_t tap_step) {
-  using P = Points<V>;
-  constexpr int n = P::kInputs;
-  const auto transform = [](const V(&u)[n], V(&g)[3]) { P::weight_transposed(u, g); };
-  V poison = V::zero();
-  for (int i = 0; i < count; ++i, product += 16, dw += 144) {
+  static bool output(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
+                     const WinogradTarget* targets, int count, float* y, ptrdiff_t y_row) {
+    constexpr int m = kOutputs;
+    V poison = V::zero();  // 0 times a value that is not finite is NaN
+    for (int t = 0; t < count; ++t, product += 16) {
+      const WinogradTarget target = targets[t];
+      const bool whole = target.row == 0 && target.row_end == m && target.column == 0 && target.column_end == m;
+      for (int lane = 0; lane < 16; lane += V::kLanes) {
+        const V shift = bias ? V::load(bias + lane) : V::zero();
+        const float* const from = product + lane;
+        float* const to = y + target.offset + lane;
+        const auto at = [&](int a, int i, int b, int j) { return V::load(from + frequency(a, i, b, j) * step); };
+        const auto finish = [&](int i, int j, V sum) {
+          poison = fma(sum, V::zero(), poison);
+          V value = sum + shift;
+          if (relu) value = max(V::zero(), value);
+          if (lanes < 16) value = select(V::first_lanes(lanes - lane), value, V::zero());
+          const bool exists = i >= target.row && i < target.row_end && j >= target.column && j < target.column_end;
+          if (whole) {
+            value.store(to + i * y_row + j * 16);
+          } else if (exists) {
+            value.store(to + (i - target.row) * y_row + (j - target.column) * 16);
+          }
+        };
+        if constexpr (kSpread) {
+          both_axes<V, A, Output>(
+              at, [&](int a, int i, int b, int j, V value) { finish(spread(a, i), spread(b, j), value); });
+        } else {
+          V sum[m][m];
+          both_axes<V, A, Output>(
+              at, [&](int a, int i, int b, int j, V value) { sum[i][j] = a + b > 0 ? sum[i][j] + value : value; });
+          UNROLL for (int i = 0; i < m; ++i) {
+            UNROLL for (int j = 0; j < m; ++j)
+              finish(i, j, sum[i][j]);
+          }
+        }
+      }
+    }
+    return bits(is_nan(poison)) == 0;
+  }
+
+  static void output_gradient(const float* dy, ptrdiff_t dy_row, const WinogradTarget* targets, int count, float* u,
+                              ptrdiff_t u_step, float* total) {
+    constexpr int m = kOutputs;
     for (int lane = 0; lane < 16; lane += V::kLanes) {
-      square<V, n, 3>(
-          transform, [&](int r, int s) { return V::load(product + lane + (r * n + s) * step); },
-          [&](int r, int s, V value) {
-            poison = fma(value, V::zero(), poison);
-            value.store(dw + lane + (3 * r + s) * tap_step);
-          });
+      V pixels = V::zero();
+      for (int t = 0; t < count; ++t) {
+        const WinogradTarget target = targets[t];
+        const float* const from = dy + target.offset + lane;
+        float* const to = u + 16 * t + lane;
+        V row[m];
+        UNROLL for (int i = 0; i < m; ++i)
+          row[i] = V::zero();
+        const auto put = [&](int a, int i, int b, int j, V value) { value.store(to + frequency(a, i, b, j) * u_step); };
+        const auto read = [&](int a, int i, int b, int j) {
+          const V value = V::load(from + i * dy_row + j * 16);
+          if (a + b == 0) row[i] = row[i] + value;
+          return value;
+        };
+        if (target.row_end == m && target.column_end == m) {
+          both_axes<V, A, OutputTransposed>(read, put);
+        } else {
+          const auto at = [&](int a, int i, int b, int j) {
+            return i < target.row_end && j < target.column_end ? read(a, i, b, j) : V::zero();
+          };
+          both_axes<V, A, OutputTransposed>(at, put);
+        }
+        UNROLL for (int i = 0; i < m; ++i)
+          pixels = pixels + row[i];
+      }
+      if (total) (V::load(total + lane) + pixels).store(total + lane);
     }
   }
-  return bits(is_nan(poison)) == 0;
-}
+
+  static bool weight_gradient(const float* product, ptrdiff_t step, int count, float* dw, ptrdiff_t tap_step) {
+    V poison = V::zero();
+    for (int i = 0; i < count; ++i, product += 16, dw += 144) {
+      for (int lane = 0; lane < 16; lane += V::kLanes) {
+        both_axes<V, A, WeightTransposed>(
+            [&](int a, int r, int b, int s) { return V::load(product + lane + frequency(a, r, b, s) * step); },
+            [&](int a, int r, int b, int s, V value) {
+              poison = fma(value, V::zero(), poison);
+              value.store(dw + lane + (3 * tap<A>(a, r) + tap<A>(b, s)) * tap_step);
+            });
+      }
+    }
+    return bits(is_nan(poison)) == 0;
+  }
+
+  static constexpr WinogradTransforms table() {
+    return {kOutputs, kInputs, kPoints, input, weight, output, output_gradient, weight_gradient};
+  }
+};
 
 // sum[i][j] += v[i]·row[j]. A broadcast of its own would cost as much as a product (Zen 4): with one product for
 // each it is better part of the multiply-add.
@@ -383,24 +504,20 @@ void multiply_gradient(const WinogradGradMultiply& call) {
   }
 }
 
-template <class V, template <class> class Points>
-constexpr WinogradTransforms transforms() {
-  return {Points<V>::kOutputs, Points<V>::kInputs,         input<V, Points>,          weight<V, Points>,
-          output<V, Points>,   output_gradient<V, Points>, weight_gradient<V, Points>};
-}
-
 }  // namespace winograd
 
 // rows × 16·blocks sums, one row of U and one element of V must fit the registers; likewise for the gradient.
-#define WINOGRAD_INSTANCE(name, V, rows, blocks, grad_rows, grad_blocks, fused) \
-  extern const WinogradKernels name;                                            \
-  constexpr WinogradKernels name = {#name,                                      \
-                                    blocks,                                     \
-                                    grad_blocks,                                \
-                                    fused,                                      \
-                                    winograd::transforms<V, winograd::Two>(),   \
-                                    winograd::transforms<V, winograd::Four>(),  \
-                                    winograd::multiply<V, rows, blocks>,        \
+#define WINOGRAD_INSTANCE(name, V, rows, blocks, grad_rows, grad_blocks, fused)                                 \
+  extern const WinogradKernels name;                                                                            \
+  constexpr WinogradKernels name = {#name,                                                                      \
+                                    blocks,                                                                     \
+                                    grad_blocks,                                                                \
+                                    fused,                                                                      \
+                                    winograd::Transforms<V, winograd::Axis<winograd::Two<V>>, false>::table(),  \
+                                    winograd::Transforms<V, winograd::Axis<winograd::Four<V>>, false>::table(), \
+                                    winograd::Transforms<V, winograd::Strided<V>, false>::table(),              \
+                                    winograd::Transforms<V, winograd::Strided<V>, true>::table(),               \
+                                    winograd::multiply<V, rows, blocks>,                                        \
                                     winograd::multiply_gradient<V, grad_rows, grad_blocks>};
 
 }  // namespace fovea

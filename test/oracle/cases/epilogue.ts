@@ -23,6 +23,8 @@ const fused: readonly Fused[] = [
   { name: 'winograd, shared filters', x: [4, 32, 20, 20], k: 32, padding: 1, bias: true },
   { name: 'winograd, cut tiles', x: [3, 33, 18, 23], k: 40, padding: 1 },
   { name: 'winograd, shared input', x: [2, 64, 8, 8], k: 160, padding: 1 },
+  { name: 'winograd, stride 2', x: [5, 32, 31, 34], k: 48, stride: 2, padding: 1 },
+  { name: 'winograd, stride 2, tiles from row -1', x: [5, 48, 29, 30], k: 32, stride: 2, padding: 2 },
   { name: 'brgemm, bands', x: [2, 24, 40, 33], k: 20, kernel: 5, padding: 2 },
   { name: 'brgemm, groups of images', x: [7, 16, 5, 6], k: 17, padding: 1, bias: true },
   { name: 'brgemm, stride 2', x: [2, 18, 11, 14], k: 33, stride: 2, padding: 1 },
