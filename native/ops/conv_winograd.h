@@ -24,6 +24,7 @@ struct WinogradProblem {
   bool depth_first = false;  // weight is [depth][lanes][3][3], not [lanes][depth][3][3]
   bool rotated = false;      // filter (r, s) is weight (2 - r, 2 - s)
   bool bias = false, relu = false;
+  DType source_type = DType::kFloat32, dest_type = DType::kFloat32;  // in memory
   bool epilogue = false;  // the cut into tasks must not depend on the number of threads
 };
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <new>
 
+#include "kernels/bf16/bf16.h"
 #include "ops/registry.h"
 #include "runtime/denormals.h"
 #include "runtime/thread_pool.h"
@@ -39,6 +40,16 @@ Status check_shape(const Operand& operand, const std::string& who) {
     if (elements > kMaxElements / stored) return invalid(Code::kShape, who + " is too large: " + shape_text(shape));
     elements *= stored;
   }
+  return {};
+}
+
+// bfloat16 in memory is for the program's own values, where the precision allows it and the CPU has the kernels.
+Status check_rounded(const ProgramSpec& spec, const ValueSpec& value, const std::string& who) {
+  if (value.external >= 0 || value.operand.layout != Layout::kBlocked)
+    return invalid(Code::kDtype, who + " is bfloat16, which only blocked values of the arena can be");
+  if (spec.precision != Precision::kMedium)
+    return invalid(Code::kDtype, who + " is bfloat16, which is for precision medium");
+  if (!bf16_kernels()) return invalid(Code::kBackend, who + " is bfloat16, which this CPU has no kernels for");
   return {};
 }
 
@@ -79,6 +90,21 @@ Status check_layouts(const std::vector<Operand>& operands, const char* letters, 
   return {};
 }
 
+// Which of a step's operands are bfloat16, against the operator's row of storage.inc. `group` is the first 'g' operand.
+Status check_storage(const std::vector<Operand>& operands, const char* letters, const char* kind,
+                     const std::string& name, const Operand** group) {
+  for (size_t i = 0; i < operands.size(); ++i) {
+    if (!operands[i].present) continue;
+    const bool rounded = operands[i].dtype == DType::kBfloat16;
+    const char which = letters ? letter(letters, i) : '-';
+    if (which == 'g' && !*group) *group = &operands[i];
+    if (which == 'g' ? rounded == ((*group)->dtype == DType::kBfloat16) : !rounded || which == 'b') continue;
+    return {Code::kDtype, name + ": " + kind + " " + std::to_string(i) + " is " + (rounded ? "bfloat16" : "float32") +
+                              ", which the operator does not take there"};
+  }
+  return {};
+}
+
 }  // namespace
 
 Status Program::make(const ProgramSpec& spec, std::unique_ptr<Program>* program) {
@@ -112,6 +138,7 @@ Status Program::check_values(const ProgramSpec& spec) {
     const ValueSpec& value = spec.values[i];
     const std::string who = "value " + std::to_string(i);
     FOVEA_RETURN_IF_ERROR(check_shape(value.operand, who));
+    if (value.operand.dtype == DType::kBfloat16) FOVEA_RETURN_IF_ERROR(check_rounded(spec, value, who));
     if (value.external < 0) {
       const uint64_t bytes = value.operand.bytes();
       if (value.offset % Arena::kAlignment != 0)
@@ -162,6 +189,10 @@ Status Program::make_step(const ProgramSpec& spec, size_t index) {
   const Operand* group = nullptr;
   FOVEA_RETURN_IF_ERROR(check_layouts(op.inputs, entry->inputs, "input", step.name, &group));
   FOVEA_RETURN_IF_ERROR(check_layouts(op.outputs, entry->outputs, "output", step.name, &group));
+  const StorageEntry* storage = find_storage(step.name);
+  const Operand* alike = nullptr;
+  FOVEA_RETURN_IF_ERROR(check_storage(op.inputs, storage ? storage->inputs : nullptr, "input", step.name, &alike));
+  FOVEA_RETURN_IF_ERROR(check_storage(op.outputs, storage ? storage->outputs : nullptr, "output", step.name, &alike));
   FOVEA_RETURN_IF_ERROR(entry->make(op, &steps_[index].operation));
   if (!steps_[index].operation) return invalid(Code::kBackend, step.name + " made no operation");
   names_.push_back(step.name);

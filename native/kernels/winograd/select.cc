@@ -19,4 +19,11 @@ const WinogradKernels& winograd_kernels() {
   return *rows[sizeof(rows) / sizeof(rows[0]) - 1].kernels;
 }
 
+const WinogradBf16Transforms* winograd_bf16_transforms([[maybe_unused]] int m) {
+#if defined(FOVEA_X86)
+  if (cpu_features().isa >= Isa::kAvx512Bf16) return m == 2 ? &winograd_avx512bf16.two : &winograd_avx512bf16.four;
+#endif
+  return nullptr;
+}
+
 }  // namespace fovea

@@ -112,8 +112,9 @@ FOVEA_INLINE void square(const Transform& transform, const At& at, const Put& pu
   }
 }
 
-template <class V, template <class> class Points>
-void input(const float* x, ptrdiff_t x_row, const WinogradWindow* windows, int count, float* v, ptrdiff_t v_step) {
+// T is how pixels lie in memory: float, or another form that V can load and store.
+template <class V, template <class> class Points, class T = float>
+void input(const T* x, ptrdiff_t x_row, const WinogradWindow* windows, int count, float* v, ptrdiff_t v_step) {
   using P = Points<V>;
   constexpr int n = P::kInputs;
   const auto transform = [](const V(&d)[n], V(&out)[n]) { P::input(d, out); };
@@ -121,7 +122,7 @@ void input(const float* x, ptrdiff_t x_row, const WinogradWindow* windows, int c
     const WinogradWindow w = windows[t];
     const bool whole = w.row == 0 && w.row_end == n && w.column == 0 && w.column_end == n;
     for (int lane = 0; lane < 16; lane += V::kLanes) {
-      const float* const from = x + w.offset + lane;
+      const T* const from = x + w.offset + lane;
       float* const to = v + lane;
       const auto put = [&](int i, int j, V value) { value.store(to + (i * n + j) * v_step); };
       if (whole) {
@@ -162,9 +163,9 @@ void weight(const float* w, ptrdiff_t tap_step, int count, float* u, ptrdiff_t u
   }
 }
 
-template <class V, template <class> class Points>
+template <class V, template <class> class Points, class T = float>
 bool output(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
-            const WinogradTarget* targets, int count, float* y, ptrdiff_t y_row) {
+            const WinogradTarget* targets, int count, T* y, ptrdiff_t y_row) {
   using P = Points<V>;
   constexpr int m = P::kOutputs, n = P::kInputs;
   V poison = V::zero();  // 0 times a value that is not finite is NaN
@@ -174,7 +175,7 @@ bool output(const float* product, ptrdiff_t step, const float* bias, bool relu, 
     for (int lane = 0; lane < 16; lane += V::kLanes) {
       const V shift = bias ? V::load(bias + lane) : V::zero();
       const float* const from = product + lane;
-      float* const to = y + target.offset + lane;
+      T* const to = y + target.offset + lane;
       V middle[m][n];
       UNROLL for (int j = 0; j < n; ++j) {
         V column[n], out[m];
@@ -200,8 +201,8 @@ bool output(const float* product, ptrdiff_t step, const float* bias, bool relu, 
   return bits(is_nan(poison)) == 0;
 }
 
-template <class V, template <class> class Points>
-void output_gradient(const float* dy, ptrdiff_t dy_row, const WinogradTarget* targets, int count, float* u,
+template <class V, template <class> class Points, class T = float>
+void output_gradient(const T* dy, ptrdiff_t dy_row, const WinogradTarget* targets, int count, float* u,
                      ptrdiff_t u_step, float* total) {
   using P = Points<V>;
   constexpr int m = P::kOutputs, n = P::kInputs;
@@ -210,7 +211,7 @@ void output_gradient(const float* dy, ptrdiff_t dy_row, const WinogradTarget* ta
     V pixels = V::zero();
     for (int t = 0; t < count; ++t) {
       const WinogradTarget target = targets[t];
-      const float* const from = dy + target.offset + lane;
+      const T* const from = dy + target.offset + lane;
       float* const to = u + 16 * t + lane;
       V row[m];
       UNROLL for (int i = 0; i < m; ++i)
