@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <new>
+#include <set>
+#include <utility>
 
 #include "kernels/bf16/bf16.h"
 #include "ops/registry.h"
@@ -105,6 +108,49 @@ Status check_storage(const std::vector<Operand>& operands, const char* letters, 
   return {};
 }
 
+constexpr uint64_t round_up(uint64_t bytes) {
+  return (bytes + Arena::kAlignment - 1) / Arena::kAlignment * Arena::kAlignment;
+}
+
+// visit(value) for every value of the arena that a step names.
+template <class Visit>
+void for_values(const ProgramSpec& spec, const std::vector<int64_t>& named, const Visit& visit) {
+  for (int64_t value : named) {
+    if (value >= 0 && spec.values[size_t(value)].external < 0) visit(size_t(value));
+  }
+}
+
+// By step, the values of the arena whose life begins and ends there. It begins where they are first written; one that
+// is read first is another name for what stands at its place, and lives since that was written, or from the start.
+struct Lives {
+  std::vector<std::vector<size_t>> starting, ending;
+};
+
+Lives lives_of(const ProgramSpec& spec) {
+  const size_t steps = spec.steps.size();
+  Lives lives{std::vector<std::vector<size_t>>(steps), std::vector<std::vector<size_t>>(steps)};
+  std::vector<size_t> last(spec.values.size(), steps);  // step that names it
+  std::map<uint64_t, size_t> written;                   // last step that did, by offset
+  for (size_t s = 0; s < steps; ++s) {
+    const auto start = [&](size_t value, size_t step) {
+      if (last[value] == steps) lives.starting[step].push_back(value);
+      last[value] = s;
+    };
+    for_values(spec, spec.steps[s].inputs, [&](size_t value) {
+      const auto found = written.find(spec.values[value].offset);
+      start(value, found == written.end() ? 0 : found->second);
+    });
+    for_values(spec, spec.steps[s].outputs, [&](size_t value) {
+      start(value, s);
+      written[spec.values[value].offset] = s;
+    });
+  }
+  for (size_t value = 0; value < last.size(); ++value) {
+    if (last[value] < steps) lives.ending[last[value]].push_back(value);
+  }
+  return lives;
+}
+
 }  // namespace
 
 Status Program::make(const ProgramSpec& spec, std::unique_ptr<Program>* program) {
@@ -204,11 +250,30 @@ Status Program::take_memory(const ProgramSpec& spec) {
   for (const Step& step : steps_) workspace = std::max<uint64_t>(workspace, step.operation->workspace_bytes());
   if (spec.arena_bytes > kNoStep / 4 || workspace > kNoStep / 4)
     return invalid(Code::kMemory, "the arena is too large");
-  const uint64_t start = (spec.arena_bytes + Arena::kAlignment - 1) / Arena::kAlignment * Arena::kAlignment;
-  memory_bytes_ = start + workspace;
-  FOVEA_RETURN_IF_ERROR(arena_.allocate(memory_bytes_));
-  if (workspace > 0) workspace_ = arena_.data() + start;
-  return {};
+  memory_bytes_ = place_workspaces(spec);
+  return arena_.allocate(memory_bytes_);
+}
+
+// Each step's workspace goes into the first gap between the values that live while it runs: most steps do not run at
+// the arena's peak. Returns the size of the arena that holds them all.
+uint64_t Program::place_workspaces(const ProgramSpec& spec) {
+  const Lives lives = lives_of(spec);
+  std::set<std::pair<uint64_t, size_t>> living;  // offset and value
+  uint64_t size = spec.arena_bytes;
+  for (size_t s = 0; s < steps_.size(); ++s) {
+    for (size_t value : lives.starting[s]) living.emplace(spec.values[value].offset, value);
+    if (const uint64_t bytes = steps_[s].operation->workspace_bytes()) {
+      uint64_t end = 0;  // of the values below the gap
+      for (const auto& [offset, value] : living) {
+        if (offset >= end + bytes) break;
+        end = std::max(end, round_up(offset + spec.values[value].operand.bytes()));
+      }
+      steps_[s].workspace = end;
+      size = std::max(size, end + bytes);
+    }
+    for (size_t value : lives.ending[s]) living.erase({spec.values[value].offset, value});
+  }
+  return size;
 }
 
 void Program::bind(const ProgramSpec& spec) {
@@ -275,7 +340,8 @@ Status Program::run(void* const* data, uint64_t counter, ThreadPool& pool, const
     if ((s == first_update_ ? cancelled : stop).load(std::memory_order_relaxed))
       return invalid(Code::kAborted, "cancelled before step " + std::to_string(s) + " (" + names_[s] + ")");
     const Step& step = steps_[s];
-    const RunContext context{step.inputs.data(), step.outputs.data(), workspace_, pool, stop, counter};
+    const RunContext context{
+        step.inputs.data(), step.outputs.data(), arena_.data() + step.workspace, pool, stop, counter};
     try {
       FOVEA_RETURN_IF_ERROR(step.operation->run(context));
     } catch (const std::bad_alloc&) {
