@@ -12,9 +12,10 @@ export type Attributes = Readonly<Record<string, number | string | boolean | rea
 /**
  * How a value lies in memory.
  * `plain`: row-major in the order of its shape. `blocked`: [N, ceil(C/16), H, W, 16], channels that do not exist are zero.
+ * `blocked bf16`: blocked, each float32 rounded to the nearest bfloat16 by the step that writes it (lib/backend/storage.ts).
  * The reference backend keeps everything plain.
  */
-export type Layout = 'plain' | 'blocked';
+export type Layout = 'plain' | 'blocked' | 'blocked bf16';
 
 /**
  * How exact float32 products are: `'highest'` float32 or better, `'high'` two bfloat16 each, `'medium'` one bfloat16.
@@ -81,6 +82,8 @@ export interface Backend {
   readonly name: 'native' | 'reference';
   /** Which operands may or must be blocked, by operator (see native/ops/registry.h); empty when the backend has one layout only. */
   readonly layouts: ReadonlyMap<string, OperandLayouts>;
+  /** Which operands may lie as 'blocked bf16' (see lib/backend/storage.ts); none where the CPU has no bfloat16 arithmetic. */
+  readonly storage?: ReadonlyMap<string, OperandLayouts>;
   /** True when the operator can be run on these element types. */
   supports(operator: string, dtypes: readonly DType[]): boolean;
   compile(spec: ProgramSpec): CompiledProgram;

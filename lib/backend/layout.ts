@@ -13,7 +13,8 @@ const stemChannels = 4;
 export function bytesOf(spec: Spec, layout: Layout): number {
   if (layout === 'plain') return sizeOf(spec.shape) * elementBytes[spec.dtype];
   const [n = 0, c = 0, h = 0, w = 0] = spec.shape;
-  return n * Math.ceil(c / blockChannels) * blockChannels * h * w * elementBytes[spec.dtype];
+  const bytes = layout === 'blocked bf16' ? 2 : elementBytes[spec.dtype];
+  return n * Math.ceil(c / blockChannels) * blockChannels * h * w * bytes;
 }
 
 /** A value whose layout is known and whose place is not. Values with the same `storage` share one place. */
@@ -30,15 +31,20 @@ export interface LaidOut {
   readonly steps: ProgramStep[];
 }
 
-// One program value may exist in both layouts at once: numbers of the values that hold it.
+// One program value may exist plain and blocked at once: numbers of the values that hold it.
 type Copies = { [layout in Layout]?: number };
 
 /**
  * Gives every operand the layout that its operator asks for, and every value the layouts that its readers ask for.
  * A value is converted before its first reader that wants it otherwise, once; later readers share the copy.
+ * @param rounded  values that lie as bfloat16 wherever they are blocked
  */
-export function assignLayouts(program: Program, layouts: ReadonlyMap<string, OperandLayouts>): LaidOut {
-  const pass = new LayoutPass(program, layouts);
+export function assignLayouts(
+  program: Program,
+  layouts: ReadonlyMap<string, OperandLayouts>,
+  rounded: ReadonlySet<number> = new Set(),
+): LaidOut {
+  const pass = new LayoutPass(program, layouts, rounded);
   program.steps.forEach((step, i) => {
     pass.step(step, i);
   });
@@ -53,6 +59,7 @@ class LayoutPass {
   constructor(
     private readonly program: Program,
     private readonly layouts: ReadonlyMap<string, OperandLayouts>,
+    private readonly rounded: ReadonlySet<number>,
   ) {
     this.values = program.values.map((value, i) => ({ ...value, layout: 'plain', storage: i }));
     this.copies = program.values.map((value, i) => (value.external === undefined ? {} : { plain: i }));
@@ -72,12 +79,12 @@ class LayoutPass {
     const copies = this.copies[id] as Copies;
     const found = copies[layout];
     if (found !== undefined) return found;
-    const source = copies.plain ?? copies.blocked;
+    const source = copies.plain ?? copies[this.blocked(id)];
     if (source === undefined) {
       throw new FoveaError('ERR_GRAPH', step.operator, `value ${id} is read before any step has written it`);
     }
     const copy = this.newValue(id, layout);
-    if (sameInMemory(this.values[id] as Spec)) {
+    if (sameInMemory(this.values[id] as Spec) && !this.rounded.has(id)) {
       (this.values[copy] as LaidOutValue).storage = (this.values[source] as LaidOutValue).storage;
       const external = this.values[source]?.external;
       if (external !== undefined) (this.values[copy] as LaidOutValue).external = external;
@@ -103,7 +110,7 @@ class LayoutPass {
       return temporary;
     }
     // Written before, so this is an update in place: the same memory again when it lies the same way.
-    const written = before.plain !== undefined || before.blocked !== undefined;
+    const written = before.plain !== undefined || before[this.blocked(id)] !== undefined;
     const target = written ? (before[layout] ?? this.newValue(id, layout)) : id;
     if (!written) value.layout = layout;
     this.copies[id] = { [layout]: target };
@@ -135,7 +142,7 @@ class LayoutPass {
     const inputs = step.inputs.map((id, i): Layout => {
       const letter = letterOf(row.inputs, i);
       if (id < 0 || letter === 'P') return 'plain';
-      if (letter === 'E') return group;
+      if (letter === 'E') return group === 'plain' ? group : this.blocked(id);
       if (letter === 'B') return this.blockedIfImage(id);
       const layout = this.layoutOfEither(step, i, id);
       kept ??= layout;
@@ -144,7 +151,7 @@ class LayoutPass {
     const outputs = step.outputs.map((id, i): Layout => {
       const letter = letterOf(row.outputs, i);
       if (id < 0 || letter === 'P') return 'plain';
-      if (letter === 'E') return group;
+      if (letter === 'E') return group === 'plain' ? group : this.blocked(id);
       if (letter === 'B') return this.blockedIfImage(id);
       return kept ?? 'plain';
     });
@@ -159,7 +166,7 @@ class LayoutPass {
     if (convolution && operand === 0) {
       return channels <= stemChannels && copies.plain !== undefined ? 'plain' : this.blockedIfImage(id);
     }
-    return copies.blocked !== undefined ? 'blocked' : 'plain';
+    return copies[this.blocked(id)] !== undefined ? this.blocked(id) : 'plain';
   }
 
   // E: all operands of the group alike, whichever takes fewer conversions; broadcasting is defined on plain values only.
@@ -169,12 +176,17 @@ class LayoutPass {
     const shapes = [...inputs, ...outputs].map((id) => this.values[id]?.shape ?? []);
     const first = shapes[0];
     if (first?.length !== 4 || shapes.some((shape) => String(shape) !== String(first))) return 'plain';
-    const lacking = (layout: Layout) => inputs.filter((id) => this.copies[id]?.[layout] === undefined).length;
-    return lacking('blocked') <= lacking('plain') ? 'blocked' : 'plain';
+    const lacking = (layout: (id: number) => Layout) =>
+      inputs.filter((id) => this.copies[id]?.[layout(id)] === undefined).length;
+    return lacking((id) => this.blocked(id)) <= lacking(() => 'plain') ? 'blocked' : 'plain';
   }
 
   private blockedIfImage(id: number): Layout {
-    return this.values[id]?.shape.length === 4 ? 'blocked' : 'plain';
+    return this.values[id]?.shape.length === 4 ? this.blocked(id) : 'plain';
+  }
+
+  private blocked(id: number): Layout {
+    return this.rounded.has(id) ? 'blocked bf16' : 'blocked';
   }
 }
 

@@ -1,6 +1,7 @@
 import { placeIntervals } from './arena.js';
 import type { OperandLayouts, Precision, ProgramSpec, ProgramStep, ProgramValue, Spec } from './backend.js';
 import { assignLayouts, bytesOf, type LaidOut, type LaidOutValue } from './layout.js';
+import { roundedValues } from './storage.js';
 
 /** What is to be computed, before a backend's layouts and places are decided. Every value is plain. */
 export interface Program {
@@ -16,6 +17,7 @@ export interface Program {
  * @param layouts  the backend's operand letters; empty: everything stays plain
  * @param threads  handed on; 0 is the backend's default
  * @param precision  handed on
+ * @param storage  the backend's letters of operands that may lie as bfloat16, which precision 'medium' makes use of
  * @throws FoveaError ERR_GRAPH when a step reads a value that no earlier step wrote
  */
 export function lower(
@@ -23,8 +25,10 @@ export function lower(
   layouts: ReadonlyMap<string, OperandLayouts>,
   threads: number,
   precision: Precision = 'highest',
+  storage: ReadonlyMap<string, OperandLayouts> = new Map(),
 ): ProgramSpec {
-  const laidOut = withoutUnused(assignLayouts(program, layouts));
+  const rounded = precision === 'medium' ? roundedValues(program, layouts, storage) : new Set<number>();
+  const laidOut = withoutUnused(assignLayouts(program, layouts, rounded));
   const { offsets, bytes } = placeStorages(laidOut);
   const values = laidOut.values.map(({ shape, dtype, layout, external, storage }): ProgramValue => {
     if (external !== undefined) return { shape, dtype, layout, external };

@@ -35,7 +35,7 @@ interface AddonProgram {
 /** Everything that native/binding/addon.cc exports. */
 interface Addon {
   info(): NativeInfo;
-  operators(): Record<string, OperandLayouts & { readonly float64: boolean }>;
+  operators(): Record<string, OperandLayouts & { readonly float64: boolean; readonly storage?: OperandLayouts }>;
   createProgram(spec: ProgramSpec & { readonly measure: boolean }): AddonProgram;
   plans(): Plans;
   addPlans(plans: Plans): void;
@@ -81,6 +81,7 @@ function isAddon(value: unknown): value is Addon {
 export class NativeBackend implements Backend {
   readonly name = 'native';
   readonly layouts: ReadonlyMap<string, OperandLayouts>;
+  readonly storage: ReadonlyMap<string, OperandLayouts>;
   readonly info: NativeInfo;
   /** Threads of programs that do not ask for a number. */
   defaultThreads: number;
@@ -94,6 +95,7 @@ export class NativeBackend implements Backend {
   constructor(private readonly addon: Addon) {
     const rows = Object.entries(addon.operators());
     this.layouts = new Map(rows.map(([name, { inputs, outputs }]) => [name, { inputs, outputs }]));
+    this.storage = new Map(rows.flatMap(([name, { storage }]) => (storage ? [[name, storage]] : [])));
     this.takesFloat64 = new Set(rows.flatMap(([name, { float64 }]) => (float64 ? [name] : [])));
     this.info = addon.info();
     this.defaultThreads = this.info.threads;

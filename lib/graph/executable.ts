@@ -36,7 +36,8 @@ export function compileGraph(graph: Graph, options: CompileOptions = {}): Execut
     const detail = `the ${chosen.name} backend cannot run it on ${dtypes} (in ${graph.name})`;
     throw new FoveaError('ERR_BACKEND', unsupported.operator.name, detail);
   }
-  const spec = lower(programOf(alive), chosen.layouts, options.threads ?? 0, options.precision);
+  const { layouts, storage } = chosen;
+  const spec = lower(programOf(alive), layouts, options.threads ?? 0, options.precision, storage);
   return new Executable(alive, chosen, spec, chosen.compile(spec));
 }
 

@@ -34,7 +34,7 @@ Napi::Value info(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// operators() → { relu: { inputs: 'E', outputs: 'E', float64: false }, … }
+// operators() → { relu: { inputs: 'E', outputs: 'E', float64: false, storage?: { inputs: 'g', outputs: 'g' } }, … }
 Napi::Value operators(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const Napi::Object result = Napi::Object::New(env);
@@ -43,6 +43,12 @@ Napi::Value operators(const Napi::CallbackInfo& info) {
     row.Set("inputs", entry.inputs);
     row.Set("outputs", entry.outputs);
     row.Set("float64", entry.takes_float64);
+    if (const StorageEntry* storage = find_storage(entry.name)) {
+      const Napi::Object letters = Napi::Object::New(env);
+      letters.Set("inputs", storage->inputs);
+      letters.Set("outputs", storage->outputs);
+      row.Set("storage", letters);
+    }
     result.Set(entry.name, row);
   }
   return result;

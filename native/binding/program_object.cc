@@ -10,7 +10,7 @@ namespace fovea {
 namespace {
 
 const char* dtype_name(DType dtype) {
-  constexpr const char* kNames[] = {"float32", "float64", "int32", "uint8"};
+  constexpr const char* kNames[] = {"float32", "float64", "int32", "uint8", "bfloat16"};
   return kNames[static_cast<int>(dtype)];
 }
 
@@ -24,6 +24,8 @@ bool same_type(DType dtype, napi_typedarray_type type) {
       return type == napi_int32_array;
     case DType::kUint8:
       return type == napi_uint8_array;
+    case DType::kBfloat16:
+      return false;  // never a caller's
   }
   return false;
 }

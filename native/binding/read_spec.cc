@@ -50,12 +50,16 @@ DType read_dtype(const Napi::Value& value, const std::string& what) {
       "program: " + what + ": expected float32, float64, int32 or uint8, got '" + name.substr(0, 64) + "'");
 }
 
-Layout read_layout(const Napi::Value& value, const std::string& what) {
-  if (value.IsUndefined()) return Layout::kPlain;
+// 'blocked bf16' are float32 values that lie rounded in memory, which the core has as a type of their own.
+void read_layout(const Napi::Value& value, const std::string& what, Operand* operand) {
+  if (value.IsUndefined()) return;
   const std::string name = read_text(value, what);
-  if (name == "plain") return Layout::kPlain;
-  if (name == "blocked") return Layout::kBlocked;
-  refuse(value.Env(), what, "plain or blocked");
+  if (name == "plain") return;
+  operand->layout = Layout::kBlocked;
+  if (name == "blocked") return;
+  if (name != "blocked bf16") refuse(value.Env(), what, "plain, blocked or blocked bf16");
+  if (operand->dtype != DType::kFloat32) refuse(value.Env(), what, "plain or blocked for this type");
+  operand->dtype = DType::kBfloat16;
 }
 
 Precision read_precision(const Napi::Value& value, const std::string& what) {
@@ -73,7 +77,7 @@ ValueSpec read_value(const Napi::Value& item, const std::string& what) {
   value.operand.present = true;
   value.operand.shape = read_wholes(object.Get("shape"), what + ".shape", -1);
   value.operand.dtype = read_dtype(object.Get("dtype"), what + ".dtype");
-  value.operand.layout = read_layout(object.Get("layout"), what + ".layout");
+  read_layout(object.Get("layout"), what + ".layout", &value.operand);
   const Napi::Value external = object.Get("external");
   if (external.IsUndefined()) {
     value.offset = uint64_t(read_whole(object.Get("offset"), what + ".offset", 0));

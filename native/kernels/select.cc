@@ -30,6 +30,18 @@ namespace fovea {
 #include "kernels/families.inc"
 #undef KERNEL_FAMILY
 
+#ifdef FOVEA_X86
+#define BF16_FAMILY(Type, name) \
+  const Type* name##_bf16_kernels() { return cpu_features().isa >= Isa::kAvx512Bf16 ? &name##_avx512bf16 : nullptr; }
+#else
+#define BF16_FAMILY(Type, name) \
+  const Type* name##_bf16_kernels() { return nullptr; }
+#endif
+BF16_FAMILY(EltwiseBf16Kernels, eltwise)
+BF16_FAMILY(NormKernelsOf<Bfloat16>, norm)
+BF16_FAMILY(PoolBf16Kernels, pool)
+#undef BF16_FAMILY
+
 std::vector<std::pair<std::string, std::string>> kernel_report() {
   return {
       {"brgemm", brgemm_kernels().name},

@@ -43,14 +43,16 @@ struct Sizes {
   int64_t planes_per_task() const { return units_per_task(std::max(H * W, P * Q) * kBlock); }
 };
 
+// X and Y: how images and what their windows give lie in memory.
+template <class X, class Y>
 class AveragePool : public Operation {
  public:
   AveragePool(const Sizes& sizes, RangeLists rows, RangeLists cols)
       : s_(sizes), rows_(std::move(rows)), cols_(std::move(cols)) {}
 
   Status run(const RunContext& context) const override {
-    const float* const x = context.in<float>(0);
-    float* const y = context.out<float>(0);
+    const X* const x = context.in<X>(0);
+    Y* const y = context.out<Y>(0);
     return for_ranges(context, s_.planes, s_.planes_per_task(), [&](int64_t begin, int64_t end) {
       for (int64_t plane = begin; plane < end; ++plane) {
         kernels_.average(rows_.view(), cols_.view(), int(s_.W), int(s_.P), int(s_.Q), x + plane * s_.H * s_.W * kBlock,
@@ -65,17 +67,18 @@ class AveragePool : public Operation {
  private:
   Sizes s_;
   RangeLists rows_, cols_;
-  const PoolKernels& kernels_ = pool_kernels();
+  const PoolKernelsOf<X, Y>& kernels_ = pool_kernels_of<X, Y>();
 };
 
+template <class X, class Y>
 class AveragePoolBackward : public Operation {
  public:
   AveragePoolBackward(const Sizes& sizes, const RangeLists& rows, const RangeLists& cols)
       : s_(sizes), rows_(rows.turned(sizes.H)), cols_(cols.turned(sizes.W)) {}
 
   Status run(const RunContext& context) const override {
-    const float* const dy = context.in<float>(0);
-    float* const dx = context.out<float>(0);
+    const Y* const dy = context.in<Y>(0);
+    X* const dx = context.out<X>(0);
     return for_ranges(context, s_.planes, s_.planes_per_task(), [&](int64_t begin, int64_t end) {
       for (int64_t plane = begin; plane < end; ++plane) {
         kernels_.average_backward(rows_.view(), cols_.view(), int(s_.H), int(s_.W), int(s_.Q),
@@ -90,13 +93,13 @@ class AveragePoolBackward : public Operation {
  private:
   Sizes s_;
   RangeLists rows_, cols_;
-  const PoolKernels& kernels_ = pool_kernels();
+  const PoolKernelsOf<X, Y>& kernels_ = pool_kernels_of<X, Y>();
 };
 
 // x is the image's side, y the windows'.
 Status read_sizes(SpecCheck& check, const Operand& x, const Operand& y, Sizes* sizes) {
-  check.tensor(x, "x");
-  check.tensor(y, "y");
+  check.tensor(x, "x", image_type(x));
+  check.tensor(y, "y", image_type(y));
   check.require(x.layout == Layout::kBlocked && y.layout == Layout::kBlocked, Code::kShape, "operands must be blocked");
   FOVEA_RETURN_IF_ERROR(check.status());
   check.require(x.shape[0] == y.shape[0] && x.shape[1] == y.shape[1], Code::kShape,
@@ -134,7 +137,7 @@ Status make_avgPool2d(const OpSpec& spec, std::unique_ptr<Operation>* operation)
   RangeLists rows, cols;
   FOVEA_RETURN_IF_ERROR(read_sizes(check, check.in(0), check.out(0), &sizes));
   FOVEA_RETURN_IF_ERROR(read_average(check, spec, sizes, &rows, &cols));
-  operation->reset(new AveragePool(sizes, std::move(rows), std::move(cols)));
+  make_pool<AveragePool>(check.in(0), check.out(0), operation, sizes, std::move(rows), std::move(cols));
   return {};
 }
 
@@ -144,7 +147,7 @@ Status make_avgPool2dBackward(const OpSpec& spec, std::unique_ptr<Operation>* op
   RangeLists rows, cols;
   FOVEA_RETURN_IF_ERROR(read_sizes(check, check.out(0), check.in(0), &sizes));
   FOVEA_RETURN_IF_ERROR(read_average(check, spec, sizes, &rows, &cols));
-  operation->reset(new AveragePoolBackward(sizes, rows, cols));
+  make_pool<AveragePoolBackward>(check.out(0), check.in(0), operation, sizes, rows, cols);
   return {};
 }
 
@@ -152,7 +155,7 @@ Status make_adaptiveAvgPool2d(const OpSpec& spec, std::unique_ptr<Operation>* op
   SpecCheck check(spec, 1, 1);
   Sizes s;
   FOVEA_RETURN_IF_ERROR(read_sizes(check, check.in(0), check.out(0), &s));
-  operation->reset(new AveragePool(s, adaptive_ranges(s.H, s.P), adaptive_ranges(s.W, s.Q)));
+  make_pool<AveragePool>(check.in(0), check.out(0), operation, s, adaptive_ranges(s.H, s.P), adaptive_ranges(s.W, s.Q));
   return {};
 }
 
@@ -160,7 +163,8 @@ Status make_adaptiveAvgPool2dBackward(const OpSpec& spec, std::unique_ptr<Operat
   SpecCheck check(spec, 1, 1);
   Sizes s;
   FOVEA_RETURN_IF_ERROR(read_sizes(check, check.out(0), check.in(0), &s));
-  operation->reset(new AveragePoolBackward(s, adaptive_ranges(s.H, s.P), adaptive_ranges(s.W, s.Q)));
+  make_pool<AveragePoolBackward>(check.out(0), check.in(0), operation, s, adaptive_ranges(s.H, s.P),
+                                 adaptive_ranges(s.W, s.Q));
   return {};
 }
 

@@ -51,6 +51,8 @@ struct NormOptions {
   bool mask = false;
 };
 
+// T is how x, y and the residual lie in memory.
+template <class T>
 class BatchNorm : public Operation {
  public:
   BatchNorm(const NormGroups& groups, const NormOptions& options) : groups_(groups), shared_(options) {}
@@ -61,9 +63,9 @@ class BatchNorm : public Operation {
   }
 
   void normalize(const RunContext& context, int64_t group, int64_t piece, const NormAffine& affine) const {
-    const float* const x = context.in<float>(0);
-    const float* const residual = shared_.residual ? context.in<float>(5) : nullptr;
-    float* const y = context.out<float>(0);
+    const T* const x = context.in<T>(0);
+    const T* const residual = shared_.residual ? context.in<T>(5) : nullptr;
+    T* const y = context.out<T>(0);
     uint8_t* const mask = shared_.mask && groups_.blocked() ? context.out<uint8_t>(5) : nullptr;
     groups_.visit(group, piece, [&](int64_t offset, int64_t pixels, int64_t stride, int lanes) {
       kernels_.normalize(x + offset, residual ? residual + offset : nullptr, y + offset, pixels, stride, lanes, affine,
@@ -73,7 +75,7 @@ class BatchNorm : public Operation {
 
   NormGroups groups_;
   NormOptions shared_;
-  const NormKernels& kernels_ = norm_kernels();
+  const NormKernelsOf<T>& kernels_ = norm_kernels_of<T>();
 };
 
 struct TrainOptions {
@@ -81,10 +83,17 @@ struct TrainOptions {
   bool old_mean, old_var, statistics, mean, inv_std, new_mean, new_var;  // which operands are there
 };
 
-class BatchNormTrain : public BatchNorm {
+template <class T>
+class BatchNormTrain : public BatchNorm<T> {
+  using BatchNorm<T>::groups_;
+  using BatchNorm<T>::shared_;
+  using BatchNorm<T>::kernels_;
+  using BatchNorm<T>::normalize;
+  using BatchNorm<T>::parameters;
+
  public:
   BatchNormTrain(const NormGroups& groups, const NormOptions& shared, const TrainOptions& options)
-      : BatchNorm(groups, shared), options_(options) {
+      : BatchNorm<T>(groups, shared), options_(options) {
     whole_groups_ = !options.statistics && group_fits_cache(groups, shared.residual ? 3 : 2);
     partials_ = options.statistics ? 0 : size_t(groups.groups() * groups.pieces());
   }
@@ -130,7 +139,7 @@ class BatchNormTrain : public BatchNorm {
   }
 
   void measure(const RunContext& context, int64_t group, int64_t piece, NormMoments* moments) const {
-    const float* const x = context.in<float>(0);
+    const T* const x = context.in<T>(0);
     *moments = NormMoments{};
     groups_.visit(group, piece, [&](int64_t offset, int64_t pixels, int64_t stride, int lanes) {
       kernels_.moments(x + offset, pixels, stride, lanes, moments);
@@ -156,7 +165,7 @@ class BatchNormTrain : public BatchNorm {
   // The bits of y > 0 where channels do not lie side by side: for completeness, since convolutions write blocks.
   Status plain_mask(const RunContext& context) const {
     const int64_t channels = groups_.channels(), channel_blocks = blocks(channels), pixels = groups_.pixels();
-    const float* const y = context.out<float>(0);
+    const float* const y = context.out<float>(0);  // only blocked values are bfloat16
     uint8_t* const mask = context.out<uint8_t>(5);
     return for_tasks(context, groups_.images() * channel_blocks, [&](int64_t task) {
       const int64_t image = task / channel_blocks, first = task % channel_blocks * kBlock;
@@ -204,9 +213,16 @@ class BatchNormTrain : public BatchNorm {
   size_t partials_ = 0;
 };
 
-class BatchNormInfer : public BatchNorm {
+template <class T>
+class BatchNormInfer : public BatchNorm<T> {
+  using BatchNorm<T>::groups_;
+  using BatchNorm<T>::shared_;
+  using BatchNorm<T>::kernels_;
+  using BatchNorm<T>::normalize;
+  using BatchNorm<T>::parameters;
+
  public:
-  using BatchNorm::BatchNorm;
+  using BatchNorm<T>::BatchNorm;
 
   size_t workspace_bytes() const override { return size_t(groups_.groups()) * sizeof(NormAffine); }
 
@@ -235,10 +251,10 @@ class BatchNormInfer : public BatchNorm {
 // What training and inference share.
 NormOptions check_common(SpecCheck& check, const OpSpec& spec) {
   const Operand &x = check.in(0), &residual = check.in(5);
-  check.tensor(x, "x");
+  check.tensor(x, "x", image_type(x));
   check.require(x.shape.size() >= 2, Code::kShape, "x must have at least 2 axes, got " + shape_text(x.shape));
-  check.like(check.out(0), "y", x);
-  if (residual.present) check.like(residual, "residual", x);
+  check.like(check.out(0), "y", x, x.dtype);
+  if (residual.present) check.like(residual, "residual", x, x.dtype);
   const std::string activation = spec.attributes.text("activation");
   const double eps = spec.attributes.real("eps");
   check.require(activation == "none" || activation == "relu", Code::kOption,
@@ -283,7 +299,11 @@ Status make_batchNormTrain(const OpSpec& spec, std::unique_ptr<Operation>* opera
                              check.out(2).present,
                              check.out(3).present,
                              check.out(4).present};
-  operation->reset(new BatchNormTrain(NormGroups(x.shape, x.layout == Layout::kBlocked), shared, options));
+  const NormGroups groups(x);
+  if (x.dtype == DType::kBfloat16)
+    operation->reset(new BatchNormTrain<Bfloat16>(groups, shared, options));
+  else
+    operation->reset(new BatchNormTrain<float>(groups, shared, options));
   return {};
 }
 
@@ -293,7 +313,11 @@ Status make_batchNormInfer(const OpSpec& spec, std::unique_ptr<Operation>* opera
   check.require(check.in(3).present && check.in(4).present, Code::kOption, "runningMean or runningVar is missing");
   FOVEA_RETURN_IF_ERROR(check.status());
   const Operand& x = check.in(0);
-  operation->reset(new BatchNormInfer(NormGroups(x.shape, x.layout == Layout::kBlocked), shared));
+  const NormGroups groups(x);
+  if (x.dtype == DType::kBfloat16)
+    operation->reset(new BatchNormInfer<Bfloat16>(groups, shared));
+  else
+    operation->reset(new BatchNormInfer<float>(groups, shared));
   return {};
 }
 

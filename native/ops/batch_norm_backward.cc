@@ -21,6 +21,8 @@ struct BackwardOptions {
   bool weight, sums, dx, dweight, dbias, dresidual;  // which operands are there
 };
 
+// T is how dy, x, y, dx and dresidual lie in memory.
+template <class T>
 class BatchNormBackward : public Operation {
  public:
   BatchNormBackward(const NormGroups& groups, const BackwardOptions& options) : groups_(groups), options_(options) {
@@ -81,9 +83,9 @@ class BatchNormBackward : public Operation {
   void sum(const RunContext& context, int64_t group, int64_t piece, NormSums* sums) const {
     *sums = NormSums{};
     if (!needs_sums_) return;
-    const float *const dy = context.in<float>(0), *const x = context.in<float>(1);
-    const float* const y = options_.relu ? context.in<float>(2) : nullptr;
-    float* const g = options_.dresidual ? context.out<float>(3) : nullptr;
+    const T *const dy = context.in<T>(0), *const x = context.in<T>(1);
+    const T* const y = options_.relu ? context.in<T>(2) : nullptr;
+    T* const g = options_.dresidual ? context.out<T>(3) : nullptr;
     float mean[kBlock];
     read_mean(context, group, mean);
     groups_.visit(group, piece, [&](int64_t o, int64_t pixels, int64_t stride, int lanes) {
@@ -124,10 +126,10 @@ class BatchNormBackward : public Operation {
   void apply(const RunContext& context, int64_t group, int64_t piece, const NormGradient& gradient) const {
     if (!options_.dx) return;
     const bool masked = options_.dresidual;  // the first pass left g there
-    const float* const g = masked ? context.out<float>(3) : context.in<float>(0);
-    const float* const y = options_.relu && !masked ? context.in<float>(2) : nullptr;
-    const float* const x = options_.training ? context.in<float>(1) : nullptr;
-    float* const dx = context.out<float>(0);
+    const T* const g = masked ? context.out<T>(3) : context.in<T>(0);
+    const T* const y = options_.relu && !masked ? context.in<T>(2) : nullptr;
+    const T* const x = options_.training ? context.in<T>(1) : nullptr;
+    T* const dx = context.out<T>(0);
     groups_.visit(group, piece, [&](int64_t o, int64_t pixels, int64_t stride, int lanes) {
       kernels_.gradient_apply(g + o, x ? x + o : nullptr, y ? y + o : nullptr, dx + o, pixels, stride, lanes, gradient);
     });
@@ -137,19 +139,19 @@ class BatchNormBackward : public Operation {
   BackwardOptions options_;
   bool needs_sums_ = true, whole_groups_ = false;
   size_t partials_ = 0;
-  const NormKernels& kernels_ = norm_kernels();
+  const NormKernelsOf<T>& kernels_ = norm_kernels_of<T>();
 };
 
 Status make_backward(const OpSpec& spec, bool training, std::unique_ptr<Operation>* operation) {
   SpecCheck check(spec, training ? 7 : 6, 4);
   const Operand& dy = check.in(0);
-  check.tensor(dy, "dy");
+  check.tensor(dy, "dy", image_type(dy));
   check.require(dy.shape.size() >= 2, Code::kShape, "dy must have at least 2 axes, got " + shape_text(dy.shape));
-  check.like(check.in(1), "x", dy);
+  check.like(check.in(1), "x", dy, dy.dtype);
   const std::string activation = spec.attributes.text("activation");
   check.require(activation == "none" || activation == "relu", Code::kOption,
                 "activation '" + activation + "' is not known");
-  if (activation == "relu") check.like(check.in(2), "y", dy);
+  if (activation == "relu") check.like(check.in(2), "y", dy, dy.dtype);
   const double eps = training ? 0.0 : spec.attributes.real("eps");
   FOVEA_RETURN_IF_ERROR(check.status());
   const int64_t channels = dy.shape[1];
@@ -157,10 +159,10 @@ Status make_backward(const OpSpec& spec, bool training, std::unique_ptr<Operatio
   check.require(check.in(4).present && check.in(5).present, Code::kOption, "the statistics are missing");
   check.vector(check.in(4), "mean", channels);
   check.vector(check.in(5), training ? "invStd" : "runningVar", channels);
-  if (check.out(0).present) check.like(check.out(0), "dx", dy);
+  if (check.out(0).present) check.like(check.out(0), "dx", dy, dy.dtype);
   check.vector(check.out(1), "dweight", channels);
   check.vector(check.out(2), "dbias", channels);
-  if (check.out(3).present) check.like(check.out(3), "dresidual", dy);
+  if (check.out(3).present) check.like(check.out(3), "dresidual", dy, dy.dtype);
   const Operand& sums = check.in(6);
   if (sums.present) {
     check.plain(sums, "sums");
@@ -178,7 +180,11 @@ Status make_backward(const OpSpec& spec, bool training, std::unique_ptr<Operatio
                                 check.out(1).present,
                                 check.out(2).present,
                                 check.out(3).present};
-  operation->reset(new BatchNormBackward(NormGroups(dy.shape, dy.layout == Layout::kBlocked), options));
+  const NormGroups groups(dy);
+  if (dy.dtype == DType::kBfloat16)
+    operation->reset(new BatchNormBackward<Bfloat16>(groups, options));
+  else
+    operation->reset(new BatchNormBackward<float>(groups, options));
   return {};
 }
 

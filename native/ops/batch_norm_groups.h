@@ -14,18 +14,19 @@ namespace fovea {
 class NormGroups {
  public:
   NormGroups() = default;
-  NormGroups(const std::vector<int64_t>& shape, bool blocked) : blocked_(blocked), n_(shape[0]), c_(shape[1]) {
+  explicit NormGroups(const Operand& x) : blocked_(x.layout == Layout::kBlocked), n_(x.shape[0]), c_(x.shape[1]) {
+    const std::vector<int64_t>& shape = x.shape;
     for (size_t i = 2; i < shape.size(); ++i) pixels_ *= shape[i];
-    matrix_ = !blocked && pixels_ == 1;
-    groups_ = blocked || matrix_ ? blocks(c_) : c_;
-    const int64_t length = matrix_ ? n_ : pixels_, floats = blocked || matrix_ ? kBlock : 1;
+    matrix_ = !blocked_ && pixels_ == 1;
+    groups_ = blocked_ || matrix_ ? blocks(c_) : c_;
+    const int64_t length = matrix_ ? n_ : pixels_, floats = blocked_ || matrix_ ? kBlock : 1;
     segment_ =
         std::min<int64_t>(length, 4 * kGrain / floats);  // a multiple of 16 and of the kernel's runs, or everything
     segments_ = ceil_div(length, segment_);
     runs_ = matrix_ ? segments_ : n_ * segments_;
     runs_per_piece_ = std::max(ceil_div(2 * kGrain, segment_ * floats), ceil_div(runs_, kMostPieces));
     pieces_ = ceil_div(runs_, runs_per_piece_);
-    group_bytes_ = (matrix_ ? n_ : n_ * pixels_) * floats * int64_t(sizeof(float));
+    group_bytes_ = (matrix_ ? n_ : n_ * pixels_) * floats * int64_t(dtype_bytes(x.dtype));
   }
 
   bool blocked() const { return blocked_; }

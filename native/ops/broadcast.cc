@@ -41,9 +41,10 @@ std::vector<Axis> merge_axes(const Operand& a, const Operand& b, const Operand& 
   return axes;
 }
 
+template <class T>  // how values lie in memory
 class Broadcast : public Operation {
  public:
-  Broadcast(BinaryKernel kernel, std::vector<Axis> axes) : kernel_(kernel), outer_(std::move(axes)) {
+  Broadcast(BinaryKernelOf<T> kernel, std::vector<Axis> axes) : kernel_(kernel), outer_(std::move(axes)) {
     inner_ = outer_.back();
     outer_.pop_back();
     for (const Axis& axis : outer_) rows_ *= axis.size;
@@ -52,8 +53,8 @@ class Broadcast : public Operation {
   }
 
   Status run(const RunContext& context) const override {
-    const float *const a = context.in<float>(0), *const b = context.in<float>(1);
-    float* const y = context.out<float>(0);
+    const T *const a = context.in<T>(0), *const b = context.in<T>(1);
+    T* const y = context.out<T>(0);
     return for_ranges(context, rows_ * segments_, per_task_, [&](int64_t begin, int64_t end) {
       for (int64_t unit = begin; unit < end; ++unit) row(unit / segments_, unit % segments_, a, b, y);
     });
@@ -63,7 +64,7 @@ class Broadcast : public Operation {
   }
 
  private:
-  void row(int64_t index, int64_t segment, const float* a, const float* b, float* y) const {
+  void row(int64_t index, int64_t segment, const T* a, const T* b, T* y) const {
     const int64_t from = segment * kGrain, n = std::min(inner_.size - from, kGrain);
     y += index * inner_.size + from;
     for (size_t i = outer_.size(); i-- > 0; index /= outer_[i].size) {
@@ -73,7 +74,7 @@ class Broadcast : public Operation {
     kernel_(a + from * inner_.a_step, int(inner_.a_step), b + from * inner_.b_step, int(inner_.b_step), y, n);
   }
 
-  BinaryKernel kernel_;
+  BinaryKernelOf<T> kernel_;
   std::vector<Axis> outer_;
   Axis inner_;
   int64_t rows_ = 1, segments_ = 1, per_task_ = 1;
@@ -88,12 +89,15 @@ bool broadcasts_to(const std::vector<int64_t>& from, const std::vector<int64_t>&
   return true;
 }
 
-Status make_binary(const OpSpec& spec, BinaryKernel kernel, std::unique_ptr<Operation>* operation) {
+// `pick` takes the kernels and gives the operator's.
+template <class Pick>
+Status make_binary(const OpSpec& spec, const Pick& pick, std::unique_ptr<Operation>* operation) {
   SpecCheck check(spec, 2, 1);
   const Operand &a = check.in(0), &b = check.in(1), &y = check.out(0);
-  check.tensor(a, "a");
-  check.tensor(b, "b");
-  check.tensor(y, "output");
+  const DType type = image_type(a);
+  check.tensor(a, "a", type);
+  check.tensor(b, "b", type);
+  check.tensor(y, "output", type);
   check.require(broadcasts_to(a.shape, y.shape) && broadcasts_to(b.shape, y.shape), Code::kShape,
                 shape_text(a.shape) + " and " + shape_text(b.shape) + " do not broadcast to " + shape_text(y.shape));
   const bool same = a.shape == b.shape && a.layout == b.layout && a.shape == y.shape && a.layout == y.layout;
@@ -107,20 +111,23 @@ Status make_binary(const OpSpec& spec, BinaryKernel kernel, std::unique_ptr<Oper
     check.require(y.shape[i] == std::max(a_side, b_side), Code::kShape, "the result has shape " + shape_text(y.shape));
   }
   FOVEA_RETURN_IF_ERROR(check.status());
-  operation->reset(new Broadcast(kernel, merge_axes(a, b, y)));
+  if (type == DType::kBfloat16)
+    operation->reset(new Broadcast<Bfloat16>(pick(*eltwise_bf16_kernels()), merge_axes(a, b, y)));
+  else
+    operation->reset(new Broadcast<float>(pick(eltwise_kernels()), merge_axes(a, b, y)));
   return {};
 }
 
 }  // namespace
 
 Status make_add(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
-  return make_binary(spec, eltwise_kernels().add, operation);
+  return make_binary(spec, [](const auto& kernels) { return kernels.add; }, operation);
 }
 Status make_sub(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
-  return make_binary(spec, eltwise_kernels().sub, operation);
+  return make_binary(spec, [](const auto& kernels) { return kernels.sub; }, operation);
 }
 Status make_mul(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
-  return make_binary(spec, eltwise_kernels().mul, operation);
+  return make_binary(spec, [](const auto& kernels) { return kernels.mul; }, operation);
 }
 
 }  // namespace fovea

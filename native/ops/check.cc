@@ -15,6 +15,8 @@ const char* dtype_name(DType dtype) {
       return "int32";
     case DType::kUint8:
       return "uint8";
+    case DType::kBfloat16:
+      return "bfloat16";
   }
   return "unknown";
 }

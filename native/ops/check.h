@@ -11,6 +11,11 @@ namespace fovea {
 std::string shape_text(const std::vector<int64_t>& shape);          // "[64, 3, 32, 32]"
 int64_t count(const std::vector<int64_t>& shape, size_t from = 0);  // product of the axes from `from` on
 
+// The type that an operand of an image is checked against where both are taken: bfloat16 if it is that, else float32.
+inline DType image_type(const Operand& operand) {
+  return operand.dtype == DType::kBfloat16 ? DType::kBfloat16 : DType::kFloat32;
+}
+
 class SpecCheck {
  public:
   // At most so many operands of each kind; missing ones at the end are absent.

@@ -18,6 +18,8 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   if (planes > 0 && planar) return make_stem(spec, g, planes, operation);
   StreamProblem problem;
   problem.planes = planes;
+  problem.source_type = spec.inputs[0].dtype;
+  problem.dest_type = spec.outputs[0].dtype;
   problem.epilogue = wants_epilogue(spec);
   problem.images = g.n;
   problem.groups = g.groups;
@@ -52,6 +54,8 @@ WinogradProblem winograd_problem(const OpSpec& spec, const ConvGeometry& g) {
   WinogradProblem problem =
       winograd_forward(g, operand_at(spec.inputs, 2).present, spec.attributes.text("activation") == "relu");
   problem.epilogue = wants_epilogue(spec);
+  problem.source_type = spec.inputs[0].dtype;
+  problem.dest_type = spec.outputs[0].dtype;
   return problem;
 }
 
@@ -96,6 +100,7 @@ Status make_conv2d(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
   g.p = y.shape[2], g.q = y.shape[3];
   FOVEA_RETURN_IF_ERROR(read_conv_attributes(spec, &g));
   FOVEA_RETURN_IF_ERROR(check_conv(spec, g));
+  FOVEA_RETURN_IF_ERROR(check_rounded(spec, g));
   FOVEA_RETURN_IF_ERROR(check_shape(spec, weight, {g.k, g.c_group(), g.r, g.s}, "weight"));
   FOVEA_RETURN_IF_ERROR(check_shape(spec, y, {g.n, g.k, g.p, g.q}, "y"));
   if (bias.present) {

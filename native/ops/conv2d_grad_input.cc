@@ -24,6 +24,8 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   const int64_t h = folds ? g.h + g.top + g.bottom : g.h, w = folds ? g.w + g.left + g.right : g.w;
   StreamProblem problem;
   problem.planes = planes;
+  problem.source_type = spec.inputs[0].dtype;
+  problem.dest_type = spec.outputs[0].dtype;
   problem.epilogue = wants_epilogue(spec);
   problem.images = g.n;
   problem.groups = g.groups;
@@ -63,6 +65,8 @@ Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<
   FOVEA_RETURN_IF_ERROR(make_stream(spec, g, 0, &direct));
   WinogradProblem problem = winograd_gradient(g);
   problem.epilogue = wants_epilogue(spec);
+  problem.source_type = spec.inputs[0].dtype;
+  problem.dest_type = spec.outputs[0].dtype;
   return make_winograd(problem, winograd_tile(problem), spec.threads, std::move(direct), operation);
 }
 
@@ -93,6 +97,7 @@ Status make_conv2dGradInput(const OpSpec& spec, std::unique_ptr<Operation>* oper
   g.p = dy.shape[2], g.q = dy.shape[3];
   FOVEA_RETURN_IF_ERROR(read_conv_attributes(spec, &g));
   FOVEA_RETURN_IF_ERROR(check_conv(spec, g));
+  FOVEA_RETURN_IF_ERROR(check_rounded(spec, g));
   FOVEA_RETURN_IF_ERROR(check_shape(spec, weight, {g.k, g.c_group(), g.r, g.s}, "weight"));
   FOVEA_RETURN_IF_ERROR(check_shape(spec, dy, {g.n, g.k, g.p, g.q}, "dy"));
   FOVEA_RETURN_IF_ERROR(check_shape(spec, dx, spec.attributes.integers("inputShape", 4), "dx"));

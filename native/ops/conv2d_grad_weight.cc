@@ -24,6 +24,7 @@ class GradStages : public Operation {
     FOVEA_RETURN_IF_ERROR(ConvGradStream::plan(problem, threads, &stages->stream_));
     GradStages& s = *stages;
     s.images_ = g.n;
+    s.x_type_ = problem.x_type, s.dy_type_ = problem.dy_type;
     s.x_ = {!problem.planar && !g.groups_align() && g.c_group() % kBlock != 0, g.c, g.groups, g.h * g.w};
     s.dy_ = {!g.groups_align() && g.k_group() % kBlock != 0, g.k, g.groups, g.p * g.q};
     *operation = std::move(stages);
@@ -39,8 +40,9 @@ class GradStages : public Operation {
     float* dy = x + x_.floats(images_);
     x_.run(context, images_, context.in<float>(0), x);
     dy_.run(context, images_, context.in<float>(1), dy);
-    return stream_.run(context, x_.needed ? x : context.in<float>(0), dy_.needed ? dy : context.in<float>(1),
-                       context.out<float>(0), stream_.has_bias() ? context.out<float>(1) : nullptr,
+    return stream_.run(context, x_.needed ? Values(x) : Values(context.inputs[0], x_type_),
+                       dy_.needed ? Values(dy) : Values(context.inputs[1], dy_type_), context.out<float>(0),
+                       stream_.has_bias() ? context.out<float>(1) : nullptr,
                        reinterpret_cast<std::byte*>(dy + dy_.floats(images_)));
   }
 
@@ -68,6 +70,7 @@ class GradStages : public Operation {
   };
   ConvGradStream stream_;
   Spread x_, dy_;
+  DType x_type_ = DType::kFloat32, dy_type_ = DType::kFloat32;
   int64_t images_ = 0;
 };
 
@@ -76,6 +79,8 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   if (planes > 0 && planar) return make_stem_grad_weight(spec, g, planes, operation);
   GradProblem problem;
   problem.planes = planes;
+  problem.x_type = spec.inputs[0].dtype;
+  problem.dy_type = spec.inputs[1].dtype;
   problem.images = g.n;
   problem.groups = g.groups;
   problem.planar = planar;
@@ -101,7 +106,8 @@ bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
 Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
   std::unique_ptr<Operation> direct;
   FOVEA_RETURN_IF_ERROR(make_stream(spec, g, 0, &direct));
-  return make_winograd_grad(g, winograd_grad_tile(g), operand_at(spec.outputs, 1).present, spec.threads,
+  const WinogradGradTypes types{spec.inputs[0].dtype, spec.inputs[1].dtype};
+  return make_winograd_grad(g, winograd_grad_tile(g), types, operand_at(spec.outputs, 1).present, spec.threads,
                             std::move(direct), operation);
 }
 
@@ -130,6 +136,7 @@ Status make_conv2dGradWeight(const OpSpec& spec, std::unique_ptr<Operation>* ope
   g.r = dw.shape[2], g.s = dw.shape[3];
   FOVEA_RETURN_IF_ERROR(read_conv_attributes(spec, &g));
   FOVEA_RETURN_IF_ERROR(check_conv(spec, g));
+  FOVEA_RETURN_IF_ERROR(check_rounded(spec, g));
   FOVEA_RETURN_IF_ERROR(check_shape(spec, dy, {g.n, g.k, g.p, g.q}, "dy"));
   const auto kernel = spec.attributes.integers("kernelSize", 2);
   FOVEA_RETURN_IF_ERROR(spec.attributes.status("conv2dGradWeight"));

@@ -39,6 +39,8 @@ struct Slots {
   }
 };
 
+// T is how y lies in memory: what follows a convolution reads it as it was rounded.
+template <class T>
 class Forward {
  public:
   explicit Forward(const OpSpec& spec) : image_(spec.outputs[0].shape) {
@@ -54,7 +56,7 @@ class Forward {
 
   void finish(const RunContext& context, std::byte* memory, const ConvPart& part) const {
     const int64_t pixel = image_.pixel(part);
-    const float* const y = context.out<float>(0) + pixel * kBlock;
+    const T* const y = context.out<T>(0) + pixel * kBlock;
     if (statistics_) kernels_.part_moments(y, image_.rectangle(part), slots_.at(memory, part.slot, part.block));
     if (mask_) kernels_.part_mask(y, image_.rectangle(part), context.out<uint8_t>(3) + 2 * pixel);
   }
@@ -96,9 +98,11 @@ class Forward {
   Image image_;
   bool statistics_ = false, mask_ = false;
   Slots<NormPartMoments> slots_;
-  const NormKernels& kernels_ = norm_kernels();
+  const NormKernelsOf<T>& kernels_ = norm_kernels_of<T>();
 };
 
+// T is how dx, the other gradient and x lie in memory.
+template <class T>
 class Gradient {
  public:
   explicit Gradient(const OpSpec& spec) : image_(spec.outputs[0].shape) {
@@ -118,12 +122,12 @@ class Gradient {
 
   void finish(const RunContext& context, std::byte* memory, const ConvPart& part) const {
     const int64_t pixel = image_.pixel(part), offset = pixel * kBlock;
-    NormPartGradient call{};
-    call.g = context.out<float>(0) + offset;
-    if (add_) call.add = context.in<float>(2) + offset;
+    NormPartGradient<T> call{};
+    call.g = context.out<T>(0) + offset;
+    if (add_) call.add = context.in<T>(2) + offset;
     if (mask_) call.mask = context.in<uint8_t>(3) + 2 * pixel;
     if (sums_) {
-      call.x = context.in<float>(4) + offset;
+      call.x = context.in<T>(4) + offset;
       call.mean = reinterpret_cast<const float*>(memory + slots_.bytes()) + part.block * kBlock;
       call.sums = slots_.at(memory, part.slot, part.block);
     }
@@ -159,7 +163,7 @@ class Gradient {
   Image image_;
   bool add_ = false, mask_ = false, sums_ = false;
   Slots<NormSums> slots_;
-  const NormKernels& kernels_ = norm_kernels();
+  const NormKernelsOf<T>& kernels_ = norm_kernels_of<T>();
 };
 
 template <class Work>
@@ -253,7 +257,10 @@ Status add_conv_epilogue(const OpSpec& spec, std::unique_ptr<Operation> conv, st
   check.vector(check.out(2), "variance", shape[1]);
   if (check.out(3).present) check_mask(check, check.out(3), shape);
   FOVEA_RETURN_IF_ERROR(check.status());
-  *operation = std::make_unique<WithEpilogue<Forward>>(std::move(conv), spec);
+  if (spec.outputs[0].dtype == DType::kBfloat16)
+    *operation = std::make_unique<WithEpilogue<Forward<Bfloat16>>>(std::move(conv), spec);
+  else
+    *operation = std::make_unique<WithEpilogue<Forward<float>>>(std::move(conv), spec);
   return {};
 }
 
@@ -265,19 +272,22 @@ Status add_gradient_epilogue(const OpSpec& spec, std::unique_ptr<Operation> conv
   }
   SpecCheck check(spec, 6, 2);
   const Operand& dx = spec.outputs[0];
-  if (check.in(2).present) check.like(check.in(2), "add", dx);
+  if (check.in(2).present) check.like(check.in(2), "add", dx, dx.dtype);
   if (check.in(3).present) check_mask(check, check.in(3), dx.shape);
   const bool sums = check.out(1).present;
   check.require(check.in(4).present == sums && check.in(5).present == sums, Code::kOption,
                 "x, mean and the sums come together");
   if (sums) {
-    check.like(check.in(4), "x", dx);
+    check.like(check.in(4), "x", dx, dx.dtype);
     check.vector(check.in(5), "mean", dx.shape[1]);
     check.plain(check.out(1), "sums");
     check.shape(check.out(1), "sums", {2, dx.shape[1]});
   }
   FOVEA_RETURN_IF_ERROR(check.status());
-  *operation = std::make_unique<WithEpilogue<Gradient>>(std::move(conv), spec);
+  if (dx.dtype == DType::kBfloat16)
+    *operation = std::make_unique<WithEpilogue<Gradient<Bfloat16>>>(std::move(conv), spec);
+  else
+    *operation = std::make_unique<WithEpilogue<Gradient<float>>>(std::move(conv), spec);
   return {};
 }
 

@@ -91,9 +91,24 @@ Status check_conv(const OpSpec& spec, const ConvGeometry& g) {
   return check_axis(spec, "columns", g.w, g.s, g.stride_w, g.dilation_w, g.left, g.right, g.q);
 }
 
+bool has_rounded(const OpSpec& spec) {
+  for (const auto* operands : {&spec.inputs, &spec.outputs}) {
+    for (const Operand& operand : *operands) {
+      if (operand.present && operand.dtype == DType::kBfloat16) return true;
+    }
+  }
+  return false;
+}
+
+Status check_rounded(const OpSpec& spec, const ConvGeometry& g) {
+  if ((g.groups == 1 && g.mode == PaddingMode::kZeros) || !has_rounded(spec)) return {};
+  return error(spec, Code::kDtype, "bfloat16 in memory is for one group and a padding of zeros");
+}
+
 Status check_operand(const OpSpec& spec, const Operand& operand, size_t rank, const char* name) {
   if (!operand.present) return error(spec, Code::kShape, std::string(name) + " is missing");
-  if (operand.dtype != DType::kFloat32) return error(spec, Code::kDtype, std::string(name) + " must be float32");
+  if (operand.dtype != DType::kFloat32 && operand.dtype != DType::kBfloat16)
+    return error(spec, Code::kDtype, std::string(name) + " must be float32");
   if (operand.shape.size() != rank) {
     return error(
         spec, Code::kShape,

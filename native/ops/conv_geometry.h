@@ -38,8 +38,13 @@ struct ConvGeometry {
 Status read_conv_attributes(const OpSpec& spec, ConvGeometry* geometry);
 Status check_conv(const OpSpec& spec, const ConvGeometry& geometry);
 
-// `operand` is present, float32, of `rank`, every side at least 1 and its bytes representable. `name` is for the
-// message.
+// Whether the spec has operands that lie in memory as bfloat16, which is for convolutions without groups, padded with
+// zeros.
+bool has_rounded(const OpSpec& spec);
+Status check_rounded(const OpSpec& spec, const ConvGeometry& geometry);
+
+// `operand` is present, float32 or what may stand for it in memory, of `rank`, every side at least 1 and its bytes
+// representable. `name` is for the message.
 Status check_operand(const OpSpec& spec, const Operand& operand, size_t rank, const char* name);
 // Its shape is exactly this one.
 Status check_shape(const OpSpec& spec, const Operand& operand, const std::vector<int64_t>& shape, const char* name);

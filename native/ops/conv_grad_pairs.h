@@ -26,10 +26,9 @@ class PixelPairs {
   int64_t depth(int64_t rows) const { return padded(rows) / 2; }  // words of the reduction over so many rows
 
   // [plane][channel][x_row] from the band of one block, of which `count` outputs are wanted.
-  void pack_x(const PackedBand& band, const float* block, int64_t first, int64_t count, float* scratch,
-              float* words) const;
+  void pack_x(const PackedBand& band, Values block, int64_t first, int64_t count, float* scratch, float* words) const;
   // [plane][pair of pixels][16] from `rows` rows of one block.
-  void pack_dy(const float* block, int64_t rows, float* scratch, float* words) const;
+  void pack_dy(Values block, int64_t rows, float* scratch, float* words) const;
   // Where channel `channel` stands at `position` behind the words of a block and plane.
   const float* at(const float* words, int64_t channel, int64_t position) const;
 

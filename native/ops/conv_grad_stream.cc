@@ -40,7 +40,8 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   s.unit_rows_ = s.taps_ * s.lanes_;
   s.tap_task_ = s.taps_;
   s.source_unit_floats_ = problem.rows.source * problem.columns.source * s.lanes_;
-  s.direct_ = problem.planes == 0 && problem.rows.direct() && problem.columns.direct();
+  s.direct_ =
+      problem.planes == 0 && problem.x_type == DType::kFloat32 && problem.rows.direct() && problem.columns.direct();
   const double row = static_cast<double>(problem.columns.classes.size()) *
                      static_cast<double>(problem.rows.classes.size()) * static_cast<double>(1 + problem.rows.extra()) *
                      static_cast<double>(problem.columns.outputs() + problem.columns.extra()) * 64.0;
@@ -66,6 +67,8 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
     s.packed_floats_ = s.chunk_images_ * (s.unit_task_ * s.pairs_.x_words() + s.step_ * s.pairs_.dy_words()) +
                        s.pairs_.scratch_floats();
   }
+  if (problem.dy_type == DType::kBfloat16 && (problem.planes == 0 || problem.bias))
+    s.wide_floats_ = s.chunk_images_ * s.block_task_ * s.band_ * problem.columns.outputs() * kBlock;
   s.make_rows();
   return {};
 }
@@ -252,20 +255,20 @@ float* ConvGradStream::sums_of(const Task& task, int64_t block, int64_t unit, co
 }
 
 // The runs of pixels of a chunk: in the operand (or in the one, for the bias) and in dy.
-std::vector<BrgemmEntry> ConvGradStream::segments(int64_t images, int64_t rows, bool ones) const {
-  const int64_t columns = problem_.columns.outputs(), plane = problem_.rows.outputs() * columns * kBlock;
+std::vector<BrgemmEntry> ConvGradStream::segments(const Chunk& chunk, int64_t dy_image, bool ones) const {
+  const int64_t columns = problem_.columns.outputs();
   const int64_t image_a = direct_ ? problem_.groups * units_ * unit_floats_ : unit_task_ * unit_floats_;
   std::vector<BrgemmEntry> entries;
-  for (int64_t image = 0; image < images; ++image) {
-    for (int64_t row = 0; row < (flat_ ? 1 : rows); ++row) {
-      entries.push_back({ones ? 0 : image * image_a + row * pitch_ * lanes_,
-                         image * problem_.groups * blocks_ * plane + row * columns * kBlock});
+  for (int64_t image = 0; image < chunk.images; ++image) {
+    for (int64_t row = 0; row < (flat_ ? 1 : chunk.rows); ++row) {
+      entries.push_back(
+          {ones ? 0 : image * image_a + row * pitch_ * lanes_, image * dy_image + row * columns * kBlock});
     }
   }
   return entries;
 }
 
-ConvGradStream::Chunk ConvGradStream::chunk_of(const Task& task, int64_t index, const float* x, const float* dy) const {
+ConvGradStream::Chunk ConvGradStream::chunk_of(const Task& task, int64_t index, Values x, Values dy) const {
   Chunk c{};
   const int64_t first_image = index / bands_ * chunk_images_;
   c.images = std::min(chunk_images_, problem_.images - first_image);
@@ -279,9 +282,25 @@ ConvGradStream::Chunk ConvGradStream::chunk_of(const Task& task, int64_t index, 
   return c;
 }
 
-void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, float* packed, float* sums) const {
+// Where it lies, or widened.
+ConvGradStream::Gradient ConvGradStream::gradient_of(const Task& task, const Chunk& chunk, float* wide) const {
+  const int64_t image_step = problem_.groups * blocks_ * plane();
+  if (!chunk.dy.half()) return {chunk.dy.floats(), image_step, plane()};
+  if (problem_.planes > 0 && !task.bias) return {};
+  const int64_t pixels = chunk.rows * problem_.columns.outputs() * kBlock;
+  for (int64_t image = 0; image < chunk.images; ++image) {
+    for (int64_t block = 0; block < task.blocks; ++block) {
+      bf16_kernels()->widen((chunk.dy + image * image_step + block * plane()).halves(), pixels,
+                            wide + (image * task.blocks + block) * pixels);
+    }
+  }
+  return {wide, task.blocks * pixels, pixels};
+}
+
+void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, const Gradient& dy, float* packed,
+                               float* sums) const {
   const int64_t image_floats = problem_.groups * units_ * source_unit_floats_;
-  const float* base = direct_ ? chunk.x + chunk.first_row * pitch_ * lanes_ : packed;
+  const float* base = direct_ ? (chunk.x + chunk.first_row * pitch_ * lanes_).floats() : packed;
   if (!direct_) {
     for (int64_t image = 0; image < chunk.images; ++image) {
       for (int64_t unit = 0; unit < task.units; ++unit) {
@@ -290,18 +309,18 @@ void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, float* pack
       }
     }
   }
-  const std::vector<BrgemmEntry> entries = segments(chunk.images, chunk.rows, false);
+  const std::vector<BrgemmEntry> entries = segments(chunk, dy.image, false);
   BrgemmCall call{};
   call.entries = entries.data();
   call.count = static_cast<ptrdiff_t>(entries.size());
   call.depth = flat_ ? chunk.rows * problem_.columns.outputs() : problem_.columns.outputs();
-  call.b_block = plane();
+  call.b_block = dy.block;
   call.c_row = kBlock;
   call.c_block = block_sum_floats();
   call.accumulate = chunk.accumulate;
   for (int64_t block = 0; block < task.blocks; block += step_) {
     const int nb = static_cast<int>(std::min<int64_t>(step_, task.blocks - block));
-    call.b = chunk.dy + block * plane();
+    call.b = dy.at + block * dy.block;
     for (int64_t unit = 0; unit < task.units; ++unit) {
       for (const Rows& tile : rows_of(task, unit)) {
         call.a = base + unit * unit_floats_ + tile.a;
@@ -359,8 +378,8 @@ void ConvGradStream::add_pairs(const Task& task, const Chunk& chunk, float* pack
 }
 
 // The sum of dy, in float32 always.
-void ConvGradStream::add_bias(const Task& task, const Chunk& chunk, float* sums) const {
-  const std::vector<BrgemmEntry> ones = segments(chunk.images, chunk.rows, true);
+void ConvGradStream::add_bias(const Task& task, const Chunk& chunk, const Gradient& dy, float* sums) const {
+  const std::vector<BrgemmEntry> ones = segments(chunk, dy.image, true);
   BrgemmCall call{};
   call.entries = ones.data();
   call.count = static_cast<ptrdiff_t>(ones.size());
@@ -369,20 +388,21 @@ void ConvGradStream::add_bias(const Task& task, const Chunk& chunk, float* sums)
   call.c_row = kBlock;
   call.accumulate = chunk.accumulate;
   for (int64_t block = 0; block < task.blocks; ++block) {
-    call.b = chunk.dy + block * plane();
+    call.b = dy.at + block * dy.block;
     call.c = sums + block * block_sum_floats() + bias_floats();
     brgemm_kernels().at(BrgemmRows::kColumns, 1, 1)(call);
   }
 }
 
-void ConvGradStream::run_task(const Task& task, const float* x, const float* dy, float* packed, float* sums,
+void ConvGradStream::run_task(const Task& task, Values x, Values dy, float* packed, float* sums,
                               bool* not_finite) const {
   const BrgemmScope scope(*kernels_);
   for (int64_t index = task.first_chunk; index < task.last_chunk; ++index) {
     Chunk chunk = chunk_of(task, index, x, dy);
     chunk.not_finite = index == task.last_chunk - 1 ? not_finite : nullptr;
-    problem_.planes > 0 ? add_pairs(task, chunk, packed, sums) : add_chunk(task, chunk, packed, sums);
-    if (task.bias) add_bias(task, chunk, sums);
+    const Gradient gradient = gradient_of(task, chunk, packed + packed_floats_);
+    problem_.planes > 0 ? add_pairs(task, chunk, packed, sums) : add_chunk(task, chunk, gradient, packed, sums);
+    if (task.bias) add_bias(task, chunk, gradient, sums);
   }
 }
 
@@ -399,10 +419,10 @@ void ConvGradStream::write_block(const Task& task, int64_t block, const float* s
 
 size_t ConvGradStream::workspace_bytes() const {
   const int64_t sums = parts_ > 1 ? splits() * parts_ : threads_;
-  return static_cast<size_t>(sums * sum_floats() + threads_ * packed_floats_) * sizeof(float);
+  return static_cast<size_t>(sums * sum_floats() + threads_ * (packed_floats_ + wide_floats_)) * sizeof(float);
 }
 
-Status ConvGradStream::run(const RunContext& context, const float* x, const float* dy, float* dw, float* db,
+Status ConvGradStream::run(const RunContext& context, Values x, Values dy, float* dw, float* db,
                            std::byte* workspace) const {
   float* sums = reinterpret_cast<float*>(workspace);
   float* packed = sums + (parts_ > 1 ? splits() * parts_ : threads_) * sum_floats();
@@ -413,7 +433,8 @@ Status ConvGradStream::run(const RunContext& context, const float* x, const floa
         const Task t = task(index);
         float* own = sums + (parts_ > 1 ? index : thread) * sum_floats();
         bool not_finite = false;
-        run_task(t, x, dy, packed + thread * packed_floats_, own, context.not_finite ? &not_finite : nullptr);
+        run_task(t, x, dy, packed + thread * (packed_floats_ + wide_floats_), own,
+                 context.not_finite ? &not_finite : nullptr);
         if (not_finite) context.not_finite->store(true, std::memory_order_relaxed);
         for (int64_t block = 0; block < t.blocks && parts_ == 1; ++block)
           write_block(t, t.block + block, own + block * block_sum_floats(), dw, db);

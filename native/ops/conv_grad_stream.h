@@ -11,13 +11,15 @@
 #include "ops/conv_grad_pairs.h"
 #include "ops/conv_pack.h"
 #include "ops/parallel.h"
+#include "runtime/values.h"
 
 namespace fovea {
 
 struct GradProblem {
   int64_t images = 1, groups = 1;
-  bool planar = false;               // x is [image][channel][h][w]; else blocked. dy is blocked.
-  int planes = 0;                    // of bfloat16 that stand for a float32; 0: float32 itself. Not for planar
+  bool planar = false;  // x is [image][channel][h][w]; else blocked. dy is blocked.
+  int planes = 0;       // of bfloat16 that stand for a float32; 0: float32 itself. Not for planar
+  DType x_type = DType::kFloat32, dy_type = DType::kFloat32;  // in memory
   WeightView weight;                 // of dw; depth: channels of x in one group, lanes: channels of dy
   Axis rows, columns;                // of the forward convolution
   std::vector<int64_t> tap_offsets;  // into dw, of the tap (row, column)
@@ -31,8 +33,7 @@ class ConvGradStream {
  public:
   static Status plan(const GradProblem& problem, int threads, ConvGradStream* stream);
   size_t workspace_bytes() const;
-  Status run(const RunContext& context, const float* x, const float* dy, float* dw, float* db,
-             std::byte* workspace) const;
+  Status run(const RunContext& context, Values x, Values dy, float* dw, float* db, std::byte* workspace) const;
   std::vector<std::vector<double>> loops() const;  // see Operation
   std::string describe() const;
   bool has_bias() const { return problem_.bias; }
@@ -65,20 +66,26 @@ class ConvGradStream {
   };
   RowsRange rows_of(const Task& task, int64_t unit) const;
   float* sums_of(const Task& task, int64_t block, int64_t unit, const Rows& rows, float* sums) const;
-  std::vector<BrgemmEntry> segments(int64_t images, int64_t rows, bool ones) const;
+  // Where the pixels of dy stand that a chunk sums: floats from an image and from a block of filters to the next.
+  struct Gradient {
+    const float* at;
+    int64_t image, block;
+  };
   // A chunk of pixels: where x and dy of the task stand, images and rows.
   struct Chunk {
-    const float *x, *dy;
+    Values x, dy;
     int64_t images, first_row, rows;
     bool accumulate;
     bool* not_finite;
   };
-  Chunk chunk_of(const Task& task, int64_t index, const float* x, const float* dy) const;
-  void add_chunk(const Task& task, const Chunk& chunk, float* packed, float* sums) const;
+  std::vector<BrgemmEntry> segments(const Chunk& chunk, int64_t dy_image, bool ones) const;
+  Chunk chunk_of(const Task& task, int64_t index, Values x, Values dy) const;
+  Gradient gradient_of(const Task& task, const Chunk& chunk, float* wide) const;
+  void add_chunk(const Task& task, const Chunk& chunk, const Gradient& dy, float* packed, float* sums) const;
   void add_pairs(const Task& task, const Chunk& chunk, float* packed, float* sums) const;
-  void add_bias(const Task& task, const Chunk& chunk, float* sums) const;
+  void add_bias(const Task& task, const Chunk& chunk, const Gradient& dy, float* sums) const;
   int64_t plane() const { return problem_.rows.outputs() * problem_.columns.outputs() * kBlock; }  // of dy
-  void run_task(const Task& task, const float* x, const float* dy, float* packed, float* sums, bool* not_finite) const;
+  void run_task(const Task& task, Values x, Values dy, float* packed, float* sums, bool* not_finite) const;
   void write_block(const Task& task, int64_t block, const float* sums, float* dw, float* db) const;
   int64_t unit_splits() const { return ceil_div(units_, unit_task_); }
   int64_t block_splits() const { return ceil_div(blocks_, block_task_); }
@@ -99,6 +106,7 @@ class ConvGradStream {
   int64_t unit_task_ = 1, block_task_ = 1, tap_task_ = 1, parts_ = 1;
   int64_t band_ = 1, bands_ = 1, chunk_images_ = 1, chunks_ = 1;
   int64_t source_unit_floats_ = 0, unit_floats_ = 0, packed_floats_ = 0, pitch_ = 0;
+  int64_t wide_floats_ = 0;  // of a chunk of dy in float32, where it lies rounded and is needed so
   PackedBand pack_;
   PixelPairs pairs_;
   std::vector<Rows> rows_, last_rows_;  // of a whole unit, of the last one

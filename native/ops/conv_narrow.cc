@@ -160,7 +160,8 @@ Axis columns_of(const ConvGeometry& g) { return gradient_axis(g.w, g.q, g.s, g.s
 
 }  // namespace
 
-bool supports_narrow(const OpSpec&, const ConvGeometry& g) {
+bool supports_narrow(const OpSpec& spec, const ConvGeometry& g) {
+  if (has_rounded(spec)) return false;
   if (g.c > kPlanesMost || g.groups != 1 || g.mode != PaddingMode::kZeros) return false;
   const Axis rows = rows_of(g), columns = columns_of(g);
   // Taps that share one padded copy, and rows that are mostly pixels.

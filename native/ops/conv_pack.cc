@@ -50,36 +50,36 @@ int64_t PackedBand::offset(const AxisTap& row, const AxisTap& column) const {
 
 namespace {
 
-// Pixels of 16 lanes, or zeros for a null source. Runs are often of a few pixels: too short for a call of memcpy.
-void copy_pixels(const float* from, int64_t step, int64_t count, float* to) {
-  for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * kBlock, from + i * step * kBlock, kBlock * sizeof(float));
-}
-void clear_pixels(int64_t count, float* to) {
-  for (int64_t i = 0; i < count; ++i) std::memset(to + i * kBlock, 0, kBlock * sizeof(float));
-}
 constexpr int64_t kShort = 8;
 
-}  // namespace
-
-void PackedBand::copy_row(const std::vector<Run>& runs, const float* source, float* target) const {
-  for (const Run& run : runs) {
-    float* to = target + run.target * lanes_;
-    const float* from = source + run.source * lanes_;
-    const size_t bytes = static_cast<size_t>(run.count * lanes_) * sizeof(float);
-    if (lanes_ == kBlock && (run.count <= kShort || (run.source >= 0 && run.step != 1))) {
-      if (run.source < 0)
-        clear_pixels(run.count, to);
-      else
-        copy_pixels(from, run.step, run.count, to);
-    } else if (run.source < 0) {
-      std::memset(to, 0, bytes);
-    } else if (run.step == 1 || run.count == 1) {
-      std::memcpy(to, from, bytes);
-    } else {
-      for (int64_t i = 0; i < run.count; ++i) to[i] = from[i * run.step];
-    }
+// `count` positions of `size` elements, `step` of them apart in the source. Runs are often of a few pixels: too short
+// for a call of memcpy with a size that the compiler does not know.
+template <class T>
+void copy(const T* from, int64_t step, int64_t count, int64_t size, T* to) {
+  if (size == 1 && step != 1) {
+    for (int64_t i = 0; i < count; ++i) to[i] = from[i * step];
+  } else if (size == kBlock && (count <= kShort || step != 1)) {
+    for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * kBlock, from + i * step * kBlock, kBlock * sizeof(T));
+  } else {
+    std::memcpy(to, from, static_cast<size_t>(count * size) * sizeof(T));
   }
 }
+void copy(const Bfloat16* from, int64_t step, int64_t count, int64_t, float* to) {
+  const auto widen = bf16_kernels()->widen;
+  if (step == 1) return widen(from, count * kBlock, to);
+  for (int64_t i = 0; i < count; ++i) widen(from + i * step * kBlock, kBlock, to + i * kBlock);
+}
+
+template <class T>
+void clear(int64_t count, int64_t size, T* to) {
+  if (size != kBlock || count > kShort) {
+    std::memset(static_cast<void*>(to), 0, static_cast<size_t>(count * size) * sizeof(T));
+  } else {
+    for (int64_t i = 0; i < count; ++i) std::memset(static_cast<void*>(to + i * kBlock), 0, kBlock * sizeof(T));
+  }
+}
+
+}  // namespace
 
 template <class Row>
 void PackedBand::for_rows(int64_t first, int64_t count, const Row& row) const {
@@ -94,18 +94,32 @@ void PackedBand::for_rows(int64_t first, int64_t count, const Row& row) const {
   }
 }
 
-void PackedBand::pack(const float* source, int64_t first, int64_t count, float* target) const {
+template <class From, class To>
+void PackedBand::pack_as(const From* source, int64_t first, int64_t count, To* target) const {
   for_rows(first, count, [&](const std::vector<Run>& runs, int64_t from, int64_t to) {
-    if (from < 0)
-      std::memset(target + to, 0, static_cast<size_t>(pitch_ * lanes_) * sizeof(float));
-    else
-      copy_row(runs, source + from * source_width_ * lanes_, target + to);
+    if (from < 0) return clear(pitch_, lanes_, target + to);
+    for (const Run& run : runs) {
+      To* const at = target + to + run.target * lanes_;
+      if (run.source < 0)
+        clear(run.count, lanes_, at);
+      else
+        copy(source + (from * source_width_ + run.source) * lanes_, run.count == 1 ? 1 : run.step, run.count, lanes_,
+             at);
+    }
   });
 }
 
-void PackedBand::pack_pairs(const float* first_block, const float* second_block, int64_t first, int64_t count,
-                            int planes, float* target) const {
-  const auto pixels = bf16_kernels()->pixels;
+void PackedBand::pack(Values source, int64_t first, int64_t count, float* target) const {
+  source.half() ? pack_as(source.halves(), first, count, target) : pack_as(source.floats(), first, count, target);
+}
+
+void PackedBand::pack_halves(const Bfloat16* source, int64_t first, int64_t count, Bfloat16* target) const {
+  pack_as(source, first, count, target);
+}
+
+void PackedBand::pack_pairs(Values first_block, Values second_block, int64_t first, int64_t count, int planes,
+                            float* target) const {
+  const Bf16Kernels& kernels = *bf16_kernels();
   const auto clear = [&](int64_t positions, float* to) {
     for (int p = 0; p < planes; ++p)
       std::memset(to + p * floats_, 0, static_cast<size_t>(positions * kBlock) * sizeof(float));
@@ -119,7 +133,11 @@ void PackedBand::pack_pairs(const float* first_block, const float* second_block,
         continue;
       }
       const int64_t at = (from * source_width_ + run.source) * kBlock;
-      pixels(first_block + at, second_block ? second_block + at : nullptr, run.step, run.count, planes, words, floats_);
+      const Values low = first_block + at, high = second_block ? second_block + at : second_block;
+      if (low.half())
+        kernels.stored_pixels(low.halves(), high.halves(), run.step, run.count, words);
+      else
+        kernels.pixels(low.floats(), high.floats(), run.step, run.count, planes, words, floats_);
     }
   });
 }

@@ -5,6 +5,7 @@
 
 #include "kernels/bf16/bf16.h"
 #include "ops/conv_axis.h"
+#include "runtime/values.h"
 
 namespace fovea {
 
@@ -27,10 +28,12 @@ class PackedBand {
   int64_t offset(const AxisTap& row, const AxisTap& column) const;
 
   // Packs the rows that outputs [first, first + count), count <= band, need from one block or plane of the source.
-  void pack(const float* source, int64_t first, int64_t count, float* target) const;
+  void pack(Values source, int64_t first, int64_t count, float* target) const;
+  // The same of a block in the form in which it lies.
+  void pack_halves(const Bfloat16* source, int64_t first, int64_t count, Bfloat16* target) const;
   // The same of two blocks (`second` may be null: zeros) as bfloat16: the 32 channels of a pixel become 16 words. Plane
   // p of the copy starts at target + p·floats().
-  void pack_pairs(const float* first_block, const float* second_block, int64_t first, int64_t count, int planes,
+  void pack_pairs(Values first_block, Values second_block, int64_t first, int64_t count, int planes,
                   float* target) const;
 
  private:
@@ -42,7 +45,8 @@ class PackedBand {
   std::vector<int64_t> row_base_;       // of each class of rows
   int64_t source_width_ = 0, lanes_ = 1, pitch_ = 0, total_rows_ = 0, floats_ = 0;
 
-  void copy_row(const std::vector<Run>& runs, const float* source, float* target) const;
+  template <class From, class To>
+  void pack_as(const From* source, int64_t first, int64_t count, To* target) const;
   // row(runs of its class, source row or -1 for zeros, floats from the start of the copy) for each row that is packed.
   template <class Row>
   void for_rows(int64_t first, int64_t count, const Row& row) const;

@@ -57,6 +57,8 @@ Status ConvStages::make(const StreamProblem& problem, const Around& around, int 
   FOVEA_RETURN_IF_ERROR(ConvStream::plan(problem, threads, &stages->stream_));
   ConvStages& s = *stages;
   s.around_ = around;
+  s.source_type_ = problem.source_type;
+  s.dest_type_ = problem.dest_type;
   s.images_ = problem.images;
   s.source_pixels_ = problem.rows.source * problem.columns.source;
   s.stream_h_ = problem.dest_h;
@@ -106,6 +108,11 @@ void ConvStages::fold(const float* from, float* to) const {
 Status ConvStages::run(const RunContext& context) const {
   const float* source = context.in<float>(0);
   float* output = context.out<float>(0);
+  if (spread_floats_ == 0 && stream_floats_ == 0) {
+    return stream_.run(context, {context.inputs[0], source_type_}, context.in<float>(1),
+                       around_.has_bias ? context.in<float>(2) : nullptr, {context.outputs[0], dest_type_},
+                       context.workspace);
+  }
   float* spread = reinterpret_cast<float*>(context.workspace);
   float* streamed = spread + spread_floats_;
   float* folded = streamed + stream_floats_;

@@ -44,6 +44,7 @@ class ConvStages : public Operation {
  private:
   ConvStream stream_;
   Around around_;
+  DType source_type_ = DType::kFloat32, dest_type_ = DType::kFloat32;  // others only where nothing else is done
   int64_t images_ = 0, source_pixels_ = 0, stream_h_ = 0, stream_w_ = 0;
   int64_t stream_source_blocks_ = 0, stream_dest_blocks_ = 0;
   std::vector<int64_t> spread_, gather_;  // channel moves before and after the stream; empty for none

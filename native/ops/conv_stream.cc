@@ -1,6 +1,7 @@
 #include "ops/conv_stream.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/bf16/bf16.h"
 #include "ops/bf16_products.h"
@@ -29,7 +30,7 @@ int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
 
 // Into L2, without waiting.
-void prefetch_l2(const float* p) { __builtin_prefetch(p, 0, 2); }
+void prefetch_l2(const std::byte* p) { __builtin_prefetch(p, 0, 2); }
 
 }  // namespace
 
@@ -47,7 +48,8 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   s.source_blocks_ = ceil_div(problem.weight.depth, s.lanes_);
   s.dest_blocks_ = blocks(problem.weight.lanes);
   s.source_block_floats_ = problem.rows.source * problem.columns.source * s.lanes_;
-  s.direct_ = problem.planes == 0 && problem.rows.direct() && problem.columns.direct();
+  s.direct_ = problem.planes == 0 && problem.source_type == DType::kFloat32 && problem.rows.direct() &&
+              problem.columns.direct();
   s.outputs_ = problem.rows.outputs();
 
   // Sizes as doubles first: nothing below may overflow. One row of one image, all of its units, is the least to pack.
@@ -77,6 +79,12 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   s.band_pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_);
   s.unit_floats_ = s.direct_ ? s.source_block_floats_ : s.band_pack_.floats();
   s.scratch_floats_ = s.direct_ ? 0 : round_up(s.group_images_ * s.chunk_ * s.planes_ * s.unit_floats_, 16);
+  if (problem.dest_type == DType::kBfloat16) {
+    const int64_t step = problem.rows.phases.front().step;
+    const int64_t lines = std::max(s.band_ * step, problem.dest_h - (s.bands_ - 1) * s.band_ * step);
+    const int64_t blocks = s.chunks_ > 1 ? s.split_blocks_ : std::min(s.step_, s.split_blocks_);
+    s.sum_floats_ = s.group_images_ * blocks * lines * problem.dest_w * kBlock;
+  }
   if (problem.planes > 0) s.weight_scratch_floats_ = weight_block_floats(problem.weight, taps, kPairUnit);
   for (const AxisPhase& row_phase : s.problem_.rows.phases) {
     for (const AxisPhase& column_phase : s.problem_.columns.phases) s.add_phase(row_phase, column_phase);
@@ -268,22 +276,19 @@ const std::vector<ConvStream::Tile>& ConvStream::tiles_of(const Task& task, cons
   return *own;
 }
 
-// Of `blocks` blocks from task.block on, as many as a tile takes.
-void ConvStream::run_phase(const Task& task, const Phase& phase, const std::vector<Tile>& tiles, int64_t chunk,
-                           const float* base, int64_t image_stride, const float* panels, const float* bias, float* dest,
-                           Ahead* ahead, bool* not_finite) const {
+// Of `blocks` blocks from round.block on, as many as a tile takes.
+void ConvStream::run_phase(const Task& round, const Phase& phase, const std::vector<Tile>& tiles, int64_t chunk,
+                           const float* base, int64_t image_stride, const float* panels, const float* bias,
+                           const Target& target, Ahead* ahead, bool* not_finite) const {
   const StreamProblem& p = problem_;
   const bool last_chunk = chunk == chunks_ - 1;
   const std::vector<Piece>& pieces = pieces_of(phase, chunk);
-  const int64_t plane = p.dest_h * p.dest_w * kBlock, image_floats = p.groups * dest_blocks_ * plane;
-  const int64_t first_row = task.row * phase.row.step * p.dest_w * kBlock;
   BrgemmCall call{};
-  call.b = panels + phase.panel + task.block * phase.block_floats +
+  call.b = panels + phase.panel + round.block * phase.block_floats +
            chunk * chunk_ * panel_floats(static_cast<int64_t>(phase.taps.size()));
   call.b_block = phase.block_floats;
   call.c_row = phase.column.step * kBlock;
-  call.c_block = plane;
-  float* target = dest + (task.image * p.groups + task.group) * dest_blocks_ * plane + task.block * plane + first_row;
+  call.c_block = target.block;
   for (size_t i = 0; i < pieces.size(); ++i) {
     const Piece& piece = pieces[i];
     const bool last = last_chunk && i + 1 == pieces.size();
@@ -291,17 +296,17 @@ void ConvStream::run_phase(const Task& task, const Phase& phase, const std::vect
     call.count = piece.count;
     call.depth = piece.depth;
     call.accumulate = chunk > 0 || i > 0;
-    call.bias = last && bias ? bias + (task.group * dest_blocks_ + task.block) * kBlock : nullptr;
+    call.bias = last && bias ? bias + (round.group * dest_blocks_ + round.block) * kBlock : nullptr;
     call.relu = last && p.relu;
     call.not_finite = last ? not_finite : nullptr;
-    for (int64_t image = 0; image < task.images; ++image) {
+    for (int64_t image = 0; image < round.images; ++image) {
       const float* a = base + image * image_stride;
-      float* c = target + image * image_floats;
+      float* c = target.at + image * target.image;
       for (const Tile& tile : tiles) {
         call.a = a + tile.a;
         call.c = c + tile.c;
         ahead->fetch();
-        kernels_->at(rows_kind_, tile.m, static_cast<int>(task.blocks))(call);
+        kernels_->at(rows_kind_, tile.m, static_cast<int>(round.blocks))(call);
       }
     }
   }
@@ -318,7 +323,7 @@ void ConvStream::Ahead::fetch() {
 }
 
 // What pack_band will read.
-ConvStream::Ahead ConvStream::ahead(const float* source, const Task& task, int64_t chunk) const {
+ConvStream::Ahead ConvStream::ahead(Values source, const Task& task, int64_t chunk) const {
   const StreamProblem& p = problem_;
   // A filter of one tap along an axis leaves out what lies between its steps.
   const int64_t row_step = p.rows.classes.size() == 1 ? p.rows.step() : 1;
@@ -332,34 +337,66 @@ ConvStream::Ahead ConvStream::ahead(const float* source, const Task& task, int64
   const int64_t image_floats = p.groups * source_blocks_ * source_block_floats_, row_floats = p.columns.source * lanes_;
   const int64_t unit_blocks = unit_depth_ / lanes_, first = chunk * chunk_ * unit_blocks;
   const int64_t last = std::min(first + chunk_ * unit_blocks, source_blocks_);
-  Ahead ahead(column_step * kBlock);
+  Ahead ahead(std::max<int64_t>(64, column_step * kBlock * source.bytes()));
   for (int64_t image = task.image; image < task.image + task.images; ++image) {
     for (int64_t block = first; block < last; ++block) {
-      const float* plane = source + image * image_floats + (task.group * source_blocks_ + block) * source_block_floats_;
+      const Values plane = source + image * image_floats + (task.group * source_blocks_ + block) * source_block_floats_;
       const int64_t rows = row_step == 1 ? bottom - top : 1;
       for (int64_t row = top; row < bottom; row += std::max(row_step, rows))
-        ahead.add(plane + row * row_floats, plane + (row + rows) * row_floats);
+        ahead.add((plane + row * row_floats).at(), (plane + (row + rows) * row_floats).at());
     }
   }
   return ahead;
 }
 
+// Rows between those of the phases, which no task writes, go with the rows before them.
+ConvStream::Lines ConvStream::lines_of(const Task& task) const {
+  const int64_t step = problem_.rows.phases.front().step, first = task.row * step;
+  return {first, (task.last_band ? problem_.dest_h : first + task.rows * step) - first};
+}
+
+// The sums of a round that is rounded afterwards stay in `sums` while there are more of its channels to come.
+ConvStream::Target ConvStream::target_of(const Task& task, const Task& round, MutableValues dest, float* sums) const {
+  const StreamProblem& p = problem_;
+  const int64_t row = p.dest_w * kBlock, plane = p.dest_h * row;
+  const Lines lines = lines_of(task);
+  if (dest.half()) {
+    const int64_t before = chunks_ > 1 ? round.block - task.block : 0, block = lines.count * row;
+    return {sums + before * task.images * block, block, round.blocks * block};
+  }
+  const int64_t block = (task.image * p.groups + task.group) * dest_blocks_ + round.block;
+  return {dest.floats() + block * plane + lines.first * row, plane, p.groups * dest_blocks_ * plane};
+}
+
+void ConvStream::round_off(const Task& round, const Target& from, MutableValues dest) const {
+  const StreamProblem& p = problem_;
+  const int64_t row = p.dest_w * kBlock, plane = p.dest_h * row;
+  const Lines lines = lines_of(round);
+  for (int64_t image = 0; image < round.images; ++image) {
+    for (int64_t block = 0; block < round.blocks; ++block) {
+      const int64_t at = ((round.image + image) * p.groups + round.group) * dest_blocks_ + round.block + block;
+      bf16_kernels()->round(from.at + image * from.image + block * from.block, lines.count * row,
+                            dest.halves() + at * plane + lines.first * row);
+    }
+  }
+}
+
 // Round by round of the blocks that tiles take at once; what an epilogue does with them comes while they are in L2.
-void ConvStream::run_task(int64_t index, const float* source, const float* panels, const float* bias, float* dest,
+void ConvStream::run_task(int64_t index, Values source, const float* panels, const float* bias, MutableValues dest,
                           float* scratch, bool* not_finite, const ConvEpilogue* epilogue) const {
   const BrgemmScope scope(*kernels_);
   const Task task = this->task(index);
   panels += task.group * group_panel_floats_;
   const int64_t image_floats = problem_.groups * source_blocks_ * source_block_floats_;
-  const float* images = source + task.image * image_floats + task.group * source_blocks_ * source_block_floats_;
-  const float* base = direct_ ? images + task.row * problem_.columns.source * lanes_ : scratch;
+  const Values images = source + task.image * image_floats + task.group * source_blocks_ * source_block_floats_;
+  const float* base = direct_ ? (images + task.row * problem_.columns.source * lanes_).floats() : scratch;
   const int64_t stride = direct_ ? image_floats : chunk_ * planes_ * unit_floats_;
   std::vector<std::vector<Tile>> own(phases_.size());
   std::vector<const std::vector<Tile>*> tiles;
   for (size_t i = 0; i < phases_.size(); ++i) tiles.push_back(&tiles_of(task, phases_[i], &own[i]));
   for (int64_t chunk = 0; chunk < chunks_; ++chunk) {
     if (!direct_) pack_band(images, task, chunk, scratch);
-    Ahead next(kBlock);
+    Ahead next(64);
     if (!direct_ && chunk + 1 < chunks_)
       next = ahead(source, task, chunk + 1);
     else if (!direct_ && index + threads_ < tasks())
@@ -370,52 +407,54 @@ void ConvStream::run_task(int64_t index, const float* source, const float* panel
     Task round = task;
     for (round.block = task.block; round.block < task.block + task.blocks; round.block += step_) {
       round.blocks = std::min(step_, task.block + task.blocks - round.block);
+      const Target target = target_of(task, round, dest, scratch + scratch_floats_);
+      if (dest.half() && holes_ && chunk == 0) std::fill_n(target.at, task.images * target.image, 0.f);
       for (size_t i = 0; i < phases_.size(); ++i)
-        run_phase(round, phases_[i], *tiles[i], chunk, base, stride, panels, bias, dest, &next, not_finite);
-      if (epilogue && chunk == chunks_ - 1) finish_round(round, *epilogue);
+        run_phase(round, phases_[i], *tiles[i], chunk, base, stride, panels, bias, target, &next, not_finite);
+      if (chunk < chunks_ - 1) continue;
+      if (dest.half()) round_off(round, target, dest);
+      if (epilogue) finish_round(round, *epilogue);
     }
   }
 }
 
 // [image][unit of the chunk][plane]: what the task reads of each.
-void ConvStream::pack_band(const float* images, const Task& task, int64_t chunk, float* scratch) const {
+void ConvStream::pack_band(Values images, const Task& task, int64_t chunk, float* scratch) const {
   const int64_t image_floats = problem_.groups * source_blocks_ * source_block_floats_;
   const int64_t first = chunk * chunk_, units = std::min(chunk_, units_ - first);
   const int64_t unit_blocks = unit_depth_ / lanes_;
   for (int64_t image = 0; image < task.images; ++image) {
     for (int64_t unit = 0; unit < units; ++unit) {
       const int64_t block = (first + unit) * unit_blocks;
-      const float* source = images + image * image_floats + block * source_block_floats_;
+      const Values source = images + image * image_floats + block * source_block_floats_;
       float* target = scratch + (image * chunk_ + unit) * planes_ * unit_floats_;
       if (problem_.planes == 0) {
         band_pack_.pack(source, task.row, task.rows, target);
         continue;
       }
-      const float* second = block + 1 < source_blocks_ ? source + source_block_floats_ : nullptr;
+      const Values second = block + 1 < source_blocks_ ? source + source_block_floats_ : Values();
       band_pack_.pack_pairs(source, second, task.row, task.rows, problem_.planes, target);
     }
   }
 }
 
-// Rows between those of the phases, which no task writes, go with the rows before them.
-void ConvStream::finish_round(const Task& task, const ConvEpilogue& epilogue) const {
-  const int64_t step = problem_.rows.phases.front().step, first = task.row * step;
-  const int64_t end = task.last_band ? problem_.dest_h : (task.row + task.rows) * step;
-  const int64_t slot = task.image / group_images_ * bands_ + task.row / band_;
-  for (int64_t block = task.block; block < task.block + task.blocks; ++block) {
-    for (int64_t image = task.image; image < task.image + task.images; ++image)
-      epilogue.finish({slot, image, task.group * dest_blocks_ + block, first, end - first, 0, problem_.dest_w});
+void ConvStream::finish_round(const Task& round, const ConvEpilogue& epilogue) const {
+  const Lines lines = lines_of(round);
+  const int64_t slot = round.image / group_images_ * bands_ + round.row / band_;
+  for (int64_t block = round.block; block < round.block + round.blocks; ++block) {
+    for (int64_t image = round.image; image < round.image + round.images; ++image)
+      epilogue.finish({slot, image, round.group * dest_blocks_ + block, lines.first, lines.count, 0, problem_.dest_w});
   }
 }
 
 size_t ConvStream::workspace_bytes() const {
-  const int64_t floats = problem_.groups * group_panel_floats_ + problem_.groups * dest_blocks_ * kBlock +
-                         threads_ * std::max(scratch_floats_, weight_scratch_floats_);
+  const int64_t floats =
+      problem_.groups * group_panel_floats_ + problem_.groups * dest_blocks_ * kBlock + threads_ * thread_floats();
   return static_cast<size_t>(floats) * sizeof(float);
 }
 
-Status ConvStream::run(const RunContext& context, const float* source, const float* weight, const float* bias,
-                       float* dest, std::byte* workspace) const {
+Status ConvStream::run(const RunContext& context, Values source, const float* weight, const float* bias,
+                       MutableValues dest, std::byte* workspace) const {
   const StreamProblem& p = problem_;
   float* panels = reinterpret_cast<float*>(workspace);
   float* padded_bias = panels + p.groups * group_panel_floats_;
@@ -429,7 +468,10 @@ Status ConvStream::run(const RunContext& context, const float* source, const flo
   if (holes_) {
     const int64_t plane = p.dest_h * p.dest_w * kBlock;
     context.pool.parallel_for(
-        p.images * p.groups * dest_blocks_, [&](int64_t index, int) { std::fill_n(dest + index * plane, plane, 0.f); },
+        p.images * p.groups * dest_blocks_,
+        [&](int64_t index, int) {
+          std::memset((dest + index * plane).at(), 0, static_cast<size_t>(plane * dest.bytes()));
+        },
         nanoseconds_of(static_cast<double>(p.images * p.groups * dest_blocks_ * plane)));
   }
   pack_panels(context, weight, panels, scratch);
@@ -438,7 +480,7 @@ Status ConvStream::run(const RunContext& context, const float* source, const flo
       [&](int64_t index, int thread) {
         if (context.cancelled.load(std::memory_order_relaxed)) return;
         bool not_finite = false;
-        run_task(index, source, panels, bias ? padded_bias : nullptr, dest, scratch + thread * scratch_floats_,
+        run_task(index, source, panels, bias ? padded_bias : nullptr, dest, scratch + thread * thread_floats(),
                  context.not_finite ? &not_finite : nullptr, context.epilogue);
         if (not_finite) context.not_finite->store(true, std::memory_order_relaxed);
       },

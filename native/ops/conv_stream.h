@@ -1,5 +1,6 @@
 // The loop that the forward convolution and the input gradient share: streams of pixels past panels of weights.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "kernels/brgemm/brgemm.h"
 #include "ops/conv_axis.h"
 #include "ops/conv_pack.h"
+#include "runtime/values.h"
 
 namespace fovea {
 
@@ -16,8 +18,10 @@ struct StreamProblem {
   int64_t images = 1, groups = 1;
   bool planar = false;  // source is [image][channel][h][w]; else blocked
   int planes = 0;       // of bfloat16 that stand for a float32 (kernels/bf16/bf16.h); 0: float32 itself. Not for planar
-  WeightView weight;    // depth: source channels of one group, lanes: destination channels of one group
-  Axis rows, columns;   // from the source to the destination
+  // In memory. Of a source that was rounded one plane is all.
+  DType source_type = DType::kFloat32, dest_type = DType::kFloat32;
+  WeightView weight;   // depth: source channels of one group, lanes: destination channels of one group
+  Axis rows, columns;  // from the source to the destination
   int64_t dest_h = 0, dest_w = 0;
   // Offset into the weight of the tap (row, column) of the axes.
   std::vector<int64_t> tap_offsets;
@@ -35,7 +39,7 @@ class ConvStream {
 
   size_t workspace_bytes() const;
   int64_t epilogue_slots() const { return image_groups_ * bands_; }  // 0: every output is zero, and no task writes it
-  Status run(const RunContext& context, const float* source, const float* weight, const float* bias, float* dest,
+  Status run(const RunContext& context, Values source, const float* weight, const float* bias, MutableValues dest,
              std::byte* workspace) const;
   std::vector<std::vector<double>> loops() const;  // see Operation
   std::string describe() const;
@@ -61,11 +65,21 @@ class ConvStream {
     bool last_band;
   };
 
+  struct Lines {  // rows of the destination
+    int64_t first, count;
+  };
+  // Where the sums of a task go: its first row in its first block of filters, and floats from a block and from an image
+  // to the next. That is the destination, or scratch which is rounded into it when all is added up.
+  struct Target {
+    float* at;
+    int64_t block, image;
+  };
+
   // What will be packed next, asked for a few lines with each tile, so that memory works while the core multiplies.
   class Ahead {
    public:
-    explicit Ahead(int64_t step) : step_(step) {}  // floats from one line to the next
-    void add(const float* first, const float* end) {
+    explicit Ahead(int64_t step) : step_(step) {}  // bytes from one line to the next
+    void add(const std::byte* first, const std::byte* end) {
       if (spans_.empty()) at_ = first;
       spans_.push_back({first, end});
       lines_ += (end - first + step_ - 1) / step_;
@@ -74,9 +88,9 @@ class ConvStream {
     void fetch();
 
    private:
-    std::vector<std::pair<const float*, const float*>> spans_;
+    std::vector<std::pair<const std::byte*, const std::byte*>> spans_;
     size_t span_ = 0;
-    const float* at_ = nullptr;
+    const std::byte* at_ = nullptr;
     int64_t step_, lines_ = 0, each_ = 0;
   };
 
@@ -84,23 +98,27 @@ class ConvStream {
   void cut_for_threads();
   double task_cycles(int64_t images, int64_t rows, int64_t blocks) const;
   void add_phase(const AxisPhase& row, const AxisPhase& column);
-  void pack_band(const float* source, const Task& task, int64_t chunk, float* scratch) const;
+  void pack_band(Values source, const Task& task, int64_t chunk, float* scratch) const;
   void pack_panels(const RunContext& context, const float* weight, float* panels, float* scratch) const;
   std::vector<Tile> make_tiles(const Phase& phase, int64_t rows) const;
   std::vector<Piece> make_pieces(int64_t taps, int64_t units) const;
   int64_t panel_floats(int64_t taps) const { return taps * planes_ * lanes_ * kBlock; }  // of one unit and 16 filters
   Task task(int64_t index) const;
-  Ahead ahead(const float* source, const Task& task, int64_t chunk) const;
+  Ahead ahead(Values source, const Task& task, int64_t chunk) const;
   const std::vector<Tile>& tiles_of(const Task& task, const Phase& phase, std::vector<Tile>* own) const;
   const std::vector<Piece>& pieces_of(const Phase& phase, int64_t chunk) const {
     return chunk == chunks_ - 1 ? phase.last : phase.full;
   }
-  void run_task(int64_t index, const float* source, const float* panels, const float* bias, float* dest, float* scratch,
-                bool* not_finite, const ConvEpilogue* epilogue) const;
-  void run_phase(const Task& task, const Phase& phase, const std::vector<Tile>& tiles, int64_t chunk, const float* base,
-                 int64_t image_stride, const float* panels, const float* bias, float* dest, Ahead* ahead,
-                 bool* not_finite) const;
-  void finish_round(const Task& task, const ConvEpilogue& epilogue) const;
+  void run_task(int64_t index, Values source, const float* panels, const float* bias, MutableValues dest,
+                float* scratch, bool* not_finite, const ConvEpilogue* epilogue) const;
+  void run_phase(const Task& round, const Phase& phase, const std::vector<Tile>& tiles, int64_t chunk,
+                 const float* base, int64_t image_stride, const float* panels, const float* bias, const Target& target,
+                 Ahead* ahead, bool* not_finite) const;
+  Lines lines_of(const Task& task) const;
+  Target target_of(const Task& task, const Task& round, MutableValues dest, float* sums) const;
+  void round_off(const Task& round, const Target& from, MutableValues dest) const;
+  void finish_round(const Task& round, const ConvEpilogue& epilogue) const;
+  int64_t thread_floats() const { return std::max(scratch_floats_ + sum_floats_, weight_scratch_floats_); }
   int64_t tasks() const { return problem_.groups * image_groups_ * bands_ * splits_; }
 
   StreamProblem problem_;
@@ -120,6 +138,7 @@ class ConvStream {
   int64_t split_blocks_ = 1, splits_ = 1;                    // destination blocks of one task
   int64_t unit_floats_ = 0;                                  // of one plane of the (packed) source
   int64_t group_panel_floats_ = 0, source_block_floats_ = 0, scratch_floats_ = 0, weight_scratch_floats_ = 0;
+  int64_t sum_floats_ = 0;  // of a task's sums, where they are rounded afterwards
   PackedBand band_pack_;
   std::vector<Phase> phases_;
 };

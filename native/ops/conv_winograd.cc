@@ -7,6 +7,7 @@
 #include "ops/conv_epilogue.h"
 #include "ops/guarded.h"
 #include "ops/parallel.h"
+#include "runtime/values.h"
 
 namespace fovea {
 
@@ -63,12 +64,14 @@ class ConvWinograd : public Operation {
   int64_t filter_groups() const { return ceil_div(lane_blocks_, group_blocks_); }
 
   Task task(int64_t tile_group, int64_t first_filter_group, int64_t filter_groups) const;
-  void transform_input(const float* source, const Task& task, float* v) const;
+  void transform_input(Values source, const Task& task, float* v) const;
   void transform_weight(const float* weight, int64_t block, int64_t blocks, int64_t depth_block, int64_t depth_blocks,
                         float* taps, float* u, int64_t u_step) const;
   void multiply_tiles(const float* v, int64_t v_step, int64_t depth, const float* u, int64_t u_step, int64_t tiles,
                       int64_t blocks, bool accumulate, float* product) const;
-  bool transform_output(const float* product, const Task& task, const float* bias, float* dest) const;
+  bool transform_output(const float* product, const Task& task, const float* bias, MutableValues dest) const;
+  Values source(const RunContext& context) const { return {context.inputs[0], problem_.source_type}; }
+  MutableValues dest(const RunContext& context) const { return {context.outputs[0], problem_.dest_type}; }
 
   void finish_task(const Task& task, int64_t slot, const ConvEpilogue* epilogue) const;
 
@@ -80,6 +83,7 @@ class ConvWinograd : public Operation {
   const WinogradKernels* kernels_;
   int tile_;
   WinogradTransforms transforms_;
+  const WinogradBf16Transforms* rounded_;  // for what lies in memory as bfloat16
   int threads_;
   WinogradTiles grid_;
   int64_t tiles_, depth_blocks_, lane_blocks_;
@@ -101,6 +105,7 @@ ConvWinograd::ConvWinograd(const WinogradProblem& problem, int tile, int threads
       kernels_(&winograd_kernels()),
       tile_(tile),
       transforms_(winograd_transforms(problem, tile)),
+      rounded_(winograd_bf16_transforms(problem, tile)),
       threads_(threads),
       grid_(winograd_tiles(problem, tile)) {
   tiles_ = grid_.count();
@@ -142,13 +147,18 @@ ConvWinograd::Task ConvWinograd::task(int64_t tile_group, int64_t first_filter_g
 }
 
 // V of the depth blocks [task.block, task.block + task.blocks).
-void ConvWinograd::transform_input(const float* source, const Task& task, float* v) const {
+void ConvWinograd::transform_input(Values source, const Task& task, float* v) const {
   const int64_t plane = problem_.source_h * problem_.source_w * kBlock;
   WinogradWindow windows[kMaxTiles];
   grid_.windows(task.tile, task.tiles, depth_blocks_, windows);
   for (int64_t block = 0; block < task.blocks; ++block) {
-    transforms_.input(source + (task.block + block) * plane, problem_.source_w * kBlock, windows,
-                      static_cast<int>(task.tiles), v + block * task.tiles * kBlock, v_step(task.tiles, task.blocks));
+    const Values from = source + (task.block + block) * plane;
+    const int64_t row = problem_.source_w * kBlock, step = v_step(task.tiles, task.blocks);
+    float* const to = v + block * task.tiles * kBlock;
+    if (from.half())
+      rounded_->input(from.halves(), row, windows, static_cast<int>(task.tiles), to, step);
+    else
+      transforms_.input(from.floats(), row, windows, static_cast<int>(task.tiles), to, step);
   }
 }
 
@@ -192,7 +202,8 @@ void ConvWinograd::multiply_tiles(const float* v, int64_t v_step, int64_t depth,
   }
 }
 
-bool ConvWinograd::transform_output(const float* product, const Task& task, const float* bias, float* dest) const {
+bool ConvWinograd::transform_output(const float* product, const Task& task, const float* bias,
+                                    MutableValues dest) const {
   const WinogradProblem& p = problem_;
   const int64_t plane = p.dest_h * p.dest_w * kBlock;
   WinogradTarget targets[kMaxTiles];
@@ -200,10 +211,14 @@ bool ConvWinograd::transform_output(const float* product, const Task& task, cons
   bool finite = true;
   for (int64_t b = 0; b < task.blocks; ++b) {
     const int64_t block = task.block + b;
-    const bool all = transforms_.output(product + b * task.tiles * kBlock, v_step(task.tiles, task.blocks),
-                                        bias ? bias + block * kBlock : nullptr, p.relu,
-                                        static_cast<int>(std::min<int64_t>(kBlock, p.lanes - block * kBlock)), targets,
-                                        static_cast<int>(task.tiles), dest + block * plane, p.dest_w * kBlock);
+    const float* const from = product + b * task.tiles * kBlock;
+    const float* const shift = bias ? bias + block * kBlock : nullptr;
+    const MutableValues to = dest + block * plane;
+    const int64_t step = v_step(task.tiles, task.blocks), row = p.dest_w * kBlock;
+    const int lanes = static_cast<int>(std::min<int64_t>(kBlock, p.lanes - block * kBlock));
+    const int tiles = static_cast<int>(task.tiles);
+    const bool all = to.half() ? rounded_->output(from, step, shift, p.relu, lanes, targets, tiles, to.halves(), row)
+                               : transforms_.output(from, step, shift, p.relu, lanes, targets, tiles, to.floats(), row);
     if (!all) finite = false;
   }
   return finite;
@@ -248,9 +263,9 @@ bool ConvWinograd::run_with_shared_weight(const RunContext& context, const float
     if (cancelled()) return;
     float *const v = scratch + thread * own, *const product = v + v_floats_;
     const Task t = task(group, 0, filter_groups());
-    transform_input(context.in<float>(0), {t.tile, t.tiles, 0, depth_blocks_}, v);
+    transform_input(source(context), {t.tile, t.tiles, 0, depth_blocks_}, v);
     multiply_tiles(v, v_step(t.tiles, depth_blocks_), problem_.depth, u, step, t.tiles, t.blocks, false, product);
-    if (!transform_output(product, t, bias, context.out<float>(0))) finite = false;
+    if (!transform_output(product, t, bias, dest(context))) finite = false;
     finish_task(t, group, context.epilogue);
   });
   return finite;
@@ -266,7 +281,7 @@ bool ConvWinograd::run_with_shared_input(const RunContext& context, const float*
   const auto count = [&](int64_t chunk) { return std::min(chunk_blocks_, depth_blocks_ - chunk * chunk_blocks_); };
   context.pool.parallel_for(chunks, [&](int64_t chunk, int) {
     if (cancelled()) return;
-    transform_input(context.in<float>(0), {0, tiles_, chunk * chunk_blocks_, count(chunk)}, v + chunk * chunk_floats);
+    transform_input(source(context), {0, tiles_, chunk * chunk_blocks_, count(chunk)}, v + chunk * chunk_floats);
   });
   context.pool.parallel_for(filter_groups(), [&](int64_t filters, int thread) {
     if (cancelled()) return;
@@ -279,7 +294,7 @@ bool ConvWinograd::run_with_shared_input(const RunContext& context, const float*
       multiply_tiles(v + chunk * chunk_floats, v_step(tiles_, count(chunk)), depth, u, step, tiles_, t.blocks,
                      chunk > 0, product);
     }
-    if (!transform_output(product, t, bias, context.out<float>(0))) finite = false;
+    if (!transform_output(product, t, bias, dest(context))) finite = false;
     finish_task(t, 0, context.epilogue);
   });
   return finite;
@@ -347,10 +362,23 @@ void WinogradTiles::targets(int64_t first, int64_t count, int64_t blocks, Winogr
   }
 }
 
-const WinogradTransforms& winograd_transforms(const WinogradProblem& p, int tile) {
-  const WinogradKernels& kernels = winograd_kernels();
+namespace {
+
+template <class Kernels>
+const auto& transforms_of(const Kernels& kernels, const WinogradProblem& p, int tile) {
   if (p.stride == 2) return p.spread ? kernels.strided_gradient : kernels.strided;
   return tile == 2 ? kernels.two : kernels.four;
+}
+
+}  // namespace
+
+const WinogradTransforms& winograd_transforms(const WinogradProblem& p, int tile) {
+  return transforms_of(winograd_kernels(), p, tile);
+}
+
+const WinogradBf16Transforms* winograd_bf16_transforms(const WinogradProblem& p, int tile) {
+  const WinogradBf16Kernels* const kernels = winograd_bf16_kernels();
+  return kernels ? &transforms_of(*kernels, p, tile) : nullptr;
 }
 
 WinogradTiles winograd_tiles(const WinogradProblem& p, int tile) {

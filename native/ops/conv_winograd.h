@@ -25,6 +25,7 @@ struct WinogradProblem {
   bool depth_first = false;  // weight is [depth][lanes][3][3], not [lanes][depth][3][3]
   bool rotated = false;      // filter (r, s) is weight (2 - r, 2 - s)
   bool bias = false, relu = false;
+  DType source_type = DType::kFloat32, dest_type = DType::kFloat32;  // in memory
   bool epilogue = false;  // the cut into tasks must not depend on the number of threads
   int64_t stride = 1;
   bool spread = false;
@@ -55,6 +56,8 @@ struct WinogradTiles {
 
 // The transforms for a problem and the size of its tiles, and the cut into them.
 const WinogradTransforms& winograd_transforms(const WinogradProblem& problem, int tile);
+// For what lies in memory as bfloat16; null where the CPU has none.
+const WinogradBf16Transforms* winograd_bf16_transforms(const WinogradProblem& problem, int tile);
 WinogradTiles winograd_tiles(const WinogradProblem& problem, int tile);
 // "winograd 4x4", "winograd 4x4 of stride 2": what lib/graph/passes.ts counts the products by.
 std::string winograd_name(const WinogradProblem& problem, int tile);

@@ -6,6 +6,7 @@
 #include "ops/conv_winograd.h"
 #include "ops/guarded.h"
 #include "ops/parallel.h"
+#include "runtime/values.h"
 
 namespace fovea {
 
@@ -61,7 +62,7 @@ int64_t sum_tiles(int tile, int64_t stride, int64_t tiles) {
 
 class ConvWinogradGrad : public Operation {
  public:
-  ConvWinogradGrad(const ConvGeometry& g, int tile, bool bias, int threads);
+  ConvWinogradGrad(const ConvGeometry& g, int tile, const WinogradGradTypes& types, bool bias, int threads);
 
   size_t workspace_bytes() const override;
   Status run(const RunContext& context) const override;
@@ -84,8 +85,8 @@ class ConvWinogradGrad : public Operation {
   int64_t thread_floats() const { return v_floats_ + u_floats_ + m_floats_ + tap_floats_; }
 
   Task task(int64_t index) const;
-  void transform_input(const float* x, int64_t first, int64_t tiles, int64_t block, int64_t blocks, float* v) const;
-  void transform_gradient(const float* dy, int64_t first, int64_t tiles, int64_t block, int64_t blocks, float* u,
+  void transform_input(Values x, int64_t first, int64_t tiles, int64_t block, int64_t blocks, float* v) const;
+  void transform_gradient(Values dy, int64_t first, int64_t tiles, int64_t block, int64_t blocks, float* u,
                           float* total) const;
   void multiply(const float* v, const float* u, int64_t tiles, int64_t channels, int64_t filters, bool accumulate,
                 float* m) const;
@@ -102,6 +103,8 @@ class ConvWinogradGrad : public Operation {
   int tile_;
   const WinogradKernels* kernels_;
   WinogradTransforms transforms_;
+  WinogradGradTypes types_;
+  const WinogradBf16Transforms* rounded_;  // for what lies in memory as bfloat16
   WinogradTiles grid_;
   bool bias_;
   int threads_;
@@ -111,12 +114,15 @@ class ConvWinogradGrad : public Operation {
   int64_t v_floats_, u_floats_, m_floats_, tap_floats_;
 };
 
-ConvWinogradGrad::ConvWinogradGrad(const ConvGeometry& g, int tile, bool bias, int threads)
+ConvWinogradGrad::ConvWinogradGrad(const ConvGeometry& g, int tile, const WinogradGradTypes& types, bool bias,
+                                   int threads)
     : g_(g),
       problem_(winograd_forward(g, false, false)),
       tile_(tile),
       kernels_(&winograd_kernels()),
       transforms_(winograd_transforms(problem_, tile)),
+      types_(types),
+      rounded_(winograd_bf16_transforms(problem_, tile)),
       grid_(winograd_tiles(problem_, tile)),
       bias_(bias),
       threads_(threads) {
@@ -157,24 +163,33 @@ ConvWinogradGrad::Task ConvWinogradGrad::task(int64_t index) const {
   return t;
 }
 
-void ConvWinogradGrad::transform_input(const float* x, int64_t first, int64_t tiles, int64_t block, int64_t blocks,
+void ConvWinogradGrad::transform_input(Values x, int64_t first, int64_t tiles, int64_t block, int64_t blocks,
                                        float* v) const {
   WinogradWindow windows[kMaxTiles];
   grid_.windows(first, tiles, channel_blocks_, windows);
   for (int64_t b = 0; b < blocks; ++b) {
-    transforms_.input(x + (block + b) * g_.h * g_.w * kBlock, g_.w * kBlock, windows, static_cast<int>(tiles),
-                      v + b * tiles * kBlock, step(blocks * tiles));
+    const Values from = x + (block + b) * g_.h * g_.w * kBlock;
+    float* const to = v + b * tiles * kBlock;
+    if (from.half())
+      rounded_->input(from.halves(), g_.w * kBlock, windows, static_cast<int>(tiles), to, step(blocks * tiles));
+    else
+      transforms_.input(from.floats(), g_.w * kBlock, windows, static_cast<int>(tiles), to, step(blocks * tiles));
   }
 }
 
-void ConvWinogradGrad::transform_gradient(const float* dy, int64_t first, int64_t tiles, int64_t block, int64_t blocks,
+void ConvWinogradGrad::transform_gradient(Values dy, int64_t first, int64_t tiles, int64_t block, int64_t blocks,
                                           float* u, float* total) const {
   WinogradTarget targets[kMaxTiles];
   grid_.targets(first, tiles, filter_blocks_, targets);
   for (int64_t b = 0; b < blocks; ++b) {
-    transforms_.output_gradient(dy + (block + b) * g_.p * g_.q * kBlock, g_.q * kBlock, targets,
-                                static_cast<int>(tiles), u + b * tiles * kBlock, step(blocks * tiles),
-                                total ? total + (block + b) * kBlock : nullptr);
+    const Values from = dy + (block + b) * g_.p * g_.q * kBlock;
+    float* const to = u + b * tiles * kBlock;
+    float* const sum = total ? total + (block + b) * kBlock : nullptr;
+    const int64_t row = g_.q * kBlock, step = this->step(blocks * tiles);
+    if (from.half())
+      rounded_->output_gradient(from.halves(), row, targets, static_cast<int>(tiles), to, step, sum);
+    else
+      transforms_.output_gradient(from.floats(), row, targets, static_cast<int>(tiles), to, step, sum);
   }
 }
 
@@ -209,10 +224,10 @@ bool ConvWinogradGrad::run_task(const RunContext& context, const Task& task, con
     for (int64_t chunk = task.chunk; chunk < task.chunk + task.chunks; ++chunk) {
       if (context.cancelled.load(std::memory_order_relaxed)) return true;
       const int64_t first = chunk * chunk_tiles_, tiles = std::min(chunk_tiles_, tiles_ - first);
-      transform_input(context.in<float>(0), first, tiles, channel, channels, scratch.v);
+      transform_input({context.inputs[0], types_.x}, first, tiles, channel, channels, scratch.v);
       if (chunk != in_u) {
         float* const total = bias_ && channel == 0 ? totals + task.part * filter_blocks_ * kBlock : nullptr;
-        transform_gradient(context.in<float>(1), first, tiles, task.filter, task.filters, scratch.u, total);
+        transform_gradient({context.inputs[1], types_.dy}, first, tiles, task.filter, task.filters, scratch.u, total);
         in_u = chunk;
       }
       multiply(scratch.v, scratch.u, tiles, channels, task.filters, chunk > task.chunk, scratch.m);
@@ -333,9 +348,10 @@ bool winograd_grad_pays(const ConvGeometry& g) {
   return g.flops() >= kLeastWinogradFlops && grad_cycles(g, winograd_grad_tile(g)) < 0.9 * direct;
 }
 
-Status make_winograd_grad(const ConvGeometry& g, int tile, bool bias, int threads, std::unique_ptr<Operation> direct,
-                          std::unique_ptr<Operation>* operation) {
-  *operation = std::make_unique<Guarded>(std::make_unique<ConvWinogradGrad>(g, tile, bias, threads), std::move(direct));
+Status make_winograd_grad(const ConvGeometry& g, int tile, const WinogradGradTypes& types, bool bias, int threads,
+                          std::unique_ptr<Operation> direct, std::unique_ptr<Operation>* operation) {
+  *operation =
+      std::make_unique<Guarded>(std::make_unique<ConvWinogradGrad>(g, tile, types, bias, threads), std::move(direct));
   return {};
 }
 

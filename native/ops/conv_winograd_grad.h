@@ -21,9 +21,13 @@ namespace fovea {
 int winograd_grad_tile(const ConvGeometry& g);
 bool winograd_grad_pays(const ConvGeometry& g);
 
+struct WinogradGradTypes {  // in memory
+  DType x, dy;
+};
+
 // Inputs x and dy, blocked; outputs dw and, with `bias`, db. `direct` computes the same; it runs when a value is not
 // finite.
-Status make_winograd_grad(const ConvGeometry& g, int tile, bool bias, int threads, std::unique_ptr<Operation> direct,
-                          std::unique_ptr<Operation>* operation);
+Status make_winograd_grad(const ConvGeometry& g, int tile, const WinogradGradTypes& types, bool bias, int threads,
+                          std::unique_ptr<Operation> direct, std::unique_ptr<Operation>* operation);
 
 }  // namespace fovea

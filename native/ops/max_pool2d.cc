@@ -36,13 +36,13 @@ struct Windows {
 
 template <class T>
 void clear_lanes(T* p, int64_t pixels, int from) {
-  for (int64_t i = 0; i < pixels; ++i) std::fill(p + i * kBlock + from, p + (i + 1) * kBlock, T(0));
+  for (int64_t i = 0; i < pixels; ++i) std::fill(p + i * kBlock + from, p + (i + 1) * kBlock, T{});
 }
 
 // Everything that make() of both directions checks: `x` is the side of the image, `y` that of the windows.
 Status read_windows(SpecCheck& check, const OpSpec& spec, const Operand& x, const Operand& y, Windows* windows) {
-  check.tensor(x, "x");
-  check.tensor(y, "y");
+  check.tensor(x, "x", image_type(x));
+  check.tensor(y, "y", image_type(y));
   check.require(x.layout == Layout::kBlocked && y.layout == Layout::kBlocked, Code::kShape, "operands must be blocked");
   const std::vector<int64_t> kernel = spec.attributes.integers("kernelSize", 2),
                              stride = spec.attributes.integers("stride", 2);
@@ -75,6 +75,8 @@ Status read_windows(SpecCheck& check, const OpSpec& spec, const Operand& x, cons
   return check.status();
 }
 
+// X and Y: how images and what their windows give lie in memory.
+template <class X, class Y>
 class MaxPool2d : public Operation {
  public:
   MaxPool2d(const Windows& windows, bool with_indices) : windows_(windows), with_indices_(with_indices) {}
@@ -90,8 +92,8 @@ class MaxPool2d : public Operation {
  private:
   template <class Index, class Kernel>
   Status run_as(const RunContext& context, Kernel kernel) const {
-    const float* const x = context.in<float>(0);
-    float* const y = context.out<float>(0);
+    const X* const x = context.in<X>(0);
+    Y* const y = context.out<Y>(0);
     Index* const indices = with_indices_ ? context.out<Index>(1) : nullptr;
     const int64_t out = windows_.output_floats();
     return for_ranges(context, windows_.planes, windows_.planes_per_task(), [&](int64_t begin, int64_t end) {
@@ -109,9 +111,10 @@ class MaxPool2d : public Operation {
   Windows windows_;
   bool with_indices_;
   MaxPoolGeometry geometry_ = windows_.geometry();
-  const PoolKernels& kernels_ = pool_kernels();
+  const PoolKernelsOf<X, Y>& kernels_ = pool_kernels_of<X, Y>();
 };
 
+template <class X, class Y>
 class MaxPool2dBackward : public Operation {
  public:
   explicit MaxPool2dBackward(const Windows& windows) : windows_(windows), rows_(windows.rows), cols_(windows.cols) {}
@@ -127,9 +130,9 @@ class MaxPool2dBackward : public Operation {
  private:
   template <class Index, class Kernel>
   Status run_as(const RunContext& context, Kernel kernel) const {
-    const float* const dy = context.in<float>(0);
+    const Y* const dy = context.in<Y>(0);
     const Index* const indices = context.in<Index>(1);
-    float* const dx = context.out<float>(0);
+    X* const dx = context.out<X>(0);
     const int64_t in = windows_.input_floats(), out = windows_.output_floats();
     return for_ranges(context, windows_.planes, windows_.planes_per_task(), [&](int64_t begin, int64_t end) {
       for (int64_t plane = begin; plane < end; ++plane) {
@@ -141,7 +144,7 @@ class MaxPool2dBackward : public Operation {
   Windows windows_;
   TapLists rows_, cols_;
   MaxPoolGeometry geometry_ = windows_.geometry();
-  const PoolKernels& kernels_ = pool_kernels();
+  const PoolKernelsOf<X, Y>& kernels_ = pool_kernels_of<X, Y>();
 };
 
 }  // namespace
@@ -153,7 +156,7 @@ Status make_maxPool2d(const OpSpec& spec, std::unique_ptr<Operation>* operation)
   FOVEA_RETURN_IF_ERROR(read_windows(check, spec, check.in(0), y, &windows));
   if (indices.present) check.like(indices, "indices", y, windows.index_type);
   FOVEA_RETURN_IF_ERROR(check.status());
-  operation->reset(new MaxPool2d(windows, indices.present));
+  make_pool<MaxPool2d>(check.in(0), y, operation, windows, indices.present);
   return {};
 }
 
@@ -164,7 +167,7 @@ Status make_maxPool2dBackward(const OpSpec& spec, std::unique_ptr<Operation>* op
   FOVEA_RETURN_IF_ERROR(read_windows(check, spec, check.out(0), dy, &windows));
   check.like(indices, "indices", dy, windows.index_type);
   FOVEA_RETURN_IF_ERROR(check.status());
-  operation->reset(new MaxPool2dBackward(windows));
+  make_pool<MaxPool2dBackward>(check.out(0), dy, operation, windows);
   return {};
 }
 

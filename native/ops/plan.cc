@@ -7,6 +7,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "kernels/bf16/bf16.h"
 #include "runtime/arena.h"
 #include "runtime/thread_pool.h"
 
@@ -58,7 +59,8 @@ class Operands {
     const size_t filled = bytes;
     place(spec.outputs, &outputs);
     FOVEA_RETURN_IF_ERROR(arena_.allocate(bytes));
-    fill(filled);
+    for (size_t i = 0; i < inputs.size(); ++i)
+      if (spec.inputs[i].present) fill(arena_.data() + inputs[i], spec.inputs[i]);
     std::memset(arena_.data() + filled, 0, bytes - filled);
     for (size_t i = 0; i < inputs.size(); ++i)
       inputs_.push_back(spec.inputs[i].present ? arena_.data() + inputs[i] : nullptr);
@@ -71,16 +73,21 @@ class Operands {
 
  private:
   // Numbers between -1 and 1, again and again.
-  void fill(size_t bytes) {
+  static void fill(std::byte* data, const Operand& operand) {
     std::vector<float> numbers(4099);
     uint32_t state = 1;
     for (float& x : numbers) {
       state = state * 1664525u + 1013904223u;
       x = static_cast<float>(static_cast<int32_t>(state)) * 0x1p-31f;
     }
-    const size_t period = numbers.size() * sizeof(float);
-    for (size_t at = 0; at < bytes; at += period)
-      std::memcpy(arena_.data() + at, numbers.data(), std::min(period, bytes - at));
+    size_t period = numbers.size() * sizeof(float);
+    if (operand.dtype == DType::kBfloat16) {  // in place: the halves never overtake the floats
+      period /= 2;
+      bf16_kernels()->round(numbers.data(), static_cast<ptrdiff_t>(numbers.size()),
+                            reinterpret_cast<Bfloat16*>(numbers.data()));
+    }
+    for (size_t at = 0; at < operand.bytes(); at += period)
+      std::memcpy(data + at, numbers.data(), std::min(period, operand.bytes() - at));
   }
 
   Arena arena_;
@@ -238,14 +245,19 @@ std::vector<Timing> find_or_measure(const OpSpec& spec, const std::string& key,
   return timings;
 }
 
+char operand_letter(const Operand& operand) {
+  if (!operand.present) return '-';
+  if (operand.dtype == DType::kBfloat16) return 'H';
+  return operand.layout == Layout::kBlocked ? 'B' : 'P';
+}
+
 // Everything that decides which way is the fastest, but the number of threads: all of a process compute the same bits.
 std::string key_of(const OpSpec& spec, const std::string& problem) {
   static const char* const precisions[] = {"highest", "high", "medium"};
   std::string key = spec.name + " " + problem;
   for (const auto* operands : {&spec.inputs, &spec.outputs}) {
     key += " ";
-    for (const Operand& operand : *operands)
-      key += !operand.present ? '-' : operand.layout == Layout::kBlocked ? 'B' : 'P';
+    for (const Operand& operand : *operands) key += operand_letter(operand);
   }
   if (spec.attributes.has("activation") && spec.attributes.text("activation") == "relu") key += " relu";
   return key + " " + precisions[static_cast<int>(spec.precision)];

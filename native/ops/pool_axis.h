@@ -1,11 +1,29 @@
 // One axis of pooling, worked out once per shape: which inputs an output reads and which outputs an input is read by.
 #pragma once
 #include <cstdint>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "kernels/pool/pool.h"
+#include "runtime/operation.h"
 
 namespace fovea {
+
+// Pool<X, Y> for an image and its windows as they lie in memory.
+template <template <class X, class Y> class Pool, class... Arguments>
+void make_pool(const Operand& image, const Operand& windows, std::unique_ptr<Operation>* operation,
+               Arguments&&... arguments) {
+  const bool x = image.dtype == DType::kBfloat16, y = windows.dtype == DType::kBfloat16;
+  if (x && y)
+    operation->reset(new Pool<Bfloat16, Bfloat16>(std::forward<Arguments>(arguments)...));
+  else if (x)
+    operation->reset(new Pool<Bfloat16, float>(std::forward<Arguments>(arguments)...));
+  else if (y)
+    operation->reset(new Pool<float, Bfloat16>(std::forward<Arguments>(arguments)...));
+  else
+    operation->reset(new Pool<float, float>(std::forward<Arguments>(arguments)...));
+}
 
 struct PoolAxis {
   int64_t in, out, kernel, stride, before, after, dilation;

@@ -1,5 +1,6 @@
 #include "ops/registry.h"
 
+#include "kernels/bf16/bf16.h"
 #include "ops/operations.h"
 
 namespace fovea {
@@ -19,6 +20,18 @@ const std::vector<OpEntry>& registry() {
 const OpEntry* find_operator(const std::string& name) {
   for (const OpEntry& entry : registry()) {
     if (name == entry.name) return &entry;
+  }
+  return nullptr;
+}
+
+const StorageEntry* find_storage(const std::string& name) {
+  static constexpr StorageEntry rows[] = {
+#define STORAGE(name, inputs, outputs) {#name, inputs, outputs},
+#include "ops/storage.inc"
+#undef STORAGE
+  };
+  for (const StorageEntry& entry : rows) {
+    if (name == entry.name) return bf16_kernels() ? &entry : nullptr;
   }
   return nullptr;
 }

@@ -24,4 +24,15 @@ struct OpEntry {
 const std::vector<OpEntry>& registry();  // rows stand in operators.inc, one line per operator
 const OpEntry* find_operator(const std::string& name);
 
+// The operators that read or write values that lie in memory as bfloat16. One letter per operand, of which the last
+// repeats: - float32 only, b either, g as all other g operands of the step.
+struct StorageEntry {
+  const char* name;
+  const char* inputs;
+  const char* outputs;
+};
+
+// Null for an operator that has none, or where the CPU has no kernels for them.
+const StorageEntry* find_storage(const std::string& name);  // rows stand in storage.inc
+
 }  // namespace fovea

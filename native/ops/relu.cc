@@ -7,13 +7,14 @@
 namespace fovea {
 namespace {
 
+template <class T>  // how values lie in memory
 class Relu : public Operation {
  public:
   explicit Relu(int64_t elements) : elements_(elements) {}
 
   Status run(const RunContext& context) const override {
-    const float* const x = context.in<float>(0);
-    float* const y = context.out<float>(0);
+    const T* const x = context.in<T>(0);
+    T* const y = context.out<T>(0);
     return for_ranges(context, elements_, kGrain,
                       [&](int64_t begin, int64_t end) { kernels_.relu(x + begin, y + begin, end - begin); });
   }
@@ -23,16 +24,17 @@ class Relu : public Operation {
 
  private:
   int64_t elements_;
-  const EltwiseKernels& kernels_ = eltwise_kernels();
+  decltype(eltwise_kernels_of<T>()) kernels_ = eltwise_kernels_of<T>();
 };
 
+template <class T>
 class ReluBackward : public Operation {
  public:
   explicit ReluBackward(int64_t elements) : elements_(elements) {}
 
   Status run(const RunContext& context) const override {
-    const float *const dy = context.in<float>(0), *const y = context.in<float>(1);
-    float* const dx = context.out<float>(0);
+    const T *const dy = context.in<T>(0), *const y = context.in<T>(1);
+    T* const dx = context.out<T>(0);
     return for_ranges(context, elements_, kGrain, [&](int64_t begin, int64_t end) {
       kernels_.relu_backward(dy + begin, y + begin, dx + begin, end - begin);
     });
@@ -43,27 +45,35 @@ class ReluBackward : public Operation {
 
  private:
   int64_t elements_;
-  const EltwiseKernels& kernels_ = eltwise_kernels();
+  decltype(eltwise_kernels_of<T>()) kernels_ = eltwise_kernels_of<T>();
 };
 
 }  // namespace
 
 Status make_relu(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
   SpecCheck check(spec, 1, 1);
-  check.tensor(check.in(0), "x");
-  check.like(check.out(0), "y", check.in(0));
+  const Operand& x = check.in(0);
+  check.tensor(x, "x", image_type(x));
+  check.like(check.out(0), "y", x, x.dtype);
   FOVEA_RETURN_IF_ERROR(check.status());
-  operation->reset(new Relu(check.in(0).elements()));
+  if (x.dtype == DType::kBfloat16)
+    operation->reset(new Relu<Bfloat16>(x.elements()));
+  else
+    operation->reset(new Relu<float>(x.elements()));
   return {};
 }
 
 Status make_reluBackward(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
   SpecCheck check(spec, 2, 1);
-  check.tensor(check.in(0), "dy");
-  check.like(check.in(1), "y", check.in(0));
-  check.like(check.out(0), "dx", check.in(0));
+  const Operand& dy = check.in(0);
+  check.tensor(dy, "dy", image_type(dy));
+  check.like(check.in(1), "y", dy, dy.dtype);
+  check.like(check.out(0), "dx", dy, dy.dtype);
   FOVEA_RETURN_IF_ERROR(check.status());
-  operation->reset(new ReluBackward(check.in(0).elements()));
+  if (dy.dtype == DType::kBfloat16)
+    operation->reset(new ReluBackward<Bfloat16>(dy.elements()));
+  else
+    operation->reset(new ReluBackward<float>(dy.elements()));
   return {};
 }
 

@@ -1,6 +1,7 @@
 // The same logical value in another layout: [N][C][H][W] <-> [N][ceil(C/16)][H][W][16].
 #include <cstring>
 
+#include "kernels/bf16/bf16.h"
 #include "kernels/layout/layout.h"
 #include "ops/check.h"
 #include "ops/operations.h"
@@ -72,18 +73,73 @@ class Reorder : public Operation {
   int64_t segments_ = 1, per_task_ = 1;
 };
 
+// To or from a blocked value that lies in memory as bfloat16, by way of float32 in the first-level cache.
+class RoundedReorder : public Operation {
+ public:
+  RoundedReorder(Planes planes, const Operand& x, const Operand& y)
+      : planes_(planes), rounds_(y.dtype == DType::kBfloat16), plain_((rounds_ ? x : y).layout == Layout::kPlain) {
+    segments_ = ceil_div(planes.pixels, kSegment);
+  }
+
+  Status run(const RunContext& context) const override {
+    return for_ranges(context, planes_.n * planes_.channel_blocks() * segments_, units_per_task(kSegment * kBlock),
+                      [&](int64_t begin, int64_t end) {
+                        for (int64_t unit = begin; unit < end; ++unit) move(unit, context);
+                      });
+  }
+  std::string describe() const override {
+    return describe_kernel(rounds_ ? "layout to bf16" : "layout from bf16", layout_kernels().isa,
+                           planes_.n * planes_.channel_blocks() * segments_);
+  }
+
+ private:
+  static constexpr int64_t kSegment = 128;  // pixels: 8 KiB of float32
+
+  void move(int64_t unit, const RunContext& context) const {
+    const int64_t from = unit % segments_ * kSegment, plane = unit / segments_;
+    const int64_t n = plane / planes_.channel_blocks(), channel = plane % planes_.channel_blocks() * kBlock;
+    const int channels = int(std::min<int64_t>(kBlock, planes_.c - channel));
+    const int64_t pixels = std::min(kSegment, planes_.pixels - from);
+    const int64_t blocked = (plane * planes_.pixels + from) * kBlock;
+    const int64_t other = plain_ ? (n * planes_.c + channel) * planes_.pixels + from : blocked;
+    alignas(64) float wide[kSegment * kBlock];
+    if (rounds_) {
+      const float* x = context.in<float>(0) + other;
+      if (plain_) layout_kernels().to_blocked(x, planes_.pixels, channels, pixels, wide), x = wide;
+      bf16_kernels()->round(x, pixels * kBlock, context.out<Bfloat16>(0) + blocked);
+      return;
+    }
+    float* const y = context.out<float>(0) + other;
+    bf16_kernels()->widen(context.in<Bfloat16>(0) + blocked, pixels * kBlock, plain_ ? wide : y);
+    if (plain_) layout_kernels().from_blocked(wide, planes_.pixels, channels, pixels, y);
+  }
+
+  Planes planes_;
+  bool rounds_, plain_;
+  int64_t segments_ = 1;
+};
+
 }  // namespace
 
 Status make_reorder(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
   SpecCheck check(spec, 1, 1);
   const Operand &x = check.in(0), &y = check.out(0);
   check.tensor(x, "x", x.dtype);
-  check.tensor(y, "y", x.dtype);
+  const bool rounded = x.dtype == DType::kBfloat16 || y.dtype == DType::kBfloat16;
+  if (rounded) {
+    check.tensor(x, "x", image_type(x));
+    check.require(x.dtype != y.dtype, Code::kDtype, "one of both is rounded already");
+  }
+  check.tensor(y, "y", rounded ? image_type(y) : x.dtype);
   check.shape(y, "y", x.shape);
   check.require(x.dtype != DType::kFloat64, Code::kDtype, "float64 has one layout only");
   FOVEA_RETURN_IF_ERROR(check.status());
-  if (x.layout == y.layout) return make_assign(spec, operation);
   const Planes planes{x.shape[0], x.shape[1], x.shape[2] * x.shape[3]};
+  if (rounded) {
+    operation->reset(new RoundedReorder(planes, x, y));
+    return {};
+  }
+  if (x.layout == y.layout) return make_assign(spec, operation);
   const bool to_blocked = y.layout == Layout::kBlocked;
   if (x.dtype == DType::kUint8) {
     operation->reset(new Reorder<uint8_t>(planes, to_blocked, to_blocked ? to_blocked_bytes : from_blocked_bytes));

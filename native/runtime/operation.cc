@@ -13,6 +13,8 @@ size_t dtype_bytes(DType dtype) {
       return 8;
     case DType::kUint8:
       return 1;
+    case DType::kBfloat16:
+      return 2;
   }
   return 0;
 }

@@ -15,7 +15,9 @@ namespace fovea {
 class ThreadPool;
 class ConvEpilogue;
 
-enum class DType : uint8_t { kFloat32, kFloat64, kInt32, kUint8 };
+// kBfloat16 is how a program of precision kMedium may keep a float32 value between its steps, blocked and in the arena:
+// rounded to nearest even by the step that writes it. Nothing that a caller gives or gets is of it.
+enum class DType : uint8_t { kFloat32, kFloat64, kInt32, kUint8, kBfloat16 };
 size_t dtype_bytes(DType dtype);
 
 // kPlain: row-major in the order of the shape. kBlocked (rank 4 only): [N][ceil(C/16)][H][W][16]; the lanes of channels

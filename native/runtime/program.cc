@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <new>
+#include <set>
+#include <utility>
 
+#include "kernels/bf16/bf16.h"
 #include "ops/registry.h"
 #include "runtime/denormals.h"
 #include "runtime/thread_pool.h"
@@ -39,6 +43,16 @@ Status check_shape(const Operand& operand, const std::string& who) {
     if (elements > kMaxElements / stored) return invalid(Code::kShape, who + " is too large: " + shape_text(shape));
     elements *= stored;
   }
+  return {};
+}
+
+// bfloat16 in memory is for the program's own values, where the precision allows it and the CPU has the kernels.
+Status check_rounded(const ProgramSpec& spec, const ValueSpec& value, const std::string& who) {
+  if (value.external >= 0 || value.operand.layout != Layout::kBlocked)
+    return invalid(Code::kDtype, who + " is bfloat16, which only blocked values of the arena can be");
+  if (spec.precision != Precision::kMedium)
+    return invalid(Code::kDtype, who + " is bfloat16, which is for precision medium");
+  if (!bf16_kernels()) return invalid(Code::kBackend, who + " is bfloat16, which this CPU has no kernels for");
   return {};
 }
 
@@ -79,6 +93,64 @@ Status check_layouts(const std::vector<Operand>& operands, const char* letters, 
   return {};
 }
 
+// Which of a step's operands are bfloat16, against the operator's row of storage.inc. `group` is the first 'g' operand.
+Status check_storage(const std::vector<Operand>& operands, const char* letters, const char* kind,
+                     const std::string& name, const Operand** group) {
+  for (size_t i = 0; i < operands.size(); ++i) {
+    if (!operands[i].present) continue;
+    const bool rounded = operands[i].dtype == DType::kBfloat16;
+    const char which = letters ? letter(letters, i) : '-';
+    if (which == 'g' && !*group) *group = &operands[i];
+    if (which == 'g' ? rounded == ((*group)->dtype == DType::kBfloat16) : !rounded || which == 'b') continue;
+    return {Code::kDtype, name + ": " + kind + " " + std::to_string(i) + " is " + (rounded ? "bfloat16" : "float32") +
+                              ", which the operator does not take there"};
+  }
+  return {};
+}
+
+constexpr uint64_t round_up(uint64_t bytes) {
+  return (bytes + Arena::kAlignment - 1) / Arena::kAlignment * Arena::kAlignment;
+}
+
+// visit(value) for every value of the arena that a step names.
+template <class Visit>
+void for_values(const ProgramSpec& spec, const std::vector<int64_t>& named, const Visit& visit) {
+  for (int64_t value : named) {
+    if (value >= 0 && spec.values[size_t(value)].external < 0) visit(size_t(value));
+  }
+}
+
+// By step, the values of the arena whose life begins and ends there. It begins where they are first written; one that
+// is read first is another name for what stands at its place, and lives since that was written, or from the start.
+struct Lives {
+  std::vector<std::vector<size_t>> starting, ending;
+};
+
+Lives lives_of(const ProgramSpec& spec) {
+  const size_t steps = spec.steps.size();
+  Lives lives{std::vector<std::vector<size_t>>(steps), std::vector<std::vector<size_t>>(steps)};
+  std::vector<size_t> last(spec.values.size(), steps);  // step that names it
+  std::map<uint64_t, size_t> written;                   // last step that did, by offset
+  for (size_t s = 0; s < steps; ++s) {
+    const auto start = [&](size_t value, size_t step) {
+      if (last[value] == steps) lives.starting[step].push_back(value);
+      last[value] = s;
+    };
+    for_values(spec, spec.steps[s].inputs, [&](size_t value) {
+      const auto found = written.find(spec.values[value].offset);
+      start(value, found == written.end() ? 0 : found->second);
+    });
+    for_values(spec, spec.steps[s].outputs, [&](size_t value) {
+      start(value, s);
+      written[spec.values[value].offset] = s;
+    });
+  }
+  for (size_t value = 0; value < last.size(); ++value) {
+    if (last[value] < steps) lives.ending[last[value]].push_back(value);
+  }
+  return lives;
+}
+
 }  // namespace
 
 Status Program::make(const ProgramSpec& spec, std::unique_ptr<Program>* program) {
@@ -112,6 +184,7 @@ Status Program::check_values(const ProgramSpec& spec) {
     const ValueSpec& value = spec.values[i];
     const std::string who = "value " + std::to_string(i);
     FOVEA_RETURN_IF_ERROR(check_shape(value.operand, who));
+    if (value.operand.dtype == DType::kBfloat16) FOVEA_RETURN_IF_ERROR(check_rounded(spec, value, who));
     if (value.external < 0) {
       const uint64_t bytes = value.operand.bytes();
       if (value.offset % Arena::kAlignment != 0)
@@ -162,6 +235,10 @@ Status Program::make_step(const ProgramSpec& spec, size_t index) {
   const Operand* group = nullptr;
   FOVEA_RETURN_IF_ERROR(check_layouts(op.inputs, entry->inputs, "input", step.name, &group));
   FOVEA_RETURN_IF_ERROR(check_layouts(op.outputs, entry->outputs, "output", step.name, &group));
+  const StorageEntry* storage = find_storage(step.name);
+  const Operand* alike = nullptr;
+  FOVEA_RETURN_IF_ERROR(check_storage(op.inputs, storage ? storage->inputs : nullptr, "input", step.name, &alike));
+  FOVEA_RETURN_IF_ERROR(check_storage(op.outputs, storage ? storage->outputs : nullptr, "output", step.name, &alike));
   FOVEA_RETURN_IF_ERROR(entry->make(op, &steps_[index].operation));
   if (!steps_[index].operation) return invalid(Code::kBackend, step.name + " made no operation");
   names_.push_back(step.name);
@@ -173,11 +250,30 @@ Status Program::take_memory(const ProgramSpec& spec) {
   for (const Step& step : steps_) workspace = std::max<uint64_t>(workspace, step.operation->workspace_bytes());
   if (spec.arena_bytes > kNoStep / 4 || workspace > kNoStep / 4)
     return invalid(Code::kMemory, "the arena is too large");
-  const uint64_t start = (spec.arena_bytes + Arena::kAlignment - 1) / Arena::kAlignment * Arena::kAlignment;
-  memory_bytes_ = start + workspace;
-  FOVEA_RETURN_IF_ERROR(arena_.allocate(memory_bytes_));
-  if (workspace > 0) workspace_ = arena_.data() + start;
-  return {};
+  memory_bytes_ = place_workspaces(spec);
+  return arena_.allocate(memory_bytes_);
+}
+
+// Each step's workspace goes into the first gap between the values that live while it runs: most steps do not run at
+// the arena's peak. Returns the size of the arena that holds them all.
+uint64_t Program::place_workspaces(const ProgramSpec& spec) {
+  const Lives lives = lives_of(spec);
+  std::set<std::pair<uint64_t, size_t>> living;  // offset and value
+  uint64_t size = spec.arena_bytes;
+  for (size_t s = 0; s < steps_.size(); ++s) {
+    for (size_t value : lives.starting[s]) living.emplace(spec.values[value].offset, value);
+    if (const uint64_t bytes = steps_[s].operation->workspace_bytes()) {
+      uint64_t end = 0;  // of the values below the gap
+      for (const auto& [offset, value] : living) {
+        if (offset >= end + bytes) break;
+        end = std::max(end, round_up(offset + spec.values[value].operand.bytes()));
+      }
+      steps_[s].workspace = end;
+      size = std::max(size, end + bytes);
+    }
+    for (size_t value : lives.ending[s]) living.erase({spec.values[value].offset, value});
+  }
+  return size;
 }
 
 void Program::bind(const ProgramSpec& spec) {
@@ -244,7 +340,8 @@ Status Program::run(void* const* data, uint64_t counter, ThreadPool& pool, const
     if ((s == first_update_ ? cancelled : stop).load(std::memory_order_relaxed))
       return invalid(Code::kAborted, "cancelled before step " + std::to_string(s) + " (" + names_[s] + ")");
     const Step& step = steps_[s];
-    const RunContext context{step.inputs.data(), step.outputs.data(), workspace_, pool, stop, counter};
+    const RunContext context{
+        step.inputs.data(), step.outputs.data(), arena_.data() + step.workspace, pool, stop, counter};
     try {
       FOVEA_RETURN_IF_ERROR(step.operation->run(context));
     } catch (const std::bad_alloc&) {

@@ -67,6 +67,7 @@ class Program {
     std::unique_ptr<Operation> operation;
     std::vector<const void*> inputs;
     std::vector<void*> outputs;
+    uint64_t workspace = 0;  // offset into the arena
   };
   struct Patch {  // a place in some step's operands that holds an external array's address
     const void** input = nullptr;
@@ -78,13 +79,13 @@ class Program {
   Status check_values(const ProgramSpec& spec);
   Status make_step(const ProgramSpec& spec, size_t index);
   Status take_memory(const ProgramSpec& spec);
+  uint64_t place_workspaces(const ProgramSpec& spec);
   void bind(const ProgramSpec& spec);
   void find_first_update(const ProgramSpec& spec);
 
   int threads_ = 1;
   uint64_t memory_bytes_ = 0;
   Arena arena_;
-  std::byte* workspace_ = nullptr;
   std::vector<External> externals_;
   std::vector<Step> steps_;
   std::vector<std::string> names_;

@@ -25,19 +25,23 @@ struct Block {
       r.part[i] = V::splat(x);
     return r;
   }
-  static FOVEA_INLINE Block load(const float* p) {
+  // T is float, or another form that the vectors can have in memory.
+  template <class T>
+  static FOVEA_INLINE Block load(const T* p) {
     Block r;
     UNROLL for (int i = 0; i < kParts; ++i)
       r.part[i] = V::load(p + i * V::kLanes);
     return r;
   }
-  FOVEA_INLINE void store(float* p) const {
+  template <class T>
+  FOVEA_INLINE void store(T* p) const {
     UNROLL for (int i = 0; i < kParts; ++i)
       part[i].store(p + i * V::kLanes);
   }
 
   // The first n of 16 lanes; the others read as zero and are not written.
-  static FOVEA_INLINE Block load_partial(const float* p, int n) {
+  template <class T>
+  static FOVEA_INLINE Block load_partial(const T* p, int n) {
     Block r;
     UNROLL for (int i = 0; i < kParts; ++i) {
       const int left = n - i * V::kLanes;
@@ -45,7 +49,8 @@ struct Block {
     }
     return r;
   }
-  FOVEA_INLINE void store_partial(float* p, int n) const {
+  template <class T>
+  FOVEA_INLINE void store_partial(T* p, int n) const {
     UNROLL for (int i = 0; i < kParts; ++i) {
       const int left = n - i * V::kLanes;
       if (left > 0) part[i].store_partial(p + i * V::kLanes, left);

@@ -1,6 +1,7 @@
 // Sixteen words, each a pair of bfloat16: AVX512-BF16 on top of vec_avx512.h. A product of pairs is the sum of two
 // products, added to a float32 lane; denormals count as zero, whatever MXCSR says.
 #pragma once
+#include "simd/bfloat16.h"
 #include "simd/vec_avx512.h"
 
 namespace fovea {
@@ -53,6 +54,9 @@ FOVEA_INLINE Half round_bf16(F32 x) { return {_mm512_cvtneps_pbh(x.v)}; }
 FOVEA_INLINE F32 widen(Half x) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)x.v), 16))};
 }
+FOVEA_INLINE Half load_half(const Bfloat16* p) {
+  return {(__m256bh)_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
+}
 FOVEA_INLINE void store(Half x, void* p) { _mm256_storeu_si256(static_cast<__m256i*>(p), (__m256i)x.v); }
 
 // Thirty-two values likewise: those of `low` in the lower half.
@@ -60,8 +64,10 @@ struct Halves {
   __m512bh v;
 };
 FOVEA_INLINE Halves round_bf16(F32 low, F32 high) { return {_mm512_cvtne2ps_pbh(high.v, low.v)}; }
+FOVEA_INLINE Halves lower_alone(Half low) { return {(__m512bh)_mm512_zextsi256_si512((__m256i)low.v)}; }
 FOVEA_INLINE Half lower(Halves x) { return {(__m256bh)_mm512_castsi512_si256((__m512i)x.v)}; }
 FOVEA_INLINE Half upper(Halves x) { return {(__m256bh)_mm512_extracti64x4_epi64((__m512i)x.v, 1)}; }
+FOVEA_INLINE Halves load_halves(const Bfloat16* p) { return {(__m512bh)_mm512_loadu_si512(p)}; }
 FOVEA_INLINE void store(Halves x, void* p) { _mm512_storeu_si512(p, (__m512i)x.v); }
 
 FOVEA_INLINE F32 as_words(Halves x) { return {_mm512_castsi512_ps((__m512i)x.v)}; }
@@ -76,6 +82,32 @@ FOVEA_INLINE F32 interleave(Halves x) {
                                          5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   return {_mm512_castsi512_ps(_mm512_permutexvar_epi16(order, (__m512i)x.v))};
 }
+
+// Sixteen float lanes that may lie in memory as float32 or as bfloat16, which rounds them to nearest even. A type of
+// its own, so that what is compiled for AVX512-BF16 shares no symbol with the code for AVX-512.
+struct Mixed : F32 {
+  Mixed() = default;
+  FOVEA_INLINE Mixed(F32 x) : F32(x) {}
+
+  static FOVEA_INLINE Mixed zero() { return F32::zero(); }
+  static FOVEA_INLINE Mixed splat(float x) { return F32::splat(x); }
+  static FOVEA_INLINE Mixed splat_at(const float* p) { return F32::splat(*p); }
+  static FOVEA_INLINE Mixed splat_at(const Bfloat16* p) {
+    return F32{_mm512_castsi512_ps(_mm512_set1_epi32(int32_t(uint32_t(p->bits) << 16)))};
+  }
+  static FOVEA_INLINE Mixed load(const float* p) { return F32::load(p); }
+  static FOVEA_INLINE Mixed load(const Bfloat16* p) { return widen(load_half(p)); }
+  static FOVEA_INLINE Mixed load_partial(const float* p, int n) { return F32::load_partial(p, n); }
+  static FOVEA_INLINE Mixed load_partial(const Bfloat16* p, int n) {
+    return widen({(__m256bh)_mm256_maskz_loadu_epi16(avx512::lane_mask(n), p)});
+  }
+  using F32::store;
+  FOVEA_INLINE void store(Bfloat16* p) const { avx512bf16::store(round_bf16(*this), p); }
+  using F32::store_partial;
+  FOVEA_INLINE void store_partial(Bfloat16* p, int n) const {
+    _mm256_mask_storeu_epi16(p, avx512::lane_mask(n), (__m256i)round_bf16(*this).v);
+  }
+};
 
 }  // namespace avx512bf16
 }  // namespace simd

@@ -1,4 +1,5 @@
 import type { Backend, Layout, Precision, ProgramStep, ProgramValue, Spec } from '../../lib/backend/backend.js';
+import { bytesOf } from '../../lib/backend/layout.js';
 import { elementBytes, sizeOf, Tensor, type TypedArray } from '../../lib/tensor.js';
 import { type Guarded, guarded } from './guarded.js';
 import type { Call } from './reference.js';
@@ -9,6 +10,8 @@ export interface RunOptions {
   readonly layout: Layout;
   /** Default 'highest'. */
   readonly precision?: Precision;
+  /** Operands lie as bfloat16 where the operator takes it (letters b and g of lib/backend/storage.ts). Default false. */
+  readonly rounded?: boolean;
 }
 
 export interface RunResult {
@@ -60,7 +63,7 @@ class Setup {
       return this.external(guard.tensor, `input ${i}`, guard, changes ? undefined : tensor.data);
     });
     const layouts = this.layoutsOf(call);
-    const inputs = plain.map((id, i) => (id < 0 || layouts.inputs[i] === 'plain' ? id : this.toBlocked(id)));
+    const inputs = plain.map((id, i) => (id < 0 ? id : this.laidOut(id, layouts.inputs[i] as Layout)));
     this.outputs = call.outputs.map(() => null);
     const outputs = call.outputs.map((spec, i) => {
       const shared = inplace[i];
@@ -72,7 +75,7 @@ class Setup {
       const guard = guarded(spec.shape, spec.dtype);
       this.outputs[i] = guard.tensor;
       const id = this.external(guard.tensor, `output ${i}`, guard);
-      return layouts.outputs[i] === 'plain' ? id : this.fromBlocked(id, `output ${i}`);
+      return this.fromLaidOut(id, layouts.outputs[i] as Layout, `output ${i}`);
     });
     this.step = { operator: call.operator, inputs, outputs, attributes: call.attributes };
   }
@@ -114,26 +117,40 @@ class Setup {
     return this.values.push({ shape: tensor.shape, dtype: tensor.dtype, layout: 'plain', external }) - 1;
   }
 
-  private blockedLike(id: number): number {
+  private valueLike(id: number, layout: Layout): number {
     const { shape, dtype } = this.values[id] as ProgramValue;
-    const [n, c, h, w] = shape as [number, number, number, number];
     const offset = this.arenaBytes;
-    const bytes = n * Math.ceil(c / block) * block * h * w * elementBytes[dtype];
-    this.arenaBytes += Math.ceil(bytes / alignment) * alignment;
-    return this.values.push({ shape, dtype, layout: 'blocked', offset }) - 1;
+    this.arenaBytes += Math.ceil(bytesOf({ shape, dtype }, layout) / alignment) * alignment;
+    return this.values.push({ shape, dtype, layout, offset }) - 1;
   }
 
-  private toBlocked(id: number): number {
-    const blocked = this.blockedLike(id);
-    this.before.push({ operator: 'reorder', inputs: [id], outputs: [blocked], attributes: {} });
-    return blocked;
+  private laidOut(id: number, layout: Layout): number {
+    if (layout === 'plain') return id;
+    const value = this.valueLike(id, layout);
+    this.before.push({ operator: 'reorder', inputs: [id], outputs: [value], attributes: {} });
+    return value;
+  }
+
+  private fromLaidOut(id: number, layout: Layout, name: string): number {
+    if (layout === 'plain') return id;
+    if (layout === 'blocked') return this.fromBlocked(id, name);
+    const value = this.valueLike(id, layout);
+    const wide = { operator: 'reorder', inputs: [value], outputs: [this.valueLike(id, 'blocked')], attributes: {} };
+    this.after.push(wide);
+    this.readBlocked(wide.outputs[0] as number, id, name);
+    return value;
   }
 
   private fromBlocked(id: number, name: string): number {
-    const blocked = this.blockedLike(id);
+    const blocked = this.valueLike(id, 'blocked');
+    this.readBlocked(blocked, id, name);
+    return blocked;
+  }
+
+  private readBlocked(blocked: number, id: number, name: string): void {
     const { shape, dtype, offset } = this.values[blocked] as ProgramValue;
     this.after.push({ operator: 'reorder', inputs: [blocked], outputs: [id], attributes: {} });
-    if (dtype !== 'float32' || (shape[1] as number) % block === 0) return blocked;
+    if (dtype !== 'float32' || (shape[1] as number) % block === 0) return;
     // The same memory under a plain name, copied out: the lanes that the plain value does not have can be seen there.
     const [n, c, h, w] = shape as [number, number, number, number];
     const flat = [n * Math.ceil(c / block) * block * h * w];
@@ -141,7 +158,6 @@ class Setup {
     const seen = Tensor.full(flat, Number.NaN);
     this.after.push({ operator: 'assign', inputs: [view], outputs: [this.external(seen, name)], attributes: {} });
     this.lanes.push({ name, shape, tensor: seen });
-    return blocked;
   }
 
   /** Steps that fill the arena with NaN. */
@@ -170,9 +186,14 @@ class Setup {
       const other = this.options.layout === 'plain' ? 'blocked' : 'plain';
       return { inputs: [this.options.layout], outputs: [other] };
     }
+    const storage = this.options.rounded ? this.backend.storage?.get(call.operator) : undefined;
+    const stored = (spec: Spec | null, side: 'inputs' | 'outputs', i: number): Layout => {
+      const found = layout(spec, letter(letters[side], i));
+      return found === 'blocked' && /[bg]/.test(letter(storage?.[side] ?? '-', i)) ? 'blocked bf16' : found;
+    };
     return {
-      inputs: call.inputs.map((spec, i) => layout(spec, letter(letters.inputs, i))),
-      outputs: call.outputs.map((spec, i) => layout(spec, letter(letters.outputs, i))),
+      inputs: call.inputs.map((spec, i) => stored(spec, 'inputs', i)),
+      outputs: call.outputs.map((spec, i) => stored(spec, 'outputs', i)),
     };
   }
 }

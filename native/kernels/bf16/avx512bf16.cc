@@ -64,6 +64,44 @@ void channels(const float* pixels, ptrdiff_t step, ptrdiff_t count, float* words
   }
 }
 
+void stored_pixels(const Bfloat16* first, const Bfloat16* second, ptrdiff_t step, ptrdiff_t count, float* words) {
+  for (ptrdiff_t i = 0; i < count; ++i, words += 16) {
+    store(load_half(first + 16 * step * i), words);
+    store(second ? load_half(second + 16 * step * i) : round_bf16(F32::zero()), words + 8);
+  }
+}
+
+void stored_rows(const Bfloat16* rows, ptrdiff_t count, float* words) {
+  for (ptrdiff_t q = 0; q < count; ++q, rows += 32, words += 16) interleave(load_halves(rows)).store(words);
+}
+
+void stored_channels(const Bfloat16* pixels, ptrdiff_t count, float* words, ptrdiff_t row) {
+  for (ptrdiff_t i = 0; i < count; i += 32) {
+    F32 square[16];
+    UNROLL for (int j = 0; j < 16; ++j) {
+      const ptrdiff_t at = i + 2 * j;
+      square[j] = at + 1 < count ? interleave(load_halves(pixels + 16 * at))
+                  : at < count   ? interleave(lower_alone(load_half(pixels + 16 * at)))
+                                 : F32::zero();
+    }
+    transpose(square);
+    UNROLL for (int c = 0; c < 16; ++c)
+      square[c].store(words + c * row + i / 2);
+  }
+}
+
+void round(const float* from, ptrdiff_t count, Bfloat16* to) {
+  ptrdiff_t i = 0;
+  for (; i + 16 <= count; i += 16) Mixed::load(from + i).store(to + i);
+  if (i < count) Mixed::load_partial(from + i, int(count - i)).store_partial(to + i, int(count - i));
+}
+
+void widen(const Bfloat16* from, ptrdiff_t count, float* to) {
+  ptrdiff_t i = 0;
+  for (; i + 16 <= count; i += 16) Mixed::load(from + i).store(to + i);
+  if (i < count) Mixed::load_partial(from + i, int(count - i)).store_partial(to + i, int(count - i));
+}
+
 constexpr int kLines = 16, kDepths = 32;  // of a square
 
 // A word for each pair of depths: of one line side by side (kAlong) or of all lines, and transposed or as they come.
@@ -173,7 +211,8 @@ void any_interleave(const float* lines, ptrdiff_t line, int count_of_lines, ptrd
 
 }  // namespace
 
-extern constexpr Bf16Kernels bf16_avx512bf16 = {"avx512bf16", any_pixels, any_rows,
-                                                any_channels, any_square, any_interleave};
+extern constexpr Bf16Kernels bf16_avx512bf16 = {"avx512bf16",    any_pixels,     any_rows,      any_channels,
+                                                any_square,      any_interleave, stored_pixels, stored_rows,
+                                                stored_channels, round,          widen};
 
 }  // namespace fovea

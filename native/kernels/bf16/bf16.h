@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "simd/bfloat16.h"
+
 namespace fovea {
 
 constexpr int kMaxPlanes = 3;
@@ -43,6 +45,13 @@ struct Bf16Kernels {
   // Values go in sixteens: those from `count` to the next multiple of 16 are written as zeros.
   void (*interleave)(const float* from, ptrdiff_t line, int lines, ptrdiff_t count, int planes, float* words,
                      ptrdiff_t plane);
+  // Of values that lie in memory as bfloat16: pixels(), rows() and channels() of one plane, which then only move bits.
+  void (*stored_pixels)(const Bfloat16* first, const Bfloat16* second, ptrdiff_t step, ptrdiff_t count, float* words);
+  void (*stored_rows)(const Bfloat16* rows, ptrdiff_t count, float* words);
+  void (*stored_channels)(const Bfloat16* pixels, ptrdiff_t count, float* words, ptrdiff_t row);
+  // `count` values from one form to the other.
+  void (*round)(const float* from, ptrdiff_t count, Bfloat16* to);
+  void (*widen)(const Bfloat16* from, ptrdiff_t count, float* to);
 };
 
 // Null where the CPU, or the cap, has no products of bfloat16 pairs.

@@ -3,10 +3,14 @@
 #pragma once
 #include <stdint.h>
 
+#include "simd/bfloat16.h"
+
 namespace fovea {
 
 // y[i] = a[i * a_step] op b[i * b_step], steps 0 or 1.
-using BinaryKernel = void (*)(const float* a, int a_step, const float* b, int b_step, float* y, int64_t n);
+template <class T>
+using BinaryKernelOf = void (*)(const T* a, int a_step, const T* b, int b_step, T* y, int64_t n);
+using BinaryKernel = BinaryKernelOf<float>;
 
 // Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11) keyed by `key`; the counter of
 // element i is (i / 4 low, i / 4 high, run low, run high) and its random word is number i % 4 of the four.
@@ -33,8 +37,30 @@ struct EltwiseKernels {
                           const DropoutParams& params);
 };
 
-const EltwiseKernels& eltwise_kernels();  // for this CPU, under the cap
+// Those of them that take values which lie in memory as bfloat16: computed in float32, rounded when stored.
+struct EltwiseBf16Kernels {
+  const char* isa;
+  void (*relu)(const Bfloat16* x, Bfloat16* y, int64_t n);
+  void (*relu_backward)(const Bfloat16* dy, const Bfloat16* y, Bfloat16* dx, int64_t n);
+  BinaryKernelOf<Bfloat16> add, sub, mul;
+};
+
+const EltwiseKernels& eltwise_kernels();           // for this CPU, under the cap
+const EltwiseBf16Kernels* eltwise_bf16_kernels();  // null where it has none
+
+// Of one form in memory: float or Bfloat16.
+template <class T>
+const auto& eltwise_kernels_of();
+template <>
+inline const auto& eltwise_kernels_of<float>() {
+  return eltwise_kernels();
+}
+template <>
+inline const auto& eltwise_kernels_of<Bfloat16>() {
+  return *eltwise_bf16_kernels();
+}
 
 extern const EltwiseKernels eltwise_scalar, eltwise_avx2, eltwise_avx512;
+extern const EltwiseBf16Kernels eltwise_avx512bf16;
 
 }  // namespace fovea

@@ -25,37 +25,38 @@ struct Mul {
   }
 };
 
-template <class V, class Op>
-void binary(const float* a, int a_step, const float* b, int b_step, float* y, int64_t n) {
+template <class V, class Op, class T = float>
+void binary(const T* a, int a_step, const T* b, int b_step, T* y, int64_t n) {
   constexpr int L = V::kLanes;
-  const V a0 = V::splat(a[0]), b0 = V::splat(b[0]);  // n >= 1
+  const V a0 = V::splat_at(a), b0 = V::splat_at(b);  // n >= 1
   int64_t i = 0;
   for (; i + L <= n; i += L) {
-    Op::apply(a_step ? V::load(a + i) : a0, b_step ? V::load(b + i) : b0).store(y + i);
+    const V result = Op::apply(a_step ? V::load(a + i) : a0, b_step ? V::load(b + i) : b0);
+    result.store(y + i);
   }
   if (i == n) return;
   const int left = int(n - i);
-  Op::apply(a_step ? V::load_partial(a + i, left) : a0, b_step ? V::load_partial(b + i, left) : b0)
-      .store_partial(y + i, left);
+  const V result = Op::apply(a_step ? V::load_partial(a + i, left) : a0, b_step ? V::load_partial(b + i, left) : b0);
+  result.store_partial(y + i, left);
 }
 
-template <class V>
-void relu(const float* x, float* y, int64_t n) {
+template <class V, class T = float>
+void relu(const T* x, T* y, int64_t n) {
   constexpr int L = V::kLanes;
   int64_t i = 0;
-  for (; i + L <= n; i += L) max(V::zero(), V::load(x + i)).store(y + i);
-  if (i < n) max(V::zero(), V::load_partial(x + i, int(n - i))).store_partial(y + i, int(n - i));
+  for (; i + L <= n; i += L) V(max(V::zero(), V::load(x + i))).store(y + i);
+  if (i < n) V(max(V::zero(), V::load_partial(x + i, int(n - i)))).store_partial(y + i, int(n - i));
 }
 
-template <class V>
-void relu_backward(const float* dy, const float* y, float* dx, int64_t n) {
+template <class V, class T = float>
+void relu_backward(const T* dy, const T* y, T* dx, int64_t n) {
   constexpr int L = V::kLanes;
+  const auto passed = [](V d, V at) -> V { return select(greater(at, V::zero()), d, V::zero()); };
   int64_t i = 0;
-  for (; i + L <= n; i += L) select(greater(V::load(y + i), V::zero()), V::load(dy + i), V::zero()).store(dx + i);
+  for (; i + L <= n; i += L) passed(V::load(dy + i), V::load(y + i)).store(dx + i);
   if (i == n) return;
   const int left = int(n - i);
-  select(greater(V::load_partial(y + i, left), V::zero()), V::load_partial(dy + i, left), V::zero())
-      .store_partial(dx + i, left);
+  passed(V::load_partial(dy + i, left), V::load_partial(y + i, left)).store_partial(dx + i, left);
 }
 
 template <class V>

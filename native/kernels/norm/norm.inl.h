@@ -13,12 +13,12 @@ using simd::Block;
 // cache.
 constexpr int kRun = 128;
 
-template <class V, bool kFull>
-FOVEA_INLINE Block<V> load(const float* p, int lanes) {
+template <class V, bool kFull, class T>
+FOVEA_INLINE Block<V> load(const T* p, int lanes) {
   return kFull ? Block<V>::load(p) : Block<V>::load_partial(p, lanes);
 }
-template <class V, bool kFull>
-FOVEA_INLINE void store(Block<V> v, float* p, int lanes) {
+template <class V, bool kFull, class T>
+FOVEA_INLINE void store(Block<V> v, T* p, int lanes) {
   kFull ? v.store(p) : v.store_partial(p, lanes);
 }
 
@@ -36,8 +36,8 @@ void merge_run(const Block<V>& center, const Block<V>& sum, const Block<V>& squa
   }
 }
 
-template <class V, bool kFull>
-FOVEA_INLINE void moments_run(const float* x, int n, int64_t stride, int lanes, NormMoments* all) {
+template <class V, bool kFull, class T>
+FOVEA_INLINE void moments_run(const T* x, int n, int64_t stride, int lanes, NormMoments* all) {
   Block<V> sum[4], square[4];
   UNROLL for (int j = 0; j < 4; ++j)
     sum[j] = square[j] = Block<V>::zero();
@@ -64,8 +64,8 @@ FOVEA_INLINE void moments_run(const float* x, int n, int64_t stride, int lanes, 
                double(n), lanes, all);
 }
 
-template <class V>
-void moments(const float* x, int64_t pixels, int64_t stride, int lanes, NormMoments* all) {
+template <class V, class T>
+void moments(const T* x, int64_t pixels, int64_t stride, int lanes, NormMoments* all) {
   for (int64_t i = 0; i < pixels; i += kRun) {
     const int n = pixels - i < kRun ? int(pixels - i) : kRun;
     if (lanes == 16) {
@@ -76,8 +76,8 @@ void moments(const float* x, int64_t pixels, int64_t stride, int lanes, NormMome
   }
 }
 
-template <class V, bool kFull, bool kResidual, bool kRelu, bool kMask>
-void normalize_as(const float* x, const float* residual, float* y, int64_t pixels, int64_t stride, int lanes,
+template <class V, class T, bool kFull, bool kResidual, bool kRelu, bool kMask>
+void normalize_as(const T* x, const T* residual, T* y, int64_t pixels, int64_t stride, int lanes,
                   const NormAffine& affine, uint8_t* mask) {
   const Block<V> mean = Block<V>::load(affine.mean), scale = Block<V>::load(affine.scale);
   const Block<V> shift = Block<V>::load(affine.shift);
@@ -90,31 +90,31 @@ void normalize_as(const float* x, const float* residual, float* y, int64_t pixel
   }
 }
 
-template <class V>
-void normalize(const float* x, const float* residual, float* y, int64_t pixels, int64_t stride, int lanes,
-               const NormAffine& affine, bool relu, uint8_t* mask) {
-  using Kernel = void (*)(const float*, const float*, float*, int64_t, int64_t, int, const NormAffine&, uint8_t*);
+template <class V, class T>
+void normalize(const T* x, const T* residual, T* y, int64_t pixels, int64_t stride, int lanes, const NormAffine& affine,
+               bool relu, uint8_t* mask) {
+  using Kernel = void (*)(const T*, const T*, T*, int64_t, int64_t, int, const NormAffine&, uint8_t*);
   static constexpr Kernel kernels[8] = {
-      normalize_as<V, false, false, false, false>, normalize_as<V, false, false, true, false>,
-      normalize_as<V, false, true, false, false>,  normalize_as<V, false, true, true, false>,
-      normalize_as<V, true, false, false, false>,  normalize_as<V, true, false, true, false>,
-      normalize_as<V, true, true, false, false>,   normalize_as<V, true, true, true, false>};
-  static constexpr Kernel masking[2] = {normalize_as<V, true, false, true, true>,
-                                        normalize_as<V, true, true, true, true>};
+      normalize_as<V, T, false, false, false, false>, normalize_as<V, T, false, false, true, false>,
+      normalize_as<V, T, false, true, false, false>,  normalize_as<V, T, false, true, true, false>,
+      normalize_as<V, T, true, false, false, false>,  normalize_as<V, T, true, false, true, false>,
+      normalize_as<V, T, true, true, false, false>,   normalize_as<V, T, true, true, true, false>};
+  static constexpr Kernel masking[2] = {normalize_as<V, T, true, false, true, true>,
+                                        normalize_as<V, T, true, true, true, true>};
   const Kernel kernel =
       mask ? masking[residual != nullptr] : kernels[(lanes == 16) * 4 + (residual != nullptr) * 2 + relu];
   kernel(x, residual, y, pixels, stride, lanes, affine, mask);
 }
 
-template <class V, bool kFull, bool kMask>
-FOVEA_INLINE Block<V> masked(const float* dy, const float* y, int lanes) {
+template <class V, bool kFull, bool kMask, class T>
+FOVEA_INLINE Block<V> masked(const T* dy, const T* y, int lanes) {
   const Block<V> d = load<V, kFull>(dy, lanes);
   return kMask ? select(greater(load<V, kFull>(y, lanes), Block<V>::zero()), d, Block<V>::zero()) : d;
 }
 
-template <class V, bool kFull, bool kMask>
-void sums_as(const float* dy, const float* x, const float* y, float* g, int64_t pixels, int64_t stride, int lanes,
-             const float* mean, NormSums* sums) {
+template <class V, class T, bool kFull, bool kMask>
+void sums_as(const T* dy, const T* x, const T* y, T* g, int64_t pixels, int64_t stride, int lanes, const float* mean,
+             NormSums* sums) {
   const Block<V> center = Block<V>::load(mean);
   for (int64_t run = 0; run < pixels; run += kRun) {  // float32 inside a run, double from run to run
     const int64_t end = run + kRun < pixels ? run + kRun : pixels;
@@ -137,18 +137,17 @@ void sums_as(const float* dy, const float* x, const float* y, float* g, int64_t 
   }
 }
 
-template <class V>
-void gradient_sums(const float* dy, const float* x, const float* y, float* g, int64_t pixels, int64_t stride, int lanes,
+template <class V, class T>
+void gradient_sums(const T* dy, const T* x, const T* y, T* g, int64_t pixels, int64_t stride, int lanes,
                    const float* mean, NormSums* sums) {
-  using Kernel =
-      void (*)(const float*, const float*, const float*, float*, int64_t, int64_t, int, const float*, NormSums*);
-  static constexpr Kernel kernels[4] = {sums_as<V, false, false>, sums_as<V, false, true>, sums_as<V, true, false>,
-                                        sums_as<V, true, true>};
+  using Kernel = void (*)(const T*, const T*, const T*, T*, int64_t, int64_t, int, const float*, NormSums*);
+  static constexpr Kernel kernels[4] = {sums_as<V, T, false, false>, sums_as<V, T, false, true>,
+                                        sums_as<V, T, true, false>, sums_as<V, T, true, true>};
   kernels[(lanes == 16) * 2 + (y != nullptr)](dy, x, y, g, pixels, stride, lanes, mean, sums);
 }
 
-template <class V, bool kFull, bool kMask, bool kThroughStatistics>
-void apply_as(const float* dy, const float* x, const float* y, float* dx, int64_t pixels, int64_t stride, int lanes,
+template <class V, class T, bool kFull, bool kMask, bool kThroughStatistics>
+void apply_as(const T* dy, const T* x, const T* y, T* dx, int64_t pixels, int64_t stride, int lanes,
               const NormGradient& gradient) {
   const Block<V> mean = Block<V>::load(gradient.mean), scale = Block<V>::load(gradient.scale);
   const Block<V> offset = Block<V>::load(gradient.offset), slope = Block<V>::load(gradient.slope);
@@ -160,22 +159,28 @@ void apply_as(const float* dy, const float* x, const float* y, float* dx, int64_
   }
 }
 
-template <class V>
-void gradient_apply(const float* dy, const float* x, const float* y, float* dx, int64_t pixels, int64_t stride,
-                    int lanes, const NormGradient& gradient) {
-  using Kernel = void (*)(const float*, const float*, const float*, float*, int64_t, int64_t, int, const NormGradient&);
-  static constexpr Kernel kernels[8] = {apply_as<V, false, false, false>, apply_as<V, false, false, true>,
-                                        apply_as<V, false, true, false>,  apply_as<V, false, true, true>,
-                                        apply_as<V, true, false, false>,  apply_as<V, true, false, true>,
-                                        apply_as<V, true, true, false>,   apply_as<V, true, true, true>};
+template <class V, class T>
+void gradient_apply(const T* dy, const T* x, const T* y, T* dx, int64_t pixels, int64_t stride, int lanes,
+                    const NormGradient& gradient) {
+  using Kernel = void (*)(const T*, const T*, const T*, T*, int64_t, int64_t, int, const NormGradient&);
+  static constexpr Kernel kernels[8] = {apply_as<V, T, false, false, false>, apply_as<V, T, false, false, true>,
+                                        apply_as<V, T, false, true, false>,  apply_as<V, T, false, true, true>,
+                                        apply_as<V, T, true, false, false>,  apply_as<V, T, true, false, true>,
+                                        apply_as<V, T, true, true, false>,   apply_as<V, T, true, true, true>};
   const int kind = (lanes == 16) * 4 + (y != nullptr) * 2 + (x != nullptr);
   kernels[kind](dy, x, y, dx, pixels, stride, lanes, gradient);
 }
 
-template <class V>
-constexpr NormKernels instance(const char* isa) {
-  return {isa,          moments<V>,      normalize<V>, gradient_sums<V>, gradient_apply<V>, part_moments<V>,
-          part_mask<V>, part_gradient<V>};
+template <class V, class T = float>
+constexpr NormKernelsOf<T> instance(const char* isa) {
+  return {isa,
+          moments<V, T>,
+          normalize<V, T>,
+          gradient_sums<V, T>,
+          gradient_apply<V, T>,
+          part_moments<V, T>,
+          part_mask<V, T>,
+          part_gradient<V, T>};
 }
 
 }  // namespace norm

@@ -48,8 +48,8 @@ struct SumPair {
 
 // The mean of the first pixels of a part. With k of the n pixels that are summed about it, no set of numbers can lie
 // further from it than sqrt(n / k) standard deviations: what the difference of sums cancels stays bounded.
-template <class V>
-void choose_center(const float* y, const NormPart& part, float* center) {
+template <class V, class T>
+void choose_center(const T* y, const NormPart& part, float* center) {
   constexpr int64_t kMost = 64;
   Block<V> sum = Block<V>::zero();
   int64_t count = 0;
@@ -60,18 +60,18 @@ void choose_center(const float* y, const NormPart& part, float* center) {
   (sum * Block<V>::splat(1.0f / float(count))).store(center);
 }
 
-template <class V>
-void part_moments(const float* y, const NormPart& part, NormPartMoments* moments) {
-  if (moments->count == 0) choose_center<V>(y, part, moments->center);
+template <class V, class T>
+void part_moments(const T* y, const NormPart& part, NormPartMoments* moments) {
+  if (moments->count == 0) choose_center<V, T>(y, part, moments->center);
   const Block<V> center = Block<V>::load(moments->center);
   SumPair<V, 4> sums;
   sums.clear();
-  const auto add = [&](const float* at, int j) {
+  const auto add = [&](const T* at, int j) {
     const Block<V> d = Block<V>::load(at) - center;
     sums.a[j] = sums.a[j] + d, sums.b[j] = fma(d, d, sums.b[j]);
   };
   stretches(part, [&](int64_t offset, int64_t pixels) {
-    const float* at = y + offset * 16;
+    const T* at = y + offset * 16;
     int64_t i = 0;
     for (; i + 4 <= pixels; i += 4) {
       UNROLL for (int j = 0; j < 4; ++j)
@@ -84,16 +84,16 @@ void part_moments(const float* y, const NormPart& part, NormPartMoments* moments
   moments->count += double(part.rows * part.columns);
 }
 
-template <class V>
-void part_mask(const float* y, const NormPart& part, uint8_t* mask) {
+template <class V, class T>
+void part_mask(const T* y, const NormPart& part, uint8_t* mask) {
   stretches(part, [&](int64_t offset, int64_t pixels) {
     for (int64_t i = offset; i < offset + pixels; ++i)
       store_bits(greater(Block<V>::load(y + i * 16), Block<V>::zero()), mask + 2 * i);
   });
 }
 
-template <class V, bool kAdd, bool kMask, bool kSums>
-void part_gradient_as(const NormPart& part, const NormPartGradient& call) {
+template <class V, class T, bool kAdd, bool kMask, bool kSums>
+void part_gradient_as(const NormPart& part, const NormPartGradient<T>& call) {
   const Block<V> mean = kSums ? Block<V>::load(call.mean) : Block<V>::zero();
   SumPair<V, 2> sums;
   sums.clear();
@@ -119,14 +119,14 @@ void part_gradient_as(const NormPart& part, const NormPartGradient& call) {
   if (kSums) sums.flush(call.sums->g, call.sums->gx);
 }
 
-template <class V>
-void part_gradient(const NormPart& part, const NormPartGradient& call) {
-  using Kernel = void (*)(const NormPart&, const NormPartGradient&);
+template <class V, class T>
+void part_gradient(const NormPart& part, const NormPartGradient<T>& call) {
+  using Kernel = void (*)(const NormPart&, const NormPartGradient<T>&);
   static constexpr Kernel kernels[8] = {
-      part_gradient_as<V, false, false, false>, part_gradient_as<V, false, false, true>,
-      part_gradient_as<V, false, true, false>,  part_gradient_as<V, false, true, true>,
-      part_gradient_as<V, true, false, false>,  part_gradient_as<V, true, false, true>,
-      part_gradient_as<V, true, true, false>,   part_gradient_as<V, true, true, true>};
+      part_gradient_as<V, T, false, false, false>, part_gradient_as<V, T, false, false, true>,
+      part_gradient_as<V, T, false, true, false>,  part_gradient_as<V, T, false, true, true>,
+      part_gradient_as<V, T, true, false, false>,  part_gradient_as<V, T, true, false, true>,
+      part_gradient_as<V, T, true, true, false>,   part_gradient_as<V, T, true, true, true>};
   kernels[(call.add != nullptr) * 4 + (call.mask != nullptr) * 2 + (call.x != nullptr)](part, call);
 }
 

@@ -31,8 +31,8 @@ FOVEA_INLINE Block<V> load_index(const int32_t* p) {
 
 // A window of R x S taps that lies inside the image; x points at its first tap. Indices are kept as floats: below 2^24
 // they are exact, and no kernel needs vectors of integers.
-template <class V, int R, int S, class Index>
-FOVEA_INLINE void max_inside(const float* x, int64_t row_step, int64_t col_step, float* y, Index* index) {
+template <class V, int R, int S, class X, class Y, class Index>
+FOVEA_INLINE void max_inside(const X* x, int64_t row_step, int64_t col_step, Y* y, Index* index) {
   Block<V> best = Block<V>::load(x), where = Block<V>::zero();
   UNROLL for (int r = 0; r < R; ++r) {
     UNROLL for (int s = 0; s < S; ++s) {
@@ -48,8 +48,8 @@ FOVEA_INLINE void max_inside(const float* x, int64_t row_step, int64_t col_step,
 }
 
 // Any window: taps outside the image are skipped.
-template <class V, class Index>
-void max_window(const MaxPoolGeometry& g, int p, int q, const float* x, float* y, Index* index) {
+template <class V, class X, class Y, class Index>
+void max_window(const MaxPoolGeometry& g, int p, int q, const X* x, Y* y, Index* index) {
   const int64_t h0 = int64_t(p) * g.sh - g.top, w0 = int64_t(q) * g.sw - g.left;
   Block<V> best = Block<V>::splat(-INFINITY), where = Block<V>::zero();
   bool first = true;
@@ -83,14 +83,14 @@ FOVEA_INLINE Inside inside(int in, int out, int taps, int stride, int pad, int d
   return {int(first), int(last)};
 }
 
-template <class V, int R, int S, class Index>
-FOVEA_INLINE void max_plane_fixed(const MaxPoolGeometry& g, const float* x, float* y, Index* index) {
+template <class V, int R, int S, class X, class Y, class Index>
+FOVEA_INLINE void max_plane_fixed(const MaxPoolGeometry& g, const X* x, Y* y, Index* index) {
   const Inside rows = inside<V>(g.H, g.P, g.R, g.sh, g.top, g.dh), cols = inside<V>(g.W, g.Q, g.S, g.sw, g.left, g.dw);
   const int64_t row_step = int64_t(g.W) * g.dh * 16, col_step = int64_t(g.dw) * 16;
   for (int p = 0; p < g.P; ++p) {
     const bool row_inside = p >= rows.first && p < rows.last;
     for (int q = 0; q < g.Q; ++q) {
-      float* const out = y + at(p, q, g.Q);
+      Y* const out = y + at(p, q, g.Q);
       Index* const place = index ? index + at(p, q, g.Q) : nullptr;
       if (R > 0 && row_inside && q >= cols.first && q < cols.last) {
         max_inside<V, R, S>(x + at(p * g.sh - g.top, q * g.sw - g.left, g.W), row_step, col_step, out, place);
@@ -101,20 +101,20 @@ FOVEA_INLINE void max_plane_fixed(const MaxPoolGeometry& g, const float* x, floa
   }
 }
 
-template <class V, class Index>
-void max_plane(const MaxPoolGeometry& g, const float* x, float* y, Index* index) {
+template <class V, class X, class Y, class Index>
+void max_plane(const MaxPoolGeometry& g, const X* x, Y* y, Index* index) {
   if (g.R == 2 && g.S == 2) return max_plane_fixed<V, 2, 2>(g, x, y, index);
   if (g.R == 3 && g.S == 3) return max_plane_fixed<V, 3, 3>(g, x, y, index);
   max_plane_fixed<V, 0, 0>(g, x, y, index);
 }
 
 // 2 x 2 windows side by side: every input is in exactly one window, or in none on an odd edge.
-template <class V, class Index>
-void max_backward_2x2(const MaxPoolGeometry& g, const float* dy, const Index* index, float* dx) {
+template <class V, class X, class Y, class Index>
+void max_backward_2x2(const MaxPoolGeometry& g, const Y* dy, const Index* index, X* dx) {
   const Block<V> zero = Block<V>::zero();
   for (int h = 0; h < g.H; ++h) {
     const int p = h / 2, r = h % 2;
-    float* const row = dx + at(h, 0, g.W);
+    X* const row = dx + at(h, 0, g.W);
     int w = 0;
     if (p < g.P) {
       const Block<V> left = Block<V>::splat(float(2 * r)), right = Block<V>::splat(float(2 * r + 1));
@@ -138,9 +138,9 @@ void max_backward_2x2(const MaxPoolGeometry& g, const float* dy, const Index* in
 
 // One row of dx, from the rows of windows that cover it: entries [first, first + covering) of `rows`, kRows of them
 // when that is known to the compiler.
-template <class V, int kRows, class Index>
+template <class V, int kRows, class X, class Y, class Index>
 FOVEA_INLINE void max_backward_row(const MaxPoolGeometry& g, const AxisTaps& rows, int first, int covering,
-                                   const AxisTaps& cols, const float* dy, const Index* index, float* dx) {
+                                   const AxisTaps& cols, const Y* dy, const Index* index, X* dx) {
   const int count = kRows > 0 ? kRows : covering;
   int64_t row[kRows > 0 ? kRows : 1];
   int tap[kRows > 0 ? kRows : 1];
@@ -163,9 +163,9 @@ FOVEA_INLINE void max_backward_row(const MaxPoolGeometry& g, const AxisTaps& row
   }
 }
 
-template <class V, class Index>
-void max_backward_plane(const MaxPoolGeometry& g, const AxisTaps& rows, const AxisTaps& cols, const float* dy,
-                        const Index* index, float* dx) {
+template <class V, class X, class Y, class Index>
+void max_backward_plane(const MaxPoolGeometry& g, const AxisTaps& rows, const AxisTaps& cols, const Y* dy,
+                        const Index* index, X* dx) {
   const bool tiles = g.R == 2 && g.S == 2 && g.sh == 2 && g.sw == 2 && g.dh == 1 && g.dw == 1;
   if (tiles && g.top == 0 && g.left == 0) return max_backward_2x2<V>(g, dy, index, dx);
   for (int h = 0; h < g.H; ++h, dx += at(1, 0, g.W)) {
@@ -184,13 +184,13 @@ void max_backward_plane(const MaxPoolGeometry& g, const AxisTaps& rows, const Ax
 }
 
 // Rows are summed first: the error grows with width plus height, not with their product.
-template <class V>
-void average_plane(const AxisRanges& rows, const AxisRanges& cols, int W, int P, int Q, const float* x, float* y) {
+template <class V, class X, class Y>
+void average_plane(const AxisRanges& rows, const AxisRanges& cols, int W, int P, int Q, const X* x, Y* y) {
   for (int p = 0; p < P; ++p) {
     for (int q = 0; q < Q; ++q, y += 16) {
       Block<V> sum = Block<V>::zero();
       for (int h = rows.begin[p]; h < rows.end[p]; ++h) {
-        const float* const row = x + at(h, 0, W);
+        const X* const row = x + at(h, 0, W);
         Block<V> even = Block<V>::zero(), odd = Block<V>::zero();
         int w = cols.begin[q];
         for (; w + 2 <= cols.end[q]; w += 2) {
@@ -205,9 +205,8 @@ void average_plane(const AxisRanges& rows, const AxisRanges& cols, int W, int P,
   }
 }
 
-template <class V>
-void average_backward_plane(const AxisRanges& rows, const AxisRanges& cols, int H, int W, int Q, const float* dy,
-                            float* dx) {
+template <class V, class X, class Y>
+void average_backward_plane(const AxisRanges& rows, const AxisRanges& cols, int H, int W, int Q, const Y* dy, X* dx) {
   for (int h = 0; h < H; ++h) {
     for (int w = 0; w < W; ++w, dx += 16) {
       // A division costs as much as a cache line from memory: windows with the same divisor are summed first, and
@@ -235,15 +234,15 @@ void average_backward_plane(const AxisRanges& rows, const AxisRanges& cols, int 
   }
 }
 
-template <class V>
-constexpr PoolKernels instance(const char* isa) {
+template <class V, class X = float, class Y = float>
+constexpr PoolKernelsOf<X, Y> instance(const char* isa) {
   return {isa,
-          max_plane<V, uint8_t>,
-          max_plane<V, int32_t>,
-          max_backward_plane<V, uint8_t>,
-          max_backward_plane<V, int32_t>,
-          average_plane<V>,
-          average_backward_plane<V>};
+          max_plane<V, X, Y, uint8_t>,
+          max_plane<V, X, Y, int32_t>,
+          max_backward_plane<V, X, Y, uint8_t>,
+          max_backward_plane<V, X, Y, int32_t>,
+          average_plane<V, X, Y>,
+          average_backward_plane<V, X, Y>};
 }
 
 }  // namespace pool

@@ -41,6 +41,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "simd/bfloat16.h"
+
 namespace fovea {
 
 // The n×n input pixels of a tile, cut to the image: rows [row, row_end) and columns [column, column_end) of them exist
@@ -80,6 +82,16 @@ struct WinogradTransforms {
   bool (*weight_gradient)(const float* product, ptrdiff_t step, int count, float* dw, ptrdiff_t tap_step);
 };
 
+// Those that touch pixels, for pixels that lie in memory as bfloat16: y is rounded to nearest even.
+struct WinogradBf16Transforms {
+  void (*input)(const Bfloat16* x, ptrdiff_t x_row, const WinogradWindow* windows, int count, float* v,
+                ptrdiff_t v_step);
+  bool (*output)(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
+                 const WinogradTarget* targets, int count, Bfloat16* y, ptrdiff_t y_row);
+  void (*output_gradient)(const Bfloat16* dy, ptrdiff_t dy_row, const WinogradTarget* targets, int count, float* u,
+                          ptrdiff_t u_step, float* total);
+};
+
 // One frequency: product[j][t][16] (+)= Σ_c v[c / 16][t][c % 16] · u[c][j], c < depth. Products are added up in
 // registers over `sum` (1, 2 or 4) blocks of 16 channels, in order; these sums are added to the product one after
 // another. That, not the speed, is why brgemm's tiles are not used: the table above needs short sums, and here they
@@ -115,11 +127,18 @@ struct WinogradKernels {
   void (*multiply_gradient)(const WinogradGradMultiply& call);
 };
 
+struct WinogradBf16Kernels {  // as WinogradKernels has them
+  WinogradBf16Transforms two, four, strided, strided_gradient;
+};
+
 #define WINOGRAD_KERNEL(name, needs) extern const WinogradKernels name;
 #include "kernels/winograd/kernels.inc"
 #undef WINOGRAD_KERNEL
 
 // The first row of the table that this CPU, or the cap FOVEA_CPU, can run.
 const WinogradKernels& winograd_kernels();
+const WinogradBf16Kernels* winograd_bf16_kernels();  // null where it has none
+
+extern const WinogradBf16Kernels winograd_avx512bf16;
 
 }  // namespace fovea

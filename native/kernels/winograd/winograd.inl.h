@@ -64,14 +64,16 @@ struct Four {
   static FOVEA_INLINE void input(const V (&d)[6], V (&v)[6]) {
     const V a2 = V::splat(-aa), b2 = V::splat(-bb), both = V::splat(aa * bb), sum = V::splat(-(aa + bb));
     v[0] = fma(both, d[0], fma(sum, d[2], d[4]));
-    pair(V::splat(a), fma(b2, d[1], d[3]), fma(b2, d[2], d[4]), &v[1], &v[2]);
-    pair(V::splat(b), fma(a2, d[1], d[3]), fma(a2, d[2], d[4]), &v[3], &v[4]);
+    pair<V>(V::splat(a), fma(b2, d[1], d[3]), fma(b2, d[2], d[4]), &v[1], &v[2]);
+    pair<V>(V::splat(b), fma(a2, d[1], d[3]), fma(a2, d[2], d[4]), &v[3], &v[4]);
     v[5] = fma(both, d[1], fma(sum, d[3], d[5]));
   }
   static FOVEA_INLINE void weight(const V (&g)[3], V (&u)[6]) {
     u[0] = V::splat(float(kZero)) * g[0];
-    pair(V::splat(float(kA * a)), g[1], fma(V::splat(float(kA * aa)), g[2], V::splat(float(kA)) * g[0]), &u[1], &u[2]);
-    pair(V::splat(float(kB * b)), g[1], fma(V::splat(float(kB * bb)), g[2], V::splat(float(kB)) * g[0]), &u[3], &u[4]);
+    pair<V>(V::splat(float(kA * a)), g[1], fma(V::splat(float(kA * aa)), g[2], V::splat(float(kA)) * g[0]), &u[1],
+            &u[2]);
+    pair<V>(V::splat(float(kB * b)), g[1], fma(V::splat(float(kB * bb)), g[2], V::splat(float(kB)) * g[0]), &u[3],
+            &u[4]);
     u[5] = g[2];
   }
   static FOVEA_INLINE void output(const V (&p)[6], V (&y)[4]) {
@@ -84,8 +86,8 @@ struct Four {
   static FOVEA_INLINE void output_transposed(const V (&y)[4], V (&p)[6]) {
     const V a2 = V::splat(aa), b2 = V::splat(bb);
     p[0] = y[0];
-    pair(V::splat(a), fma(a2, y[3], y[1]), fma(a2, y[2], y[0]), &p[1], &p[2]);
-    pair(V::splat(b), fma(b2, y[3], y[1]), fma(b2, y[2], y[0]), &p[3], &p[4]);
+    pair<V>(V::splat(a), fma(a2, y[3], y[1]), fma(a2, y[2], y[0]), &p[1], &p[2]);
+    pair<V>(V::splat(b), fma(b2, y[3], y[1]), fma(b2, y[2], y[0]), &p[3], &p[4]);
     p[5] = y[3];
   }
   static FOVEA_INLINE void weight_transposed(const V (&u)[6], V (&g)[3]) {
@@ -105,8 +107,8 @@ struct FourOfTwo {
 
   static FOVEA_INLINE void input(const V (&d)[5], V (&v)[5]) {
     const V a2 = V::splat(-aa), b2 = V::splat(-bb);
-    pair(V::splat(a), fma(b2, d[0], d[2]), fma(b2, d[1], d[3]), &v[0], &v[1]);
-    pair(V::splat(b), fma(a2, d[0], d[2]), fma(a2, d[1], d[3]), &v[2], &v[3]);
+    pair<V>(V::splat(a), fma(b2, d[0], d[2]), fma(b2, d[1], d[3]), &v[0], &v[1]);
+    pair<V>(V::splat(b), fma(a2, d[0], d[2]), fma(a2, d[1], d[3]), &v[2], &v[3]);
     v[4] = fma(V::splat(aa * bb), d[0], fma(V::splat(-(aa + bb)), d[2], d[4]));
   }
   static FOVEA_INLINE void weight(const V (&g)[2], V (&u)[5]) {
@@ -127,8 +129,8 @@ struct FourOfTwo {
   }
   static FOVEA_INLINE void output_transposed(const V (&y)[4], V (&p)[5]) {
     const V a2 = V::splat(aa), b2 = V::splat(bb);
-    pair(V::splat(a), fma(a2, y[3], y[1]), fma(a2, y[2], y[0]), &p[0], &p[1]);
-    pair(V::splat(b), fma(b2, y[3], y[1]), fma(b2, y[2], y[0]), &p[2], &p[3]);
+    pair<V>(V::splat(a), fma(a2, y[3], y[1]), fma(a2, y[2], y[0]), &p[0], &p[1]);
+    pair<V>(V::splat(b), fma(b2, y[3], y[1]), fma(b2, y[2], y[0]), &p[2], &p[3]);
     p[4] = y[3];
   }
   static FOVEA_INLINE void weight_transposed(const V (&u)[5], V (&g)[2]) {
@@ -241,14 +243,15 @@ struct Transforms {
   // The last phase of a gradient has the first pixels.
   static FOVEA_INLINE int spread(int a, int i) { return tap<A>(A::kStride - 1 - a, i); }
 
-  static void input(const float* x, ptrdiff_t x_row, const WinogradWindow* windows, int count, float* v,
-                    ptrdiff_t v_step) {
+  // T is how pixels lie in memory: float, or another form that V can load and store.
+  template <class T = float>
+  static void input(const T* x, ptrdiff_t x_row, const WinogradWindow* windows, int count, float* v, ptrdiff_t v_step) {
     constexpr int n = kInputs;
     for (int t = 0; t < count; ++t, v += 16) {
       const WinogradWindow w = windows[t];
       const bool whole = w.row == 0 && w.row_end == n && w.column == 0 && w.column_end == n;
       for (int lane = 0; lane < 16; lane += V::kLanes) {
-        const float* const from = x + w.offset + lane;
+        const T* const from = x + w.offset + lane;
         float* const to = v + lane;
         const auto put = [&](int a, int i, int b, int j, V value) { value.store(to + frequency(a, i, b, j) * v_step); };
         if (whole) {
@@ -280,8 +283,9 @@ struct Transforms {
     }
   }
 
+  template <class T = float>
   static bool output(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
-                     const WinogradTarget* targets, int count, float* y, ptrdiff_t y_row) {
+                     const WinogradTarget* targets, int count, T* y, ptrdiff_t y_row) {
     constexpr int m = kOutputs;
     V poison = V::zero();  // 0 times a value that is not finite is NaN
     for (int t = 0; t < count; ++t, product += 16) {
@@ -290,7 +294,7 @@ struct Transforms {
       for (int lane = 0; lane < 16; lane += V::kLanes) {
         const V shift = bias ? V::load(bias + lane) : V::zero();
         const float* const from = product + lane;
-        float* const to = y + target.offset + lane;
+        T* const to = y + target.offset + lane;
         const auto at = [&](int a, int i, int b, int j) { return V::load(from + frequency(a, i, b, j) * step); };
         const auto finish = [&](int i, int j, V sum) {
           poison = fma(sum, V::zero(), poison);
@@ -321,14 +325,15 @@ struct Transforms {
     return bits(is_nan(poison)) == 0;
   }
 
-  static void output_gradient(const float* dy, ptrdiff_t dy_row, const WinogradTarget* targets, int count, float* u,
+  template <class T = float>
+  static void output_gradient(const T* dy, ptrdiff_t dy_row, const WinogradTarget* targets, int count, float* u,
                               ptrdiff_t u_step, float* total) {
     constexpr int m = kOutputs;
     for (int lane = 0; lane < 16; lane += V::kLanes) {
       V pixels = V::zero();
       for (int t = 0; t < count; ++t) {
         const WinogradTarget target = targets[t];
-        const float* const from = dy + target.offset + lane;
+        const T* const from = dy + target.offset + lane;
         float* const to = u + 16 * t + lane;
         V row[m];
         UNROLL for (int i = 0; i < m; ++i)
@@ -370,7 +375,10 @@ struct Transforms {
   }
 
   static constexpr WinogradTransforms table() {
-    return {kOutputs, kInputs, kPoints, input, weight, output, output_gradient, weight_gradient};
+    return {kOutputs, kInputs, kPoints, input<float>, weight, output<float>, output_gradient<float>, weight_gradient};
+  }
+  static constexpr WinogradBf16Transforms rounded() {
+    return {input<Bfloat16>, output<Bfloat16>, output_gradient<Bfloat16>};
   }
 };
 

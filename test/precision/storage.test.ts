@@ -1,0 +1,109 @@
+import { describe, expect, test } from 'vitest';
+import { findNative, type NativeBackend } from '../../lib/backend/native.js';
+import type { Operator } from '../../lib/ops/operator.js';
+import { operators } from '../../lib/ops/table.js';
+import { Tensor } from '../../lib/tensor.js';
+import { type Call, runReference } from '../helpers/reference.js';
+import { type RunResult, runGuarded, sameBits } from '../helpers/run.js';
+import { type Case, cases } from '../oracle/cases/index.js';
+import { callOf } from '../oracle/compare.js';
+
+// Every operator that takes bfloat16 in memory, over its grid in test/oracle/cases, each operand that may lie so lying so.
+// The level is that of FOVEA_CPU; below avx512bf16 there is no such operator.
+
+process.env.FOVEA_PLAN = 'fixed';
+const { backend } = findNative();
+const algorithms = ['bf16', 'brgemm', 'winograd'];
+
+describe('operators with bfloat16 in memory', () => {
+  test('are there where the CPU has bfloat16 arithmetic, and nowhere else', () => {
+    const has = ['avx512bf16', 'amx'].includes(backend?.info.isa ?? 'baseline');
+    expect((backend?.storage.size ?? 0) > 0).toBe(has);
+  });
+  if (!backend) return;
+  for (const operator of operators.filter(({ name }) => backend.storage.has(name))) {
+    describe(operator.name, () => {
+      for (const row of cases[operator.name] ?? []) {
+        if (takesRounded(operator, row)) test(row.name, () => checkCase(backend, operator, row));
+      }
+    });
+  }
+});
+
+function takesRounded(operator: Operator, row: Case): boolean {
+  const { groups = 1, paddingMode = 'zeros' } = row.attributes;
+  const { inputs } = callOf(operator, row, 'ones');
+  return groups === 1 && paddingMode === 'zeros' && inputs[0]?.shape.length === 4;
+}
+
+function checkCase(native: NativeBackend, operator: Operator, row: Case): void {
+  const named = operator.name.startsWith('conv2d') ? algorithms : [undefined];
+  for (const numbers of ['integers', 'reals'] as const) {
+    const expected = runReference(roundedCall(native, operator, row, numbers));
+    for (const algorithm of named) {
+      const run = (threads: number) => {
+        const call = roundedCall(native, operator, row, numbers);
+        const attributes = algorithm === undefined ? call.attributes : { ...call.attributes, algorithm };
+        return runGuarded(native, { ...call, attributes }, { threads, ...options });
+      };
+      const results = ifThereIs(() => [1, 2, 3].map(run));
+      if (!results) continue;
+      const where = `${numbers}, ${results[0]?.describe.join('; ')}`;
+      for (const { outputs, damage } of results) {
+        expect(damage, where).toEqual([]);
+        outputs.forEach((tensor, i) => {
+          const first = results[0]?.outputs[i];
+          if (tensor && first) expect(sameBits(tensor.data, first.data), `other bits: ${where}`).toBe(true);
+        });
+      }
+      results[0]?.outputs.forEach((tensor, i) => {
+        if (tensor?.dtype === 'float32') expectClose(tensor, expected[i] as Tensor, `output ${i}, ${where}`);
+      });
+    }
+  }
+}
+
+const options = { layout: 'blocked', precision: 'medium', rounded: true } as const;
+
+/** Undefined for an algorithm that the shape does not have. */
+function ifThereIs(run: () => RunResult[]): RunResult[] | undefined {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof Error && error.message.includes('no algorithm')) return undefined;
+    throw error;
+  }
+}
+
+/** The case's call, with operands that may lie as bfloat16 rounded to it: so the reference reads what native reads. */
+function roundedCall(native: NativeBackend, operator: Operator, row: Case, numbers: 'integers' | 'reals'): Call {
+  const call = callOf(operator, row, numbers);
+  const letters = native.storage.get(operator.name)?.inputs ?? '-';
+  const inputs = call.inputs.map((tensor, i) => {
+    const letter = letters[Math.min(i, letters.length - 1)];
+    return tensor && letter !== '-' && tensor.dtype === 'float32'
+      ? new Tensor(tensor.shape, (tensor.data as Float32Array).map(toBfloat16))
+      : tensor;
+  });
+  return { ...call, inputs };
+}
+
+/** The nearest value of 8 significant bits, ties to even. */
+function toBfloat16(value: number): number {
+  const bits = new Uint32Array(Float32Array.of(value).buffer);
+  const [word = 0] = bits;
+  bits[0] = (word + 0x7fff + ((word >>> 16) & 1)) & 0xffff0000;
+  return new Float32Array(bits.buffer)[0] as number;
+}
+
+/** The contract of 'medium': 5e-3 in the 2-norm. */
+function expectClose(actual: Tensor, expected: Tensor, where: string): void {
+  let error = 0;
+  let norm = 0;
+  expected.data.forEach((value: number, i: number) => {
+    const found = actual.data[i] as number;
+    if (!Object.is(found, value)) error += (found - value) ** 2;
+    norm += value ** 2;
+  });
+  expect(Math.sqrt(error / (norm || 1)), where).toBeLessThanOrEqual(5e-3);
+}
