@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/brgemm/brgemm.h"
+#include "ops/ahead.h"
 #include "ops/conv_axis.h"
 #include "ops/conv_pack.h"
 
@@ -59,25 +60,6 @@ class ConvStream {
   struct Task {
     int64_t group, image, images, row, rows, block, blocks;
     bool last_band;
-  };
-
-  // What will be packed next, asked for a few lines with each tile, so that memory works while the core multiplies.
-  class Ahead {
-   public:
-    explicit Ahead(int64_t step) : step_(step) {}  // floats from one line to the next
-    void add(const float* first, const float* end) {
-      if (spans_.empty()) at_ = first;
-      spans_.push_back({first, end});
-      lines_ += (end - first + step_ - 1) / step_;
-    }
-    void share(int64_t tiles) { each_ = (lines_ + tiles - 1) / tiles; }  // among so many calls of fetch()
-    void fetch();
-
-   private:
-    std::vector<std::pair<const float*, const float*>> spans_;
-    size_t span_ = 0;
-    const float* at_ = nullptr;
-    int64_t step_, lines_ = 0, each_ = 0;
   };
 
   void choose_blocking();

@@ -1,0 +1,36 @@
+// What will be read or written next, asked for a few cache lines at a time, so that memory works while the core
+// multiplies.
+#pragma once
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace fovea {
+
+class Ahead {
+ public:
+  explicit Ahead(int64_t step) : step_(step) {}  // floats from one line to the next
+  void add(const float* first, const float* end) {
+    if (spans_.empty()) at_ = first;
+    spans_.push_back({first, end});
+    lines_ += (end - first + step_ - 1) / step_;
+  }
+  void share(int64_t calls) { each_ = (lines_ + calls - 1) / calls; }  // among so many of fetch()
+  void fetch() {
+    for (int64_t i = 0; i < each_ && span_ < spans_.size(); ++i, at_ += step_) {
+      if (at_ >= spans_[span_].second) {
+        if (++span_ == spans_.size()) return;
+        at_ = spans_[span_].first;
+      }
+      __builtin_prefetch(at_, 0, 2);  // into L2, without waiting
+    }
+  }
+
+ private:
+  std::vector<std::pair<const float*, const float*>> spans_;
+  size_t span_ = 0;
+  const float* at_ = nullptr;
+  int64_t step_, lines_ = 0, each_ = 0;
+};
+
+}  // namespace fovea
