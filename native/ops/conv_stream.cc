@@ -29,9 +29,6 @@ int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 // The size of parts that cuts `whole` into as many parts as `size` does, as evenly as can be.
 int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
 
-// Into L2, without waiting.
-void prefetch_l2(const std::byte* p) { __builtin_prefetch(p, 0, 2); }
-
 }  // namespace
 
 Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* stream) {
@@ -312,18 +309,8 @@ void ConvStream::run_phase(const Task& round, const Phase& phase, const std::vec
   }
 }
 
-void ConvStream::Ahead::fetch() {
-  for (int64_t i = 0; i < each_ && span_ < spans_.size(); ++i, at_ += step_) {
-    if (at_ >= spans_[span_].second) {
-      if (++span_ == spans_.size()) return;
-      at_ = spans_[span_].first;
-    }
-    prefetch_l2(at_);
-  }
-}
-
 // What pack_band will read.
-ConvStream::Ahead ConvStream::ahead(Values source, const Task& task, int64_t chunk) const {
+Ahead ConvStream::ahead(Values source, const Task& task, int64_t chunk) const {
   const StreamProblem& p = problem_;
   // A filter of one tap along an axis leaves out what lies between its steps.
   const int64_t row_step = p.rows.classes.size() == 1 ? p.rows.step() : 1;
@@ -343,7 +330,7 @@ ConvStream::Ahead ConvStream::ahead(Values source, const Task& task, int64_t chu
       const Values plane = source + image * image_floats + (task.group * source_blocks_ + block) * source_block_floats_;
       const int64_t rows = row_step == 1 ? bottom - top : 1;
       for (int64_t row = top; row < bottom; row += std::max(row_step, rows))
-        ahead.add((plane + row * row_floats).at(), (plane + (row + rows) * row_floats).at());
+        ahead.add(plane + row * row_floats, plane + (row + rows) * row_floats);
     }
   }
   return ahead;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/brgemm/brgemm.h"
+#include "ops/ahead.h"
 #include "ops/conv_axis.h"
 #include "ops/conv_pack.h"
 #include "runtime/values.h"
@@ -73,25 +74,6 @@ class ConvStream {
   struct Target {
     float* at;
     int64_t block, image;
-  };
-
-  // What will be packed next, asked for a few lines with each tile, so that memory works while the core multiplies.
-  class Ahead {
-   public:
-    explicit Ahead(int64_t step) : step_(step) {}  // bytes from one line to the next
-    void add(const std::byte* first, const std::byte* end) {
-      if (spans_.empty()) at_ = first;
-      spans_.push_back({first, end});
-      lines_ += (end - first + step_ - 1) / step_;
-    }
-    void share(int64_t tiles) { each_ = (lines_ + tiles - 1) / tiles; }  // among so many calls of fetch()
-    void fetch();
-
-   private:
-    std::vector<std::pair<const std::byte*, const std::byte*>> spans_;
-    size_t span_ = 0;
-    const std::byte* at_ = nullptr;
-    int64_t step_, lines_ = 0, each_ = 0;
   };
 
   void choose_blocking();

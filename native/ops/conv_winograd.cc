@@ -68,11 +68,12 @@ class ConvWinograd : public Operation {
   void transform_weight(const float* weight, int64_t block, int64_t blocks, int64_t depth_block, int64_t depth_blocks,
                         float* taps, float* u, int64_t u_step) const;
   void multiply_tiles(const float* v, int64_t v_step, int64_t depth, const float* u, int64_t u_step, int64_t tiles,
-                      int64_t blocks, bool accumulate, float* product) const;
+                      int64_t blocks, bool accumulate, float* product, Ahead* ahead) const;
   bool transform_output(const float* product, const Task& task, const float* bias, MutableValues dest) const;
   Values source(const RunContext& context) const { return {context.inputs[0], problem_.source_type}; }
   MutableValues dest(const RunContext& context) const { return {context.outputs[0], problem_.dest_type}; }
 
+  Ahead ahead(const RunContext& context, int64_t group) const;
   void finish_task(const Task& task, int64_t slot, const ConvEpilogue* epilogue) const;
 
   // False if a value is not finite.
@@ -88,7 +89,7 @@ class ConvWinograd : public Operation {
   WinogradTiles grid_;
   int64_t tiles_, depth_blocks_, lane_blocks_;
   int64_t group_tiles_ = 1, group_blocks_ = 1, chunk_blocks_ = 1, sum_ = 1;
-  bool shared_input_ = false;
+  bool shared_input_ = false, u_stays_ = false;
   // In floats: all of V or U; what each thread has for itself.
   int64_t shared_floats_ = 0, v_floats_ = 0, u_floats_ = 0, m_floats_ = 0, tap_floats_ = 0;
 };
@@ -111,15 +112,21 @@ ConvWinograd::ConvWinograd(const WinogradProblem& problem, int tile, int threads
   tiles_ = grid_.count();
   depth_blocks_ = blocks(problem.depth);
   lane_blocks_ = blocks(problem.lanes);
-  group_blocks_ = even(lane_blocks_, kernels_->blocks);
   sum_ = sum_blocks(tile, problem.stride, problem.depth);
+  const bool few = sum_ == 1 && depth_blocks_ > 1;
+  const int64_t rows = few ? kernels_->few_rows : kernels_->rows;
+  group_blocks_ = even(lane_blocks_, few ? kernels_->few_blocks : kernels_->blocks);
 
   // U is larger than V when there are more filters than tiles; then no task should need all of it.
   shared_input_ = tiles_ <= kMaxTiles && tiles_ < problem.lanes;
   const int64_t pixel_bytes = frequencies() * kBlock * 4, u_bytes = pixel_bytes * kBlock * depth_blocks_ * lane_blocks_;
-  const bool stays = u_bytes <= kCacheBytes * 2 / 3;
-  const int64_t fitting = (kCacheBytes - u_bytes) / (pixel_bytes * (depth_blocks_ + lane_blocks_)) / 6 * 6;
-  const int64_t wanted = stays ? std::clamp(fitting, kLeastTiles, kMaxTiles) : kStreamTiles;
+  u_stays_ = u_bytes <= kCacheBytes * 2 / 3;
+  // The pixels of a tile are in L2 as well, those of the next task before their time.
+  const int64_t source_bytes = grid_.rows.source_step * grid_.columns.source_step * kBlock * 4;
+  const int64_t dest_bytes = grid_.rows.outputs * grid_.columns.outputs * kBlock * 4;
+  const int64_t tile_bytes = (pixel_bytes + source_bytes) * depth_blocks_ + (pixel_bytes + dest_bytes) * lane_blocks_;
+  const int64_t fitting = (kCacheBytes - u_bytes) / tile_bytes / rows * rows;
+  const int64_t wanted = u_stays_ ? std::clamp(fitting, ceil_div(kLeastTiles, rows) * rows, kMaxTiles) : kStreamTiles;
   // No bits depend on the number of groups, unless an epilogue sums over each of them.
   const int64_t multiple = problem.epilogue ? kEpilogueGroups : threads;
   const int64_t groups = ceil_div(ceil_div(tiles_, wanted), multiple) * multiple;
@@ -183,7 +190,7 @@ void ConvWinograd::transform_weight(const float* weight, int64_t block, int64_t 
 }
 
 void ConvWinograd::multiply_tiles(const float* v, int64_t v_step, int64_t depth, const float* u, int64_t u_step,
-                                  int64_t tiles, int64_t blocks, bool accumulate, float* product) const {
+                                  int64_t tiles, int64_t blocks, bool accumulate, float* product, Ahead* ahead) const {
   WinogradMultiply call;
   call.v_block = call.product_block = tiles * kBlock;
   call.tiles = static_cast<int>(tiles);
@@ -191,7 +198,9 @@ void ConvWinograd::multiply_tiles(const float* v, int64_t v_step, int64_t depth,
   call.sum = static_cast<int>(sum_);
   call.accumulate = accumulate;
   const int64_t m_step = this->v_step(tiles, blocks), block_floats = fovea::blocks(depth) * kBlock * kBlock;
+  ahead->share(frequencies());
   for (int64_t f = 0; f < frequencies(); ++f) {
+    ahead->fetch();
     call.v = v + f * v_step;
     for (int64_t block = 0; block < blocks; block += group_blocks_) {
       call.blocks = static_cast<int>(std::min(group_blocks_, blocks - block));
@@ -244,6 +253,20 @@ void ConvWinograd::finish_task(const Task& task, int64_t slot, const ConvEpilogu
   }
 }
 
+// What the task will write, and what the next one on this thread is likely to read. Beside a U that comes from beyond
+// L2 these pixels would have to leave it again.
+Ahead ConvWinograd::ahead(const RunContext& context, int64_t group) const {
+  Ahead ahead;
+  if (!u_stays_) return ahead;
+  const Task own = task(group, 0, filter_groups());
+  grid_.ask_for_dest(own.tile, own.tiles, lane_blocks_, 0, lane_blocks_, Values(context.outputs[0], problem_.dest_type),
+                     &ahead);
+  if (group + threads_ >= tile_groups()) return ahead;
+  const Task next = task(group + threads_, 0, filter_groups());
+  grid_.ask_for_source(next.tile, next.tiles, depth_blocks_, 0, depth_blocks_, source(context), &ahead);
+  return ahead;
+}
+
 // Many tiles: U first, then each task goes from its input pixels to its output pixels within a core's L2.
 bool ConvWinograd::run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const {
   float *const u = workspace, *const scratch = workspace + shared_floats_;
@@ -264,7 +287,9 @@ bool ConvWinograd::run_with_shared_weight(const RunContext& context, const float
     float *const v = scratch + thread * own, *const product = v + v_floats_;
     const Task t = task(group, 0, filter_groups());
     transform_input(source(context), {t.tile, t.tiles, 0, depth_blocks_}, v);
-    multiply_tiles(v, v_step(t.tiles, depth_blocks_), problem_.depth, u, step, t.tiles, t.blocks, false, product);
+    Ahead next = ahead(context, group);
+    multiply_tiles(v, v_step(t.tiles, depth_blocks_), problem_.depth, u, step, t.tiles, t.blocks, false, product,
+                   &next);
     if (!transform_output(product, t, bias, dest(context))) finite = false;
     finish_task(t, group, context.epilogue);
   });
@@ -291,8 +316,9 @@ bool ConvWinograd::run_with_shared_input(const RunContext& context, const float*
       const int64_t step = u_step(t.blocks, count(chunk));
       transform_weight(context.in<float>(1), t.block, t.blocks, chunk * chunk_blocks_, count(chunk), taps, u, step);
       const int64_t depth = std::min(chunk_blocks_ * kBlock, problem_.depth - chunk * chunk_blocks_ * kBlock);
+      Ahead nothing;
       multiply_tiles(v + chunk * chunk_floats, v_step(tiles_, count(chunk)), depth, u, step, tiles_, t.blocks,
-                     chunk > 0, product);
+                     chunk > 0, product, &nothing);
     }
     if (!transform_output(product, t, bias, dest(context))) finite = false;
     finish_task(t, 0, context.epilogue);
@@ -342,15 +368,41 @@ WinogradWindow cut(int64_t image, int64_t blocks, int64_t h, int64_t w, int64_t 
   return window;
 }
 
+// body(i, image, row, column) for each of the tiles [first, first + count), without a division for each.
+template <class Body>
+void each_tile(const WinogradTiles& grid, int64_t first, int64_t count, const Body& body) {
+  const int64_t across = grid.columns.count(), down = grid.rows.count();
+  int64_t column = first % across, row = first / across % down, image = first / across / down;
+  for (int64_t i = 0; i < count; ++i) {
+    body(i, image, row, column);
+    if (++column == across) column = 0, ++row;
+    if (row == down) row = 0, ++image;
+  }
+}
+
+// Asks for the rows [begin(line), end(line)) of pixels of lines of tiles, in blocks of `plane` values.
+template <class Begin, class End>
+void ask_for_rows(const WinogradTiles& grid, int64_t first, int64_t count, Values base, int64_t image_floats,
+                  int64_t plane, int64_t some, int64_t row_floats, const Begin& begin, const End& end, Ahead* ahead) {
+  const int64_t across = grid.columns.count(), down = grid.rows.count();
+  const int64_t last = (first + count - 1) / across;
+  for (int64_t line = first / across; line <= last;) {
+    const int64_t image = line / down, next = std::min(last + 1, (image + 1) * down);
+    for (int64_t block = 0; block < some; ++block) {
+      const Values rows = base + image * image_floats + block * plane;
+      ahead->add(rows + begin(line % down) * row_floats, rows + end((next - 1) % down) * row_floats);
+    }
+    line = next;
+  }
+}
+
 }  // namespace
 
 void WinogradTiles::windows(int64_t first, int64_t count, int64_t blocks, WinogradWindow* windows) const {
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t tile = first + i, line = tile / columns.count();
-    windows[i] = cut(line / rows.count(), blocks, rows.source_first + line % rows.count() * rows.source_step,
-                     columns.source_first + tile % columns.count() * columns.source_step, rows.inputs, rows.source,
-                     columns.source);
-  }
+  each_tile(*this, first, count, [&](int64_t i, int64_t image, int64_t row, int64_t column) {
+    windows[i] = cut(image, blocks, rows.source_first + row * rows.source_step,
+                     columns.source_first + column * columns.source_step, rows.inputs, rows.source, columns.source);
+  });
 }
 
 void WinogradTiles::targets(int64_t first, int64_t count, int64_t blocks, WinogradTarget* targets) const {
@@ -360,6 +412,23 @@ void WinogradTiles::targets(int64_t first, int64_t count, int64_t blocks, Winogr
         cut(line / rows.count(), blocks, rows.dest_first + line % rows.count() * rows.outputs,
             columns.dest_first + tile % columns.count() * columns.outputs, rows.outputs, rows.dest, columns.dest);
   }
+}
+
+void WinogradTiles::ask_for_source(int64_t first, int64_t count, int64_t blocks, int64_t block, int64_t some,
+                                   Values source, Ahead* ahead) const {
+  const int64_t plane = rows.source * columns.source * kBlock;
+  ask_for_rows(
+      *this, first, count, source + block * plane, blocks * plane, plane, some, columns.source * kBlock,
+      [&](int64_t line) { return rows.source_begin(line); }, [&](int64_t line) { return rows.source_end(line); },
+      ahead);
+}
+
+void WinogradTiles::ask_for_dest(int64_t first, int64_t count, int64_t blocks, int64_t block, int64_t some, Values dest,
+                                 Ahead* ahead) const {
+  const int64_t plane = rows.dest * columns.dest * kBlock;
+  ask_for_rows(
+      *this, first, count, dest + block * plane, blocks * plane, plane, some, columns.dest * kBlock,
+      [&](int64_t line) { return rows.dest_begin(line); }, [&](int64_t line) { return rows.dest_end(line); }, ahead);
 }
 
 namespace {

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "kernels/winograd/winograd.h"
+#include "ops/ahead.h"
 #include "ops/conv_geometry.h"
 
 namespace fovea {
@@ -39,6 +40,10 @@ struct WinogradTileAxis {
   int64_t source_first, source_step, dest_first;
 
   int64_t count() const { return (dest - dest_first + outputs - 1) / outputs; }
+  int64_t source_begin(int64_t tile) const { return std::clamp<int64_t>(source_first + tile * source_step, 0, source); }
+  int64_t source_end(int64_t tile) const {
+    return std::clamp<int64_t>(source_first + tile * source_step + inputs, 0, source);
+  }
   int64_t dest_begin(int64_t tile) const { return std::max<int64_t>(0, dest_first + tile * outputs); }
   int64_t dest_end(int64_t tile) const { return std::min(dest, dest_first + (tile + 1) * outputs); }
 };
@@ -52,6 +57,12 @@ struct WinogradTiles {
   // Of tiles [first, first + count), in the first of the `blocks` blocks of channels that the image has.
   void windows(int64_t first, int64_t count, int64_t blocks, WinogradWindow* windows) const;
   void targets(int64_t first, int64_t count, int64_t blocks, WinogradTarget* targets) const;
+  // Asks for what these tiles read of blocks [block, block + some) of the `blocks` of the source, or write to those of
+  // the output.
+  void ask_for_source(int64_t first, int64_t count, int64_t blocks, int64_t block, int64_t some, Values source,
+                      Ahead* ahead) const;
+  void ask_for_dest(int64_t first, int64_t count, int64_t blocks, int64_t block, int64_t some, Values dest,
+                    Ahead* ahead) const;
 };
 
 // The transforms for a problem and the size of its tiles, and the cut into them.

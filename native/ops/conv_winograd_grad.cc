@@ -17,7 +17,8 @@ constexpr int64_t kMostBlocks = 8;  // of channels, or filters, whose sums are m
 // What V, U and M of a chunk may fill. A fifth more than a core's L2: each frequency is used once a chunk, in order,
 // and longer chunks read and write M less often (measured on Zen 4: 64 tiles of 32 channels and 64 filters are best).
 constexpr int64_t kCacheBytes = 1200 * 1024;
-constexpr int64_t kPartBytes = 8 << 20;  // x and dy of a part, which all of its tasks read: they stay in L3
+constexpr int64_t kAheadBytes = 256 * 1024;  // pixels of the next chunk that are fetched beside them
+constexpr int64_t kPartBytes = 8 << 20;      // x and dy of a part, which all of its tasks read: they stay in L3
 constexpr int64_t kTasks = 32;
 constexpr double kLeastFlops = 2e7;  // of one task
 
@@ -88,8 +89,9 @@ class ConvWinogradGrad : public Operation {
   void transform_input(Values x, int64_t first, int64_t tiles, int64_t block, int64_t blocks, float* v) const;
   void transform_gradient(Values dy, int64_t first, int64_t tiles, int64_t block, int64_t blocks, float* u,
                           float* total) const;
+  Ahead ahead(const RunContext& context, const Task& task, int64_t channel, int64_t channels, int64_t chunk) const;
   void multiply(const float* v, const float* u, int64_t tiles, int64_t channels, int64_t filters, bool accumulate,
-                float* m) const;
+                float* m, Ahead* ahead) const;
   // These return false if a value is not finite.
   bool run_task(const RunContext& context, const Task& task, const Scratch& scratch, float* parts, float* totals) const;
   bool finish_piece(const Task& task, int64_t channel, int64_t channels, const Scratch& scratch, float* parts,
@@ -194,13 +196,15 @@ void ConvWinogradGrad::transform_gradient(Values dy, int64_t first, int64_t tile
 }
 
 void ConvWinogradGrad::multiply(const float* v, const float* u, int64_t tiles, int64_t channels, int64_t filters,
-                                bool accumulate, float* m) const {
+                                bool accumulate, float* m, Ahead* ahead) const {
   WinogradGradMultiply call;
   call.v_block = call.u_block = tiles * kBlock;
   call.product_block = channels * kBlock * kBlock;
   call.channels = static_cast<int>(channels);
   const int64_t group = even(filters, kernels_->grad_blocks);
+  ahead->share(frequencies());
   for (int64_t f = 0; f < frequencies(); ++f) {
+    ahead->fetch();
     for (int64_t first = 0; first < tiles; first += sum_) {
       call.tiles = static_cast<int>(std::min(sum_, tiles - first));
       call.accumulate = accumulate || first > 0;
@@ -213,6 +217,20 @@ void ConvWinogradGrad::multiply(const float* v, const float* u, int64_t tiles, i
       }
     }
   }
+}
+
+// The pixels of another chunk of the task, where they leave room for V, U and M in L2.
+Ahead ConvWinogradGrad::ahead(const RunContext& context, const Task& task, int64_t channel, int64_t channels,
+                              int64_t chunk) const {
+  Ahead ahead;
+  const int64_t x_pixels = grid_.rows.source_step * grid_.columns.source_step;
+  const int64_t dy_pixels = grid_.rows.outputs * grid_.columns.outputs;
+  const int64_t bytes = chunk_tiles_ * (x_pixels * channels + dy_pixels * task.filters) * kBlock * 4;
+  if (chunk >= task.chunk + task.chunks || bytes > kAheadBytes) return ahead;
+  const int64_t first = chunk * chunk_tiles_, tiles = std::min(chunk_tiles_, tiles_ - first);
+  grid_.ask_for_source(first, tiles, channel_blocks_, channel, channels, {context.inputs[0], types_.x}, &ahead);
+  grid_.ask_for_dest(first, tiles, filter_blocks_, task.filter, task.filters, {context.inputs[1], types_.dy}, &ahead);
+  return ahead;
 }
 
 bool ConvWinogradGrad::run_task(const RunContext& context, const Task& task, const Scratch& scratch, float* parts,
@@ -230,7 +248,8 @@ bool ConvWinogradGrad::run_task(const RunContext& context, const Task& task, con
         transform_gradient({context.inputs[1], types_.dy}, first, tiles, task.filter, task.filters, scratch.u, total);
         in_u = chunk;
       }
-      multiply(scratch.v, scratch.u, tiles, channels, task.filters, chunk > task.chunk, scratch.m);
+      Ahead next = ahead(context, task, channel, channels, chunk + 1);
+      multiply(scratch.v, scratch.u, tiles, channels, task.filters, chunk > task.chunk, scratch.m, &next);
     }
     if (!finish_piece(task, channel, channels, scratch, parts, context.out<float>(0))) finite = false;
   }

@@ -19,7 +19,7 @@ FOVEA_INLINE __m256i lane_mask(int n) {
 
 struct F32 {
   using Sum = F32;
-  static constexpr int kLanes = 8;
+  static constexpr int kLanes = 8, kRegisters = 16;
   __m256 v;
 
   static FOVEA_INLINE F32 zero() { return {_mm256_setzero_ps()}; }

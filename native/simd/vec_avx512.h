@@ -28,7 +28,7 @@ FOVEA_INLINE __mmask16 lane_mask(int n) {
 
 struct F32 {
   using Sum = F32;
-  static constexpr int kLanes = 16;
+  static constexpr int kLanes = 16, kRegisters = 32;
   __m512 v;
 
   static FOVEA_INLINE F32 zero() { return {_mm512_setzero_ps()}; }

@@ -21,7 +21,7 @@ struct Mask {
 
 struct F32 {
   using Sum = F32;  // what products of it are added up in
-  static constexpr int kLanes = 4;
+  static constexpr int kLanes = 4, kRegisters = 16;
   Raw v;
 
   static FOVEA_INLINE F32 zero() { return {Raw{0, 0, 0, 0}}; }

@@ -118,7 +118,10 @@ struct WinogradGradMultiply {
 
 struct WinogradKernels {
   const char* name;
-  int blocks, grad_blocks;       // of 16 filters that a multiplication takes at once
+  // Tiles and blocks of 16 filters that a multiplication takes at once: the most, and those for which several sums of
+  // a call are added up in registers.
+  int rows, blocks, few_rows, few_blocks;
+  int grad_blocks;               // of 16 filters, likewise
   bool fused;                    // fma() rounds once; if twice, m = 4 comes within 3 % of the contract
   WinogradTransforms two, four;  // by m
   // Of stride 2, m = 4; and of its input gradient, which has no output_gradient and weight_gradient.

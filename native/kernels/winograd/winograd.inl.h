@@ -375,10 +375,16 @@ struct Transforms {
   }
 
   static constexpr WinogradTransforms table() {
-    return {kOutputs, kInputs, kPoints, input<float>, weight, output<float>, output_gradient<float>, weight_gradient};
+    if constexpr (kSpread)
+      return {kOutputs, kInputs, kPoints, input<float>, weight, output<float>, nullptr, nullptr};
+    else
+      return {kOutputs, kInputs, kPoints, input<float>, weight, output<float>, output_gradient<float>, weight_gradient};
   }
   static constexpr WinogradBf16Transforms rounded() {
-    return {input<Bfloat16>, output<Bfloat16>, output_gradient<Bfloat16>};
+    if constexpr (kSpread)
+      return {input<Bfloat16>, output<Bfloat16>, nullptr};
+    else
+      return {input<Bfloat16>, output<Bfloat16>, output_gradient<Bfloat16>};
   }
 };
 
@@ -400,16 +406,28 @@ FOVEA_INLINE void multiply_add(V (&sum)[M][kVectors], const float* v, const V (&
 // Channels whose filters stay in L1 while all tiles pass: 64 rows of 64 filters are 16 KiB.
 constexpr int kPanel = 64;
 
-// M tiles by NB blocks of filters stay in registers for one sum; channels [c, end) of them. With kFetch the rows of U
-// after `end` are asked for: by then the tiles that follow will have passed.
+// M tiles by NB blocks of filters stay in registers for one sum; channels [c, end) of them. Where twice as many fit,
+// what the sums add up to stays there as well. With kFetch the rows of U after `end` are asked for: by then the tiles
+// that follow will have passed.
 template <class V, int M, int NB, bool kFetch>
 void multiply_rows(const WinogradMultiply& call, int tile, int c, int end) {
   constexpr int kParts = 16 / V::kLanes, kVectors = NB * kParts;
+  constexpr bool kTotals = (2 * M + 1) * kVectors + 1 <= V::kRegisters;
   const float* u = call.u + ptrdiff_t(c) * 16 * NB;
   float* const product = call.product + 16 * tile;
+  const auto place = [&](int i, int j) {
+    return product + j / kParts * call.product_block + 16 * i + j % kParts * V::kLanes;
+  };
+  bool accumulate = call.accumulate || c > 0;
+  V total[M][kVectors];
+  if (kTotals) {
+    UNROLL for (int i = 0; i < M; ++i) {
+      UNROLL for (int j = 0; j < kVectors; ++j)
+        total[i][j] = accumulate ? V::load(place(i, j)) : V::zero();
+    }
+  }
   while (c < end) {
     const int sum_end = c + 16 * call.sum < end ? c + 16 * call.sum : end;
-    const bool accumulate = call.accumulate || c > 0;
     V sum[M][kVectors];
     UNROLL for (int i = 0; i < M; ++i) {
       UNROLL for (int j = 0; j < kVectors; ++j)
@@ -440,10 +458,19 @@ void multiply_rows(const WinogradMultiply& call, int tile, int c, int end) {
     }
     UNROLL for (int i = 0; i < M; ++i) {
       UNROLL for (int j = 0; j < kVectors; ++j) {
-        float* const to = product + j / kParts * call.product_block + 16 * i + j % kParts * V::kLanes;
-        if (accumulate) sum[i][j] = V::load(to) + sum[i][j];
-        sum[i][j].store(to);
+        if (kTotals) {
+          total[i][j] = total[i][j] + sum[i][j];
+        } else {
+          (accumulate ? V::load(place(i, j)) + sum[i][j] : sum[i][j]).store(place(i, j));
+        }
       }
+    }
+    accumulate = true;
+  }
+  if (kTotals) {
+    UNROLL for (int i = 0; i < M; ++i) {
+      UNROLL for (int j = 0; j < kVectors; ++j)
+        total[i][j].store(place(i, j));
     }
   }
 }
@@ -454,10 +481,13 @@ void multiply_rest(const WinogradMultiply& call, int tile, int c, int end) {
   if constexpr (M > 1) multiply_rest<V, M - 1, NB>(call, tile, c, end);
 }
 
-template <class V, int M, int NB>
+// NB blocks of filters, or fewer if the call has fewer: then tiles of kFewRows instead of kRows, if there are at most
+// kFewBlocks.
+template <class V, int kRows, int NB, int kFewRows, int kFewBlocks>
 void multiply(const WinogradMultiply& call) {
+  constexpr int M = NB <= kFewBlocks ? kFewRows : kRows;
   if constexpr (NB > 1) {
-    if (call.blocks < NB) return multiply<V, M, NB - 1>(call);
+    if (call.blocks < NB) return multiply<V, kRows, NB - 1, kFewRows, kFewBlocks>(call);
   }
   for (int c = 0; c < call.depth; c += kPanel) {
     const int end = c + kPanel < call.depth ? c + kPanel : call.depth;
@@ -515,17 +545,21 @@ void multiply_gradient(const WinogradGradMultiply& call) {
 }  // namespace winograd
 
 // rows × 16·blocks sums, one row of U and one element of V must fit the registers; likewise for the gradient.
-#define WINOGRAD_INSTANCE(name, V, rows, blocks, grad_rows, grad_blocks, fused)                                 \
+// few_rows × 16·few_blocks sums should fit twice, for what short sums add up to.
+#define WINOGRAD_INSTANCE(name, V, rows, blocks, few_rows, few_blocks, grad_rows, grad_blocks, fused)           \
   extern const WinogradKernels name;                                                                            \
   constexpr WinogradKernels name = {#name,                                                                      \
+                                    rows,                                                                       \
                                     blocks,                                                                     \
+                                    few_rows,                                                                   \
+                                    few_blocks,                                                                 \
                                     grad_blocks,                                                                \
                                     fused,                                                                      \
                                     winograd::Transforms<V, winograd::Axis<winograd::Two<V>>, false>::table(),  \
                                     winograd::Transforms<V, winograd::Axis<winograd::Four<V>>, false>::table(), \
                                     winograd::Transforms<V, winograd::Strided<V>, false>::table(),              \
                                     winograd::Transforms<V, winograd::Strided<V>, true>::table(),               \
-                                    winograd::multiply<V, rows, blocks>,                                        \
+                                    winograd::multiply<V, rows, blocks, few_rows, few_blocks>,                  \
                                     winograd::multiply_gradient<V, grad_rows, grad_blocks>};
 
 }  // namespace fovea
