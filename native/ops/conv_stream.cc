@@ -48,6 +48,9 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   s.dest_blocks_ = blocks(problem.weight.lanes);
   s.source_block_floats_ = problem.rows.source * problem.columns.source * s.lanes_;
   s.direct_ = problem.planes == 0 && problem.rows.direct() && problem.columns.direct();
+  // Pairs take half the time of float32, and asking more of it than it gains, unless a stride leaves out much.
+  const bool strided = problem.rows.step() > 1 || problem.columns.step() > 1;
+  s.asks_ahead_ = !s.direct_ && (problem.planes == 0 || strided);
   s.outputs_ = problem.rows.outputs();
 
   // Sizes as doubles first: nothing below may overflow. One row of one image, all of its units, is the least to pack.
@@ -69,9 +72,10 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   const int64_t columns = problem.columns.phases.front().outputs;
   const bool flat = problem.columns.extra() == 0 && (!s.direct_ || problem.columns.source == columns);
   const int64_t taps = static_cast<int64_t>(problem.tap_offsets.size());
+  // Pairs: of tiles that are equally fast, those with the smallest panels.
+  const int wanted = problem.planes > 0 && problem.tile_blocks == 0 ? 2 : problem.tile_blocks;
   s.step_ = choose_tiles(*s.kernels_, flat ? s.outputs_ * columns : columns, s.dest_blocks_,
-                         std::min<int64_t>(taps * s.lanes_ * static_cast<int64_t>(s.products_.size()), 144),
-                         problem.tile_blocks)
+                         std::min<int64_t>(taps * s.lanes_ * static_cast<int64_t>(s.products_.size()), 144), wanted)
                 .nb;
   s.choose_blocking();
   s.band_pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_);
@@ -360,9 +364,9 @@ void ConvStream::run_task(int64_t index, const float* source, const float* panel
   for (int64_t chunk = 0; chunk < chunks_; ++chunk) {
     if (!direct_) pack_band(images, task, chunk, scratch);
     Ahead next(kBlock);
-    if (!direct_ && chunk + 1 < chunks_)
+    if (asks_ahead_ && chunk + 1 < chunks_)
       next = ahead(source, task, chunk + 1);
-    else if (!direct_ && index + threads_ < tasks())
+    else if (asks_ahead_ && index + threads_ < tasks())
       next = ahead(source, this->task(index + threads_), 0);
     size_t calls = 0;
     for (size_t i = 0; i < phases_.size(); ++i) calls += tiles[i]->size() * pieces_of(phases_[i], chunk).size();
@@ -370,6 +374,7 @@ void ConvStream::run_task(int64_t index, const float* source, const float* panel
     Task round = task;
     for (round.block = task.block; round.block < task.block + task.blocks; round.block += step_) {
       round.blocks = std::min(step_, task.block + task.blocks - round.block);
+      if (holes_ && chunk == 0) clear_round(round, dest);
       for (size_t i = 0; i < phases_.size(); ++i)
         run_phase(round, phases_[i], *tiles[i], chunk, base, stride, panels, bias, dest, &next, not_finite);
       if (epilogue && chunk == chunks_ - 1) finish_round(round, *epilogue);
@@ -397,10 +402,25 @@ void ConvStream::pack_band(const float* images, const Task& task, int64_t chunk,
   }
 }
 
-// Rows between those of the phases, which no task writes, go with the rows before them.
+// Rows between those of the phases, which no tile writes, go with the rows before them.
+std::pair<int64_t, int64_t> ConvStream::dest_rows(const Task& task) const {
+  const int64_t step = problem_.rows.phases.front().step;
+  return {task.row * step, task.last_band ? problem_.dest_h : (task.row + task.rows) * step};
+}
+
+void ConvStream::clear_round(const Task& task, float* dest) const {
+  const auto [first, end] = dest_rows(task);
+  for (int64_t block = task.block; block < task.block + task.blocks; ++block) {
+    for (int64_t image = task.image; image < task.image + task.images; ++image) {
+      const int64_t plane = (image * problem_.groups + task.group) * dest_blocks_ + block;
+      std::fill_n(dest + (plane * problem_.dest_h + first) * problem_.dest_w * kBlock,
+                  (end - first) * problem_.dest_w * kBlock, 0.f);
+    }
+  }
+}
+
 void ConvStream::finish_round(const Task& task, const ConvEpilogue& epilogue) const {
-  const int64_t step = problem_.rows.phases.front().step, first = task.row * step;
-  const int64_t end = task.last_band ? problem_.dest_h : (task.row + task.rows) * step;
+  const auto [first, end] = dest_rows(task);
   const int64_t slot = task.image / group_images_ * bands_ + task.row / band_;
   for (int64_t block = task.block; block < task.block + task.blocks; ++block) {
     for (int64_t image = task.image; image < task.image + task.images; ++image)
@@ -426,7 +446,7 @@ Status ConvStream::run(const RunContext& context, const float* source, const flo
       padded_bias[i] = lane < p.weight.lanes ? bias[i / (dest_blocks_ * kBlock) * p.weight.lanes + lane] : 0;
     }
   }
-  if (holes_) {
+  if (image_groups_ == 0) {  // no task writes anything
     const int64_t plane = p.dest_h * p.dest_w * kBlock;
     context.pool.parallel_for(
         p.images * p.groups * dest_blocks_, [&](int64_t index, int) { std::fill_n(dest + index * plane, plane, 0.f); },

@@ -100,13 +100,15 @@ class ConvStream {
   void run_phase(const Task& task, const Phase& phase, const std::vector<Tile>& tiles, int64_t chunk, const float* base,
                  int64_t image_stride, const float* panels, const float* bias, float* dest, Ahead* ahead,
                  bool* not_finite) const;
+  std::pair<int64_t, int64_t> dest_rows(const Task& task) const;
+  void clear_round(const Task& task, float* dest) const;
   void finish_round(const Task& task, const ConvEpilogue& epilogue) const;
   int64_t tasks() const { return problem_.groups * image_groups_ * bands_ * splits_; }
 
   StreamProblem problem_;
   const BrgemmKernels* kernels_ = nullptr;
   BrgemmRows rows_kind_ = BrgemmRows::kPixels;
-  bool direct_ = false, holes_ = false;
+  bool direct_ = false, holes_ = false, asks_ahead_ = false;
   int64_t step_ = 1;  // blocks of filters that a tile takes at once
   int threads_ = 1;
   int64_t lanes_ = 16;                         // words of a pixel in one unit
