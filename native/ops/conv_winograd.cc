@@ -1,7 +1,6 @@
 #include "ops/conv_winograd.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "kernels/layout/layout.h"
 #include "ops/conv_epilogue.h"
@@ -172,20 +171,11 @@ void ConvWinograd::transform_input(Values source, const Task& task, float* v) co
 // U of one group of filters and some blocks of their depth. `taps`: [depth][9][16], filters in the lanes.
 void ConvWinograd::transform_weight(const float* weight, int64_t block, int64_t blocks, int64_t depth_block,
                                     int64_t depth_blocks, float* taps, float* u, int64_t u_step) const {
-  const WinogradProblem& p = problem_;
-  const LayoutKernels& layout = layout_kernels();
-  const int64_t first = depth_block * kBlock, depth = std::min(depth_blocks * kBlock, p.depth - first);
+  const int64_t first = depth_block * kBlock, depth = std::min(depth_blocks * kBlock, problem_.depth - first);
   for (int64_t b = 0; b < blocks; ++b) {
-    const int64_t lane = (block + b) * kBlock;
-    const int lanes = static_cast<int>(std::min<int64_t>(kBlock, p.lanes - lane));
-    if (p.depth_first) {
-      for (int64_t i = 0; i < depth; ++i)
-        layout.to_blocked(weight + ((first + i) * p.lanes + lane) * 9, 9, lanes, 9, taps + i * 144);
-    } else {
-      layout.to_blocked(weight + (lane * p.depth + first) * 9, p.depth * 9, lanes, depth * 9, taps);
-    }
-    transforms_.weight(p.rotated ? taps + 8 * kBlock : taps, p.rotated ? -kBlock : kBlock, static_cast<int>(depth),
-                       u + b * kBlock, blocks * kBlock, u_step);
+    transforms_.weight(winograd_taps(problem_, weight, block + b, first, depth, taps),
+                       problem_.rotated ? -kBlock : kBlock, static_cast<int>(depth), u + b * kBlock, blocks * kBlock,
+                       u_step);
   }
 }
 
@@ -233,24 +223,8 @@ bool ConvWinograd::transform_output(const float* product, const Task& task, cons
   return finite;
 }
 
-// Whole rows of tiles of one image are one part, and so are neighbours in a row that another task has begun or will
-// end.
 void ConvWinograd::finish_task(const Task& task, int64_t slot, const ConvEpilogue* epilogue) const {
-  if (!epilogue) return;
-  const int64_t across = grid_.columns.count(), down = grid_.rows.count(), end = task.tile + task.tiles;
-  for (int64_t block = task.block; block < task.block + task.blocks; ++block) {
-    for (int64_t tile = task.tile; tile < end;) {
-      const int64_t line = tile / across, first = tile % across, image = line / down;
-      const int64_t whole = std::min((end - tile) / across, (image + 1) * down - line);
-      const int64_t lines = first > 0 ? 1 : std::max<int64_t>(1, whole);
-      const int64_t next = std::min(end, (line + lines) * across);
-      const int64_t row = grid_.rows.dest_begin(line % down), column = grid_.columns.dest_begin(first);
-      const int64_t row_end = grid_.rows.dest_end(line % down + lines - 1);
-      const int64_t column_end = grid_.columns.dest_end((next - 1) % across);
-      epilogue->finish({slot, image, block, row, row_end - row, column, column_end - column});
-      tile = next;
-    }
-  }
+  if (epilogue) finish_tiles(grid_, task.tile, task.tiles, task.block, task.blocks, slot, *epilogue);
 }
 
 // What the task will write, and what the next one on this thread is likely to read. Beside a U that comes from beyond
@@ -334,12 +308,7 @@ size_t ConvWinograd::workspace_bytes() const {
 
 Status ConvWinograd::run(const RunContext& context) const {
   float* const workspace = reinterpret_cast<float*>(context.workspace);
-  const float* bias = nullptr;
-  if (problem_.bias) {  // with zeros in the lanes that do not exist
-    std::memset(workspace, 0, static_cast<size_t>(lane_blocks_ * kBlock) * sizeof(float));
-    std::memcpy(workspace, context.in<float>(2), static_cast<size_t>(problem_.lanes) * sizeof(float));
-    bias = workspace;
-  }
+  const float* const bias = padded_bias(problem_, context, workspace);
   float* const rest = workspace + lane_blocks_ * kBlock;
   const bool finite =
       shared_input_ ? run_with_shared_input(context, bias, rest) : run_with_shared_weight(context, bias, rest);
@@ -429,6 +398,46 @@ void WinogradTiles::ask_for_dest(int64_t first, int64_t count, int64_t blocks, i
   ask_for_rows(
       *this, first, count, dest + block * plane, blocks * plane, plane, some, columns.dest * kBlock,
       [&](int64_t line) { return rows.dest_begin(line); }, [&](int64_t line) { return rows.dest_end(line); }, ahead);
+}
+
+// Whole rows of tiles of one image are one part, and so are neighbours in a row that another task has begun or will
+// end.
+void finish_tiles(const WinogradTiles& grid, int64_t first_tile, int64_t tiles, int64_t first_block, int64_t blocks,
+                  int64_t slot, const ConvEpilogue& epilogue) {
+  const int64_t across = grid.columns.count(), down = grid.rows.count(), end = first_tile + tiles;
+  for (int64_t block = first_block; block < first_block + blocks; ++block) {
+    for (int64_t tile = first_tile; tile < end;) {
+      const int64_t line = tile / across, first = tile % across, image = line / down;
+      const int64_t whole = std::min((end - tile) / across, (image + 1) * down - line);
+      const int64_t lines = first > 0 ? 1 : std::max<int64_t>(1, whole);
+      const int64_t next = std::min(end, (line + lines) * across);
+      const int64_t row = grid.rows.dest_begin(line % down), column = grid.columns.dest_begin(first);
+      const int64_t row_end = grid.rows.dest_end(line % down + lines - 1);
+      const int64_t column_end = grid.columns.dest_end((next - 1) % across);
+      epilogue.finish({slot, image, block, row, row_end - row, column, column_end - column});
+      tile = next;
+    }
+  }
+}
+
+const float* winograd_taps(const WinogradProblem& p, const float* weight, int64_t block, int64_t first, int64_t depth,
+                           float* taps) {
+  const int64_t lane = block * kBlock;
+  const int lanes = static_cast<int>(std::min<int64_t>(kBlock, p.lanes - lane));
+  if (p.depth_first) {
+    for (int64_t i = 0; i < depth; ++i)
+      layout_kernels().to_blocked(weight + ((first + i) * p.lanes + lane) * 9, 9, lanes, 9, taps + i * 144);
+  } else {
+    layout_kernels().to_blocked(weight + (lane * p.depth + first) * 9, p.depth * 9, lanes, depth * 9, taps);
+  }
+  return p.rotated ? taps + 8 * kBlock : taps;
+}
+
+const float* padded_bias(const WinogradProblem& p, const RunContext& context, float* padded) {
+  if (!p.bias) return nullptr;
+  std::fill_n(padded, blocks(p.lanes) * kBlock, 0.f);
+  std::copy_n(context.in<float>(2), p.lanes, padded);
+  return padded;
 }
 
 namespace {

@@ -65,6 +65,17 @@ struct WinogradTiles {
                     Ahead* ahead) const;
 };
 
+// What an epilogue does with those tiles and blocks of filters. See ConvPart for the slot.
+void finish_tiles(const WinogradTiles& grid, int64_t first_tile, int64_t tiles, int64_t first_block, int64_t blocks,
+                  int64_t slot, const ConvEpilogue& epilogue);
+
+// [depth][9][16]: the filters of one block of lanes in the lanes, for channels [first, first + depth). Returns the
+// first tap; the others follow by 16 floats, or precede it where the filter is rotated.
+const float* winograd_taps(const WinogradProblem& problem, const float* weight, int64_t block, int64_t first,
+                           int64_t depth, float* taps);
+// The bias with zeros in the lanes that do not exist, or null if there is none.
+const float* padded_bias(const WinogradProblem& problem, const RunContext& context, float* padded);
+
 // The transforms for a problem and the size of its tiles, and the cut into them.
 const WinogradTransforms& winograd_transforms(const WinogradProblem& problem, int tile);
 // For what lies in memory as bfloat16; null where the CPU has none.

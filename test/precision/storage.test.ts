@@ -13,7 +13,7 @@ import { callOf } from '../oracle/compare.js';
 
 process.env.FOVEA_PLAN = 'fixed';
 const { backend } = findNative();
-const algorithms = ['bf16', 'brgemm', 'winograd'];
+const algorithms = ['bf16', 'brgemm', 'winograd', 'winograd bf16'];
 
 describe('operators with bfloat16 in memory', () => {
   test('are there where the CPU has bfloat16 arithmetic, and nowhere else', () => {
