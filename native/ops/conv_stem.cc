@@ -16,6 +16,7 @@
 #include "ops/conv_epilogue.h"
 #include "ops/parallel.h"
 #include "ops/tile_choice.h"
+#include "runtime/values.h"
 
 namespace fovea {
 
@@ -36,6 +37,7 @@ class ConvStem : public Operation {
         products_(plane_products(planes)),
         has_bias_(operand_at(spec.inputs, 2).present),
         relu_(spec.attributes.text("activation") == "relu"),
+        dest_type_(spec.outputs[0].dtype),
         blocks_(blocks(g.k)),
         step_(g.stride_w * g.c),
         phases_(step_ % 2 == 0 ? 1 : 2),
@@ -128,7 +130,10 @@ class ConvStem : public Operation {
   int64_t product_count() const { return static_cast<int64_t>(products_.size()); }
   int64_t packed_rows(int64_t outputs) const { return (outputs - 1) * g_.stride_h + (g_.r - 1) * g_.dilation_h + 1; }
   int64_t panel_floats() const { return g_.r * planes_ * depth_ * kBlock; }  // of 16 filters
-  int64_t scratch_floats() const { return std::max(planes_ * packed_rows(band_) * pitch_, 2 * depth_ * kBlock); }
+  int64_t packed_floats() const { return planes_ * packed_rows(band_) * pitch_; }
+  // Of a row of outputs, where they are rounded afterwards.
+  int64_t sum_floats() const { return dest_type_ == DType::kBfloat16 ? columns_ * g_.q * kBlock : 0; }
+  int64_t scratch_floats() const { return std::max(packed_floats() + sum_floats(), 2 * depth_ * kBlock); }
   int64_t rows_of(int64_t band) const { return std::min(band_, g_.p - band * band_); }
 
   // [row of the filter][plane][word][16 filters]
@@ -168,7 +173,8 @@ class ConvStem : public Operation {
 
   void run_task(const RunContext& context, int64_t index, const float* panels, const float* bias, float* packed) const {
     const int64_t image = index / bands_, first = index % bands_ * band_, rows = rows_of(index % bands_);
-    const int64_t plane = g_.p * g_.q * kBlock;
+    const int64_t line = g_.q * kBlock, plane = g_.p * line;
+    const MutableValues dest(context.outputs[0], dest_type_);
     const BrgemmScope scope(kernels_);
     pack_band(context.in<float>(0) + image * g_.c * g_.h * g_.w, first, rows, packed);
     bool not_finite = false;
@@ -177,14 +183,17 @@ class ConvStem : public Operation {
     call.a_step = phases_ * step_ / 2;
     call.b_block = panel_floats();
     call.c_row = phases_ * kBlock;
-    call.c_block = plane;
+    call.c_block = dest.half() ? line : plane;
     for (int64_t row = 0; row < rows; ++row) {
       const float* const source = packed + row * g_.stride_h * pitch_;
       for (int64_t block = 0; block < blocks_; block += columns_) {
-        float* const target = context.out<float>(0) + (image * blocks_ + block) * plane + (first + row) * g_.q * kBlock;
+        const MutableValues target = dest + ((image * blocks_ + block) * plane + (first + row) * line);
+        float* const sums = dest.half() ? packed + packed_floats() : target.floats();
+        const int nb = static_cast<int>(std::min<int64_t>(columns_, blocks_ - block));
         call.b = panels + block * panel_floats();
-        add_row(source, target, has_bias_ ? bias + block * kBlock : nullptr,
-                static_cast<int>(std::min<int64_t>(columns_, blocks_ - block)), &not_finite, call);
+        add_row(source, sums, has_bias_ ? bias + block * kBlock : nullptr, nb, &not_finite, call);
+        for (int i = 0; i < nb && dest.half(); ++i)
+          bf16_kernels()->round(sums + i * line, line, (target + i * plane).halves());
       }
     }
     if (not_finite) report_not_finite(context);
@@ -216,6 +225,7 @@ class ConvStem : public Operation {
   const BrgemmKernels& kernels_;
   std::vector<std::pair<int, int>> products_;  // of planes, image and weight, that are added up
   bool has_bias_, relu_;
+  DType dest_type_;        // of the outputs in memory
   int64_t blocks_, step_;  // of 16 filters; values from an output's window to the next
   int64_t phases_;         // columns of outputs a whole number of words apart
   int64_t depth_;          // words under one row of the filter

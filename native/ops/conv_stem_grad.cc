@@ -12,6 +12,7 @@
 #include "ops/conv_stem.h"
 #include "ops/parallel.h"
 #include "ops/tile_choice.h"
+#include "runtime/values.h"
 
 namespace fovea {
 
@@ -32,6 +33,7 @@ class ConvStemGrad : public Operation {
         planes_(planes),
         kernels_(*brgemm_bf16_kernels()),
         bias_(operand_at(spec.outputs, 1).present),
+        dy_type_(spec.inputs[1].dtype),
         blocks_(blocks(g.k)),
         rows_(g.c * g.taps()) {
     columns_ = choose_tiles(kernels_, rows_, blocks_, 128, spec.tile_blocks).nb;
@@ -103,8 +105,10 @@ class ConvStemGrad : public Operation {
   int64_t b_plane() const { return words_ * kBlock; }
   int64_t scratch_floats() const {
     return a_floats() + columns_ * planes_ * b_plane() + planes_ * half_plane_ +
-           ceil_div(pack_.floats(), kBlock) * kBlock;
+           ceil_div(pack_.floats(), kBlock) * kBlock + wide_floats();
   }
+  // Of one block of a band of dy, where it lies rounded.
+  int64_t wide_floats() const { return dy_type_ == DType::kBfloat16 ? band_ * g_.q * kBlock : 0; }
 
   // What a band of one image adds to the sums [block][channel and tap][16].
   void add_chunk(const RunContext& context, int64_t chunk, bool accumulate, float* a, float* sums) const {
@@ -114,7 +118,11 @@ class ConvStemGrad : public Operation {
     for (int64_t block = 0; block < blocks_; block += columns_) {
       const int64_t nb = std::min<int64_t>(columns_, blocks_ - block);
       for (int64_t i = block; i < block + nb; ++i) {
-        const float* const dy = context.in<float>(1) + ((image * blocks_ + i) * g_.p + first) * g_.q * kBlock;
+        const Values stored =
+            Values(context.inputs[1], dy_type_) + ((image * blocks_ + i) * g_.p + first) * g_.q * kBlock;
+        float* const wide = a + scratch_floats() - wide_floats();
+        if (stored.half()) bf16_kernels()->widen(stored.halves(), rows * g_.q * kBlock, wide);
+        const float* const dy = stored.half() ? wide : stored.floats();
         pack_pixels(dy, rows * g_.q, depth(rows), b + (i - block) * planes_ * b_plane());
         if (bias_) add_bias(dy, rows * g_.q, accumulate, sums + i * block_floats() + rows_ * kBlock);
       }
@@ -215,6 +223,7 @@ class ConvStemGrad : public Operation {
   int threads_, planes_;
   const BrgemmKernels& kernels_;
   bool bias_;
+  DType dy_type_;          // in memory
   int64_t blocks_, rows_;  // of 16 filters; channels × taps
   int64_t band_ = 1, bands_ = 1, parts_ = 1;
   PackedBand pack_;

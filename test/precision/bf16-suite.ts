@@ -72,10 +72,10 @@ export function bf16Suite(cap: 'avx512bf16' | 'amx', algorithm: Algorithm = dire
 
 // Emulated tile instructions take microseconds each: small cases are left, and one number of threads, since that threads
 // decide no bits does not depend on the tiles.
-const emulated = process.env.LD_PRELOAD?.includes('libamx') === true;
+export const emulated = process.env.LD_PRELOAD?.includes('libamx') === true;
 const threadCounts = emulated ? [2] : [1, 2, 3];
 
-function operationsOf(operator: Operator, row: Case): number {
+export function operationsOf(operator: Operator, row: Case): number {
   const { inputs, outputs, attributes } = callOf(operator, row, 'ones');
   return operator.cost(inputs, outputs, attributes).flops;
 }

@@ -7,6 +7,8 @@ import { type Call, runReference } from '../helpers/reference.js';
 import { type RunResult, runGuarded, sameBits } from '../helpers/run.js';
 import { type Case, cases } from '../oracle/cases/index.js';
 import { callOf } from '../oracle/compare.js';
+import { emulated, operationsOf } from './bf16-suite.js';
+import { expectSameKinds, finite, map, relativeError } from './contract.js';
 
 // Every operator that takes bfloat16 in memory, over its grid in test/oracle/cases, each operand that may lie so lying so.
 // The level is that of FOVEA_CPU; below avx512bf16 there is no such operator.
@@ -24,8 +26,44 @@ describe('operators with bfloat16 in memory', () => {
   for (const operator of operators.filter(({ name }) => backend.storage.has(name))) {
     describe(operator.name, () => {
       for (const row of cases[operator.name] ?? []) {
-        if (takesRounded(operator, row)) test(row.name, () => checkCase(backend, operator, row));
+        if (!takesRounded(operator, row) || (emulated && operationsOf(operator, row) > 2e6)) continue;
+        test(row.name, () => checkCase(backend, operator, row));
       }
+    });
+  }
+});
+
+describe('±∞ and NaN in memory as bfloat16', () => {
+  if (!backend || backend.storage.size === 0 || emulated) return;
+  const [x, weight, dy] = [
+    [2, 32, 24, 24],
+    [48, 32, 3, 3],
+    [2, 48, 24, 24],
+  ].map((shape, i) => Tensor.randn(shape, { seed: i + 1 })) as [Tensor, Tensor, Tensor];
+  const like = ({ shape }: Tensor) => ({ shape, dtype: 'float32' }) as const;
+  const pooled = { shape: [2, 32, 12, 12], dtype: 'float32' } as const;
+  const pool = { kernelSize: [2, 2], stride: [2, 2], padding: [0, 0, 0, 0], dilation: [1, 1] };
+  const conv = {
+    ...{ stride: [1, 1], padding: [1, 1, 1, 1], dilation: [1, 1], groups: 1, paddingMode: 'zeros', flipKernel: false },
+    ...{ activation: 'none', inputShape: x.shape, kernelSize: [3, 3] },
+  };
+  const calls: readonly Call[] = [
+    { operator: 'conv2d', inputs: [x, weight], outputs: [like(dy)], attributes: conv },
+    { operator: 'conv2dGradInput', inputs: [dy, weight], outputs: [like(x)], attributes: conv },
+    { operator: 'conv2dGradWeight', inputs: [x, dy], outputs: [like(weight)], attributes: conv },
+    { operator: 'relu', inputs: [x], outputs: [like(x)], attributes: {} },
+    { operator: 'maxPool2d', inputs: [x], outputs: [pooled, { ...pooled, dtype: 'uint8' }], attributes: pool },
+  ];
+  for (const { operator, inputs, outputs, attributes } of calls) {
+    test.each(operator.startsWith('conv2d') ? algorithms : [''])(`${operator} %s`, (algorithm) => {
+      const specials = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN];
+      const marked = map(inputs[0] as Tensor, (value, i) => specials[(i - 5000) / 4000] ?? value);
+      const call = { operator, inputs: [marked, ...inputs.slice(1)], outputs, attributes };
+      const [expected] = runReference(call);
+      const forced = algorithm ? { ...call, attributes: { ...attributes, algorithm } } : call;
+      const [actual] = runGuarded(backend, forced, { threads: 2, ...options }).outputs;
+      expectSameKinds(actual as Tensor, expected as Tensor);
+      expect(relativeError(finite(actual as Tensor), finite(expected as Tensor))).toBeLessThan(5e-3);
     });
   }
 });
