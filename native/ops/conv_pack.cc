@@ -151,11 +151,30 @@ namespace {
 // Rows of 16 lanes that one transposition makes: 16 KiB, in L1.
 constexpr int64_t kStripe = 256;
 
+// One tap whose lanes lie side by side, as in the input gradient of a 1x1 convolution: nothing to transpose.
+void copy_weight(const float* weight, const WeightView& view, int64_t unit, int64_t first, int64_t last,
+                 float* panels) {
+  const int64_t block_floats = weight_block_floats(view, 1, unit);
+  for (int64_t block = first; block < last; ++block) {
+    const int64_t lanes = std::min<int64_t>(kBlock, view.lanes - block * kBlock);
+    const float* from = weight + block * kBlock;
+    float* to = panels + block * block_floats;
+    if (lanes < kBlock || view.depth % unit != 0) std::memset(to, 0, static_cast<size_t>(block_floats) * sizeof(float));
+    for (int64_t depth = 0; depth < view.depth; ++depth, from += view.depth_stride, to += kBlock) {
+      if (lanes == kBlock)
+        std::memcpy(to, from, kBlock * sizeof(float));
+      else
+        std::copy_n(from, lanes, to);
+    }
+  }
+}
+
 }  // namespace
 
 void pack_weight(const float* weight, const WeightView& view, const std::vector<int64_t>& taps, int64_t unit,
                  int64_t first, int64_t last, float* panels) {
   const int64_t count = static_cast<int64_t>(taps.size()), all = view.taps();
+  if (count == 1 && view.lane_stride == 1) return copy_weight(weight + taps[0], view, unit, first, last, panels);
   const int64_t block_floats = weight_block_floats(view, count, unit);
   // Depths whose taps lie side by side in memory, for every lane, are transposed together.
   const int64_t together = view.depth_stride == all ? std::max<int64_t>(1, kStripe / all) : 1;
@@ -240,6 +259,16 @@ void unpack_weight(const float* rows, const WeightView& view, const std::vector<
       layout_kernels().from_blocked(stripe, view.lane_stride, static_cast<int>(lanes), size, to + offset);
     }
   }
+}
+
+bool all_finite(const float* values, int64_t count) {
+  uint32_t wrong = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, values + i, sizeof(bits));
+    wrong |= (bits & 0x7f800000u) == 0x7f800000u;
+  }
+  return wrong == 0;
 }
 
 void move_channels(const float* source, const std::vector<int64_t>& from, int64_t pixels, float* target) {
