@@ -54,6 +54,12 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   return ConvStages::make(problem, around, spec.threads, operation);
 }
 
+Status make_narrow(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  std::unique_ptr<Operation> exact;
+  FOVEA_RETURN_IF_ERROR(make_stream(spec, g, 0, &exact));
+  return make_narrow_grad_input(g, spec.threads, std::move(exact), operation);
+}
+
 bool winograd_possible(const OpSpec&, const ConvGeometry& g) { return winograd_possible(g); }
 
 bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
@@ -91,7 +97,7 @@ Status make_winograd_pairs(const OpSpec& spec, const ConvGeometry& g, std::uniqu
 
 const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", depthwise_with_zeros, make_depthwise_grad_input},
-    {"narrow", supports_narrow, make_narrow_grad_input},
+    {"narrow", supports_narrow, make_narrow},
     {"winograd bf16", winograd_pairs_win, make_winograd_pairs},
     {"winograd", winograd_wins, make_winograd},
     {"bf16", bf16_wins, in_bf16<make_stream>, kTiled},

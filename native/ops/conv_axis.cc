@@ -104,6 +104,16 @@ std::vector<AxisRun> runs_inside(const Axis& axis, const AxisPhase& phase) {
   return runs;
 }
 
+std::vector<AxisRun> whole_run(const AxisPhase& phase) { return {{0, phase.outputs, 0, phase.taps.size()}}; }
+
+bool reads_zeros(const Axis& axis) {
+  if (axis.mode != PaddingMode::kZeros) return false;
+  return std::any_of(axis.phases.begin(), axis.phases.end(), [&](const AxisPhase& phase) {
+    const auto runs = runs_inside(axis, phase);
+    return runs.size() > 1 || runs[0].tap_end - runs[0].tap < phase.taps.size();
+  });
+}
+
 Axis forward_axis(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t dilation, int64_t before,
                   PaddingMode mode, bool separate) {
   Axis axis;

@@ -65,5 +65,9 @@ Axis gradient_axis(int64_t in, int64_t out, int64_t kernel, int64_t stride, int6
 
 // All outputs of a phase.
 std::vector<AxisRun> runs_inside(const Axis& axis, const AxisPhase& phase);
+// The same as if nothing were padding.
+std::vector<AxisRun> whole_run(const AxisPhase& phase);
+// Whether some tap of some output reads a padding of zeros.
+bool reads_zeros(const Axis& axis);
 
 }  // namespace fovea

@@ -4,6 +4,7 @@
 
 #include "kernels/layout/layout.h"
 #include "kernels/planes/planes.h"
+#include "ops/conv_pack.h"
 #include "ops/parallel.h"
 
 namespace fovea {
@@ -17,8 +18,14 @@ constexpr int64_t kSum = 256;  // products that one register adds up
 
 class ConvNarrow : public Operation {
  public:
-  ConvNarrow(const ConvGeometry& g, const Axis& rows, const Axis& columns, int threads)
-      : g_(g), rows_(rows), columns_(columns), threads_(threads), pitch_(columns.outputs() + columns.extra()) {
+  ConvNarrow(const ConvGeometry& g, const Axis& rows, const Axis& columns, int threads,
+             std::unique_ptr<Operation> exact)
+      : g_(g),
+        rows_(rows),
+        columns_(columns),
+        threads_(threads),
+        pitch_(columns.outputs() + columns.extra()),
+        exact_(std::move(exact)) {
     // Rows of the slowest phase; every dest row is stride_h * o + a phase.
     const int64_t outputs = ceil_div(g.h, g.stride_h), row_bytes = g.k * pitch_ * 4;
     band_ = std::clamp<int64_t>(kBandBytes / row_bytes - rows.extra(), 1, outputs);
@@ -33,13 +40,16 @@ class ConvNarrow : public Operation {
   }
 
   size_t workspace_bytes() const override {
-    return static_cast<size_t>(weight_floats_ + threads_ * thread_floats()) * sizeof(float);
+    return std::max(exact_->workspace_bytes(),
+                    static_cast<size_t>(weight_floats_ + threads_ * thread_floats()) * sizeof(float));
   }
 
   Status run(const RunContext& context) const override {
     float* weight = reinterpret_cast<float*>(context.workspace);
     float* scratch = weight + weight_floats_;
-    pack_weight(context.in<float>(1), weight);
+    const float* const w = context.in<float>(1);
+    if (!all_finite(w, g_.k * g_.c * g_.taps())) return exact_->run(context);
+    pack_weight(w, weight);
     context.pool.parallel_for(g_.n * bands_, [&](int64_t task, int thread) {
       if (context.cancelled.load(std::memory_order_relaxed)) return;
       float *planes = scratch + thread * thread_floats(), *sums = planes + planes_floats(),
@@ -153,6 +163,7 @@ class ConvNarrow : public Operation {
   int threads_;
   int64_t pitch_, band_ = 1, bands_ = 1, plane_ = 0, stream_ = 0, weight_floats_ = 0;
   std::vector<Phase> phases_;
+  std::unique_ptr<Operation> exact_;
 };
 
 Axis rows_of(const ConvGeometry& g) { return gradient_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, false); }
@@ -170,8 +181,9 @@ bool supports_narrow(const OpSpec& spec, const ConvGeometry& g) {
          g.k * (1 + rows.extra()) * (columns.outputs() + columns.extra()) * 4 <= kMostBytes;
 }
 
-Status make_narrow_grad_input(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
-  *operation = std::make_unique<ConvNarrow>(g, rows_of(g), columns_of(g), spec.threads);
+Status make_narrow_grad_input(const ConvGeometry& g, int threads, std::unique_ptr<Operation> exact,
+                              std::unique_ptr<Operation>* operation) {
+  *operation = std::make_unique<ConvNarrow>(g, rows_of(g), columns_of(g), threads, std::move(exact));
   return {};
 }
 

@@ -12,6 +12,8 @@ namespace fovea {
 // At most eight channels, one group, zero padding.
 bool supports_narrow(const OpSpec& spec, const ConvGeometry& geometry);
 
-Status make_narrow_grad_input(const OpSpec& spec, const ConvGeometry& geometry, std::unique_ptr<Operation>* operation);
+// `exact` computes the same where a weight is not finite: times the zeros of the padding it would be NaN.
+Status make_narrow_grad_input(const ConvGeometry& geometry, int threads, std::unique_ptr<Operation> exact,
+                              std::unique_ptr<Operation>* operation);
 
 }  // namespace fovea

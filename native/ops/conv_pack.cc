@@ -151,14 +151,22 @@ namespace {
 // Rows of 16 lanes that one transposition makes: 16 KiB, in L1.
 constexpr int64_t kStripe = 256;
 
-// 16 lanes, of which so many exist. Most often all: then the compiler knows the size.
-void copy_lanes(const float* from, int lanes, float* to) {
-  if (lanes == kBlock) {
-    std::memcpy(to, from, kBlock * sizeof(float));
-    return;
+// One tap whose lanes lie side by side, as in the input gradient of a 1x1 convolution: nothing to transpose.
+void copy_weight(const float* weight, const WeightView& view, int64_t unit, int64_t first, int64_t last,
+                 float* panels) {
+  const int64_t block_floats = weight_block_floats(view, 1, unit);
+  for (int64_t block = first; block < last; ++block) {
+    const int64_t lanes = std::min<int64_t>(kBlock, view.lanes - block * kBlock);
+    const float* from = weight + block * kBlock;
+    float* to = panels + block * block_floats;
+    if (lanes < kBlock || view.depth % unit != 0) std::memset(to, 0, static_cast<size_t>(block_floats) * sizeof(float));
+    for (int64_t depth = 0; depth < view.depth; ++depth, from += view.depth_stride, to += kBlock) {
+      if (lanes == kBlock)
+        std::memcpy(to, from, kBlock * sizeof(float));
+      else
+        std::copy_n(from, lanes, to);
+    }
   }
-  std::memset(to, 0, kBlock * sizeof(float));
-  std::memcpy(to, from, static_cast<size_t>(lanes) * sizeof(float));
 }
 
 }  // namespace
@@ -166,6 +174,7 @@ void copy_lanes(const float* from, int lanes, float* to) {
 void pack_weight(const float* weight, const WeightView& view, const std::vector<int64_t>& taps, int64_t unit,
                  int64_t first, int64_t last, float* panels) {
   const int64_t count = static_cast<int64_t>(taps.size()), all = view.taps();
+  if (count == 1 && view.lane_stride == 1) return copy_weight(weight + taps[0], view, unit, first, last, panels);
   const int64_t block_floats = weight_block_floats(view, count, unit);
   // Depths whose taps lie side by side in memory, for every lane, are transposed together.
   const int64_t together = view.depth_stride == all ? std::max<int64_t>(1, kStripe / all) : 1;
@@ -178,10 +187,6 @@ void pack_weight(const float* weight, const WeightView& view, const std::vector<
     for (int64_t block = first; block < last; ++block) {
       const int lanes = static_cast<int>(std::min<int64_t>(kBlock, view.lanes - block * kBlock));
       const float* from = weight + block * kBlock * view.lane_stride + depth * view.depth_stride;
-      if (view.lane_stride == 1) {  // one tap: the lanes lie as they should
-        copy_lanes(from, lanes, panels + block * block_floats + depth * kBlock);
-        continue;
-      }
       for (int64_t offset = 0; offset < depths * all; offset += kStripe) {  // more than once for a huge filter only
         const int64_t rows = std::min(kStripe, depths * all - offset);
         layout_kernels().to_blocked(from + offset, view.lane_stride, lanes, rows, stripe);
@@ -254,6 +259,16 @@ void unpack_weight(const float* rows, const WeightView& view, const std::vector<
       layout_kernels().from_blocked(stripe, view.lane_stride, static_cast<int>(lanes), size, to + offset);
     }
   }
+}
+
+bool all_finite(const float* values, int64_t count) {
+  uint32_t wrong = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, values + i, sizeof(bits));
+    wrong |= (bits & 0x7f800000u) == 0x7f800000u;
+  }
+  return wrong == 0;
 }
 
 void move_channels(const float* source, const std::vector<int64_t>& from, int64_t pixels, float* target) {

@@ -77,6 +77,9 @@ int64_t weight_block_floats(const WeightView& view, int64_t taps, int64_t unit);
 void pack_weight_pairs(const float* weight, const WeightView& view, const std::vector<int64_t>& taps, int planes,
                        int64_t first, int64_t last, float* scratch, float* panels);
 
+// Times the zeros of a padding they would otherwise be NaN.
+bool all_finite(const float* values, int64_t count);
+
 // Blocked channels of one pixel plane to other places: target channel i (block i / 16, lane i % 16) takes source
 // channel from[i], or zero if negative. from.size() is a multiple of 16.
 void move_channels(const float* source, const std::vector<int64_t>& from, int64_t pixels, float* target);

@@ -1,13 +1,13 @@
 #include "ops/conv_stream.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "kernels/bf16/bf16.h"
 #include "ops/bf16_products.h"
 #include "ops/conv_epilogue.h"
 #include "ops/parallel.h"
-#include "ops/tile_choice.h"
 
 namespace fovea {
 
@@ -23,11 +23,18 @@ constexpr int64_t kPackBlocks = 1;  // of 16 filters, whose weights one task pac
 // make 384 additions. In one sum over 64 filters and 9 taps the error was 8.1e-7, with 6.3e-7 allowed.
 constexpr int64_t kExactSteps = 2;
 constexpr int64_t kTasks = 32;
-constexpr double kLeastFlops = 4e6;  // of one task: some 20 microseconds
+constexpr double kPackCycles = 8;          // of one pixel of 16 channels
+constexpr double kStridedSource = 1.08;    // what is read with a stride leaves every other line of the caches empty
+constexpr int64_t kMostEntries = 1 << 18;  // of all covers together: 4 MiB
+constexpr double kLeastFlops = 4e6;        // of one task: some 20 microseconds
 
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 // The size of parts that cuts `whole` into as many parts as `size` does, as evenly as can be.
 int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
+
+void append(const std::vector<AxisRun>& more, std::vector<AxisRun>* runs) {
+  runs->insert(runs->end(), more.begin(), more.end());
+}
 
 }  // namespace
 
@@ -47,9 +54,6 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   s.source_block_floats_ = problem.rows.source * problem.columns.source * s.lanes_;
   s.direct_ = problem.planes == 0 && problem.source_type == DType::kFloat32 && problem.rows.direct() &&
               problem.columns.direct();
-  // Pairs take half the time of float32, and asking more of it than it gains, unless a stride leaves out much.
-  const bool strided = problem.rows.step() > 1 || problem.columns.step() > 1;
-  s.asks_ahead_ = !s.direct_ && (problem.planes == 0 || strided);
   s.outputs_ = problem.rows.outputs();
 
   // Sizes as doubles first: nothing below may overflow. One row of one image, all of its units, is the least to pack.
@@ -67,15 +71,19 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
     s.image_groups_ = 0;
     return {};
   }
-  // Tiles run along rows, and on across them where packed rows follow each other without a gap.
-  const int64_t columns = problem.columns.phases.front().outputs;
-  const bool flat = problem.columns.extra() == 0 && (!s.direct_ || problem.columns.source == columns);
-  const int64_t taps = static_cast<int64_t>(problem.tap_offsets.size());
+  const TileChoice padded = s.choose_padded_tiles();
+  const TileChoice skipping = s.choose_skipping_tiles();
+  s.skips_ = skipping.cycles > 0 && skipping.cycles < padded.cycles;
+  s.direct_ = s.direct_ || s.skips_;
+  s.pads_ = problem.planes == 0 && !s.skips_ && (reads_zeros(problem.rows) || reads_zeros(problem.columns));
+  // The hardware sees by itself what is read without gaps. Pairs take half the time of float32, and asking more of it
+  // than it gains, unless a stride leaves out much.
+  const bool strided = problem.rows.step() > 1 || problem.columns.step() > 1;
+  s.asks_ahead_ = s.direct_ ? problem.columns.step() > 1 : problem.planes == 0 || strided;
   // Pairs: of tiles that are equally fast, those with the smallest panels.
   const int wanted = problem.planes > 0 && problem.tile_blocks == 0 ? 2 : problem.tile_blocks;
-  s.step_ = choose_tiles(*s.kernels_, flat ? s.outputs_ * columns : columns, s.dest_blocks_,
-                         std::min<int64_t>(taps * s.lanes_ * static_cast<int64_t>(s.products_.size()), 144), wanted)
-                .nb;
+  const bool possible = wanted > 0 && wanted <= s.kernels_->blocks && wanted <= s.dest_blocks_;
+  s.step_ = possible ? wanted : s.skips_ ? skipping.nb : padded.nb;
   s.choose_blocking();
   s.band_pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_);
   s.unit_floats_ = s.direct_ ? s.source_block_floats_ : s.band_pack_.floats();
@@ -86,11 +94,64 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
     const int64_t blocks = s.chunks_ > 1 ? s.split_blocks_ : std::min(s.step_, s.split_blocks_);
     s.sum_floats_ = s.group_images_ * blocks * lines * problem.dest_w * kBlock;
   }
-  if (problem.planes > 0) s.weight_scratch_floats_ = weight_block_floats(problem.weight, taps, kPairUnit);
+  if (problem.planes > 0)
+    s.weight_scratch_floats_ =
+        weight_block_floats(problem.weight, static_cast<int64_t>(problem.tap_offsets.size()), kPairUnit);
   for (const AxisPhase& row_phase : s.problem_.rows.phases) {
     for (const AxisPhase& column_phase : s.problem_.columns.phases) s.add_phase(row_phase, column_phase);
   }
   return {};
+}
+
+// Tiles run along rows, and on across them where rows follow each other without a gap. The cycles are those of one
+// image and group, with packing.
+TileChoice ConvStream::choose_padded_tiles() const {
+  const StreamProblem& p = problem_;
+  const int64_t columns = p.columns.phases.front().outputs;
+  const bool flat = p.columns.extra() == 0 && (!direct_ || p.columns.source == columns);
+  const int64_t length = flat ? outputs_ * columns : columns, lines = flat ? 1 : outputs_;
+  const int64_t taps = static_cast<int64_t>(p.tap_offsets.size()), products = static_cast<int64_t>(products_.size());
+  TileChoice choice = choose_tiles(*kernels_, length, dest_blocks_, std::min<int64_t>(taps * lanes_ * products, 144));
+  double packed = 0;
+  for (const AxisClass& row : p.rows.classes) {
+    for (const AxisClass& column : p.columns.classes)
+      packed += static_cast<double>((outputs_ + row.extra) * (columns + column.extra));
+  }
+  choice.cycles = static_cast<double>(lines) *
+                      tiles_cycles(*kernels_, length, dest_blocks_, choice.nb, taps * lanes_ * units_ * products) +
+                  (direct_ ? 0 : packed * static_cast<double>(units_) * kPackCycles);
+  return choice;
+}
+
+// The same of a source that is read where it lies, without what it would be padded with; no cycles if that cannot be.
+// The narrowest tiles that are not much worse than the best: they leave the most to share out.
+TileChoice ConvStream::choose_skipping_tiles() const {
+  const StreamProblem& p = problem_;
+  const bool zeros = p.rows.mode == PaddingMode::kZeros && p.columns.mode == PaddingMode::kZeros;
+  if (direct_ || p.planar || p.planes > 0 || p.source_type != DType::kFloat32 || !zeros) return {};
+  std::vector<AxisRun> rows, columns;
+  for (const AxisPhase& phase : p.rows.phases) append(runs_inside(p.rows, phase), &rows);
+  for (const AxisPhase& phase : p.columns.phases) append(runs_inside(p.columns, phase), &columns);
+  if (static_cast<int64_t>(rows.size() * columns.size() * p.tap_offsets.size()) * units_ > kMostEntries) return {};
+  const auto cycles_of = [&](int nb) {
+    double cycles = 0;
+    for (const AxisRun& row : rows) {
+      for (const AxisRun& column : columns) {
+        const int64_t taps = static_cast<int64_t>((row.tap_end - row.tap) * (column.tap_end - column.tap));
+        cycles += static_cast<double>(std::min(row.count, column.count)) *
+                  tiles_cycles(*kernels_, std::max(row.count, column.count), dest_blocks_, nb, taps * lanes_ * units_);
+      }
+    }
+    return p.columns.step() > 1 ? cycles * kStridedSource : cycles;
+  };
+  TileChoice choice;
+  for (int nb = static_cast<int>(std::min<int64_t>(kernels_->blocks, dest_blocks_)); nb > 0; --nb) {
+    if (group_blocks(dest_blocks_, nb) != nb) continue;
+    const double cycles = cycles_of(nb), best = choice.cycles == 0 ? cycles : choice.cycles;
+    if (cycles < 1.05 * best) choice.nb = nb;
+    choice.cycles = std::min(cycles, best);
+  }
+  return choice;
 }
 
 // How much of the problem one task takes, from the shape alone: the channels packed at once decide in which order
@@ -100,7 +161,9 @@ void ConvStream::choose_blocking() {
   const int64_t columns = p.columns.outputs(), pitch = columns + p.columns.extra();
   const auto unit_bytes = [&](int64_t band) {
     const double classes = static_cast<double>(p.rows.classes.size() * p.columns.classes.size());
-    return classes * static_cast<double>(band + p.rows.extra()) * static_cast<double>(pitch * lanes_ * planes_) * 4;
+    const double lines = skips_ ? static_cast<double>(p.columns.step()) : 1;  // of a cache, with those that stay empty
+    return lines * classes * static_cast<double>(band + p.rows.extra()) *
+           static_cast<double>(pitch * lanes_ * planes_) * 4;
   };
   const auto all_bytes = [&](int64_t band) { return unit_bytes(band) * static_cast<double>(units_); };
   const double weight_bytes =
@@ -182,24 +245,11 @@ void ConvStream::add_phase(const AxisPhase& row, const AxisPhase& column) {
   Phase phase;
   phase.row = row;
   phase.column = column;
-  std::vector<int64_t> offsets;
   for (const AxisTap& r : row.taps) {
-    for (const AxisTap& c : column.taps) {
+    for (const AxisTap& c : column.taps)
       phase.taps.push_back(p.tap_offsets[static_cast<size_t>(r.tap * p.taps_w + c.tap)]);
-      offsets.push_back(
-          direct_ ? ((p.rows.classes[0].first + r.offset) * p.columns.source + p.columns.classes[0].first + c.offset) *
-                        lanes_
-                  : band_pack_.offset(r, c));
-    }
   }
-  const int64_t taps = static_cast<int64_t>(offsets.size());
-  for (int64_t unit = 0; unit < chunk_; ++unit) {
-    for (int64_t tap = 0; tap < taps; ++tap) {
-      const int64_t a = unit * planes_ * unit_floats_ + offsets[static_cast<size_t>(tap)];
-      const int64_t b = unit * panel_floats(taps) + tap * panel_floats(1);
-      for (const auto& [x, w] : products_) phase.entries.push_back({a + x * unit_floats_, b + w * lanes_ * kBlock});
-    }
-  }
+  const int64_t taps = static_cast<int64_t>(phase.taps.size());
   phase.full = make_pieces(taps, chunk_);
   phase.last = make_pieces(taps, units_ - (chunks_ - 1) * chunk_);
   // The depth that the last unit really has: padding lanes are not multiplied.
@@ -207,7 +257,7 @@ void ConvStream::add_phase(const AxisPhase& row, const AxisPhase& column) {
   const int64_t depth = ceil_div(rest * lanes_, unit_depth_);
   if (depth < lanes_ && taps > 0) {
     phase.last = make_pieces(taps, units_ - (chunks_ - 1) * chunk_ - 1);
-    const int64_t first = (units_ - (chunks_ - 1) * chunk_ - 1) * taps * static_cast<int64_t>(products_.size());
+    const int64_t first = (units_ - (chunks_ - 1) * chunk_ - 1) * taps;
     for (Piece piece : make_pieces(taps, 1)) phase.last.push_back({first + piece.first, piece.count, depth});
   }
   // Without taps nothing is added up, but zeros are written all the same.
@@ -216,42 +266,100 @@ void ConvStream::add_phase(const AxisPhase& row, const AxisPhase& column) {
   phase.panel = group_panel_floats_;
   phase.block_floats = units_ * panel_floats(taps);
   group_panel_floats_ += dest_blocks_ * phase.block_floats;
-  phase.tiles = make_tiles(phase, band_);
-  phase.last_tiles = make_tiles(phase, outputs_ - (bands_ - 1) * band_);
+  for (const AxisRun& rows : skips_ ? runs_inside(p.rows, row) : whole_run(row)) {
+    for (const AxisRun& columns : skips_ ? runs_inside(p.columns, column) : whole_run(column))
+      phase.covers.push_back(make_cover(phase, rows, columns));
+  }
+  make_tiles(&phase);
   phases_.push_back(std::move(phase));
 }
 
-// Entries of `units` units cut into pieces that fit L1, at unit boundaries when several units fit.
+ConvStream::Cover ConvStream::make_cover(const Phase& phase, const AxisRun& rows, const AxisRun& columns) const {
+  const StreamProblem& p = problem_;
+  Cover cover{rows, columns, {}, {}};
+  const int64_t taps = static_cast<int64_t>(phase.taps.size());
+  for (int64_t unit = 0; unit < chunk_; ++unit) {
+    int64_t tap = 0;
+    for (size_t i = 0; i < phase.row.taps.size(); ++i) {
+      for (size_t j = 0; j < phase.column.taps.size(); ++j, ++tap) {
+        cover.before.push_back(static_cast<int64_t>(cover.entries.size()));
+        if (i < rows.tap || i >= rows.tap_end || j < columns.tap || j >= columns.tap_end) continue;
+        const AxisTap &r = phase.row.taps[i], &c = phase.column.taps[j];
+        const int64_t offset =
+            direct_ ? (p.rows.where(r) * p.columns.source + p.columns.where(c)) * lanes_ : band_pack_.offset(r, c);
+        const int64_t a = unit * planes_ * unit_floats_ + offset;
+        const int64_t b = unit * panel_floats(taps) + tap * panel_floats(1);
+        for (const auto& [x, w] : products_) cover.entries.push_back({a + x * unit_floats_, b + w * lanes_ * kBlock});
+      }
+    }
+  }
+  cover.before.push_back(static_cast<int64_t>(cover.entries.size()));
+  return cover;
+}
+
+// Steps of `units` units cut into pieces that fit L1, at unit boundaries when several units fit.
 std::vector<ConvStream::Piece> ConvStream::make_pieces(int64_t taps, int64_t units) const {
-  const int64_t products = static_cast<int64_t>(products_.size());
   const int64_t fitting = std::max<int64_t>(1, panel_bytes(*kernels_) / 4 / (panel_floats(1) * step_));
   const int64_t most = planes_ == kMaxPlanes ? std::min(fitting, kExactSteps) : fitting;
   const int64_t total = taps * units;
   const int64_t size = taps == 0 ? 1 : taps <= most ? most / taps * taps : even(taps, most);
   std::vector<Piece> pieces;
   for (int64_t first = 0; first < total; first += size)
-    pieces.push_back({first * products, std::min(size, total - first) * products, lanes_});
+    pieces.push_back({first, std::min(size, total - first), lanes_});
   return pieces;
 }
 
-// Every pixel of the first `rows` rows of a band, in tiles of nearly equal height. When rows follow each other without
-// a gap, in the operand and in the destination, tiles run across them.
-std::vector<ConvStream::Tile> ConvStream::make_tiles(const Phase& phase, int64_t rows) const {
-  const int64_t pitch = direct_ ? problem_.columns.source : band_pack_.pitch();
-  const AxisPhase &row = phase.row, &column = phase.column;
-  const int64_t columns = column.outputs;
-  const bool flat = pitch == columns && problem_.dest_w == columns && row.step == 1 && column.step == 1;
-  const int64_t lines = flat ? 1 : rows, length = flat ? rows * columns : columns;
-  const int64_t parts = ceil_div(length, kernels_->rows[step_ - 1]);
-  std::vector<Tile> tiles;
+// Of every band, or of a whole one and of the last: the bands of a cover that begins or ends between them differ.
+void ConvStream::make_tiles(Phase* phase) const {
+  const bool alike = phase->covers.size() == 1 && phase->covers[0].rows.count == phase->row.outputs;
+  phase->tiles.clear();
+  for (int64_t band = alike ? std::max<int64_t>(0, bands_ - 2) : 0; band < bands_; ++band) {
+    std::vector<Tile> tiles;
+    // The last band of the longest phase may hold a row more than this one has.
+    const int64_t first = band * band_, rows = std::min(band_, phase->row.outputs - first);
+    for (size_t i = 0; i < phase->covers.size(); ++i) add_tiles(*phase, static_cast<int>(i), first, rows, &tiles);
+    phase->tiles.push_back(std::move(tiles));
+  }
+}
+
+const std::vector<ConvStream::Tile>& ConvStream::tiles_of(const Task& task, const Phase& phase) const {
+  const size_t sets = phase.tiles.size();
+  const bool each = sets == static_cast<size_t>(bands_);
+  return phase.tiles[each ? static_cast<size_t>(task.row / band_) : task.last_band ? sets - 1 : 0];
+}
+
+// Every pixel of a cover in rows [first, first + rows) of a phase, in tiles of nearly equal height along the rows, on
+// across them where they follow each other without a gap in the operand and in the destination, or down the columns.
+void ConvStream::add_tiles(const Phase& phase, int index, int64_t first, int64_t rows, std::vector<Tile>* tiles) const {
+  const StreamProblem& p = problem_;
+  const Cover& cover = phase.covers[static_cast<size_t>(index)];
+  const int64_t top = std::max(first, cover.rows.first);
+  const int64_t height = std::min(first + rows, cover.rows.first + cover.rows.count) - top, width = cover.columns.count;
+  if (height <= 0) return;
+  const int64_t most = kernels_->rows[step_ - 1];
+  // From one pixel to the next along a row, and down a column, in pixels of the operand and of the destination.
+  const int64_t a_right = direct_ ? p.columns.step() : 1;
+  const int64_t a_down = direct_ ? p.rows.step() * p.columns.source : band_pack_.pitch();
+  const int64_t c_right = phase.column.step, c_down = phase.row.step * p.dest_w;
+  const bool flat = a_down == width * a_right && c_down == width * c_right;
+  const bool down = !flat && !p.planar && width * ceil_div(height, most) < height * ceil_div(width, most);
+  const int64_t lines = flat ? 1 : down ? width : height, length = flat ? height * width : down ? height : width;
+  // Pixels of a plane whose entries do not follow each other in the panel.
+  const bool gaps = p.planar && cover.entries.size() + 1 < cover.before.size();
+  const BrgemmRows pixels = gaps ? BrgemmRows::kColumns : rows_kind_;
+  const int64_t parts = ceil_div(length, most), a_step = down ? a_down : a_right, c_step = down ? c_down : c_right;
+  const int64_t a_first = (top - first) * a_down + cover.columns.first * a_right;
+  const int64_t c_first = (phase.row.first + (top - first) * phase.row.step) * p.dest_w + phase.column.first +
+                          cover.columns.first * c_right;
   for (int64_t line = 0; line < lines; ++line) {
     for (int64_t part = 0; part < parts; ++part) {
-      const int64_t first = length * part / parts, end = length * (part + 1) / parts;
-      const int64_t target = (row.first + line * row.step) * problem_.dest_w + column.first + first * column.step;
-      tiles.push_back({(line * pitch + first) * lanes_, target * kBlock, static_cast<int>(end - first)});
+      const int64_t begin = length * part / parts, end = length * (part + 1) / parts;
+      const int64_t a = a_first + line * (down ? a_right : a_down) + begin * a_step;
+      const int64_t c = c_first + line * (down ? c_right : c_down) + begin * c_step;
+      tiles->push_back({a * lanes_, c * kBlock, a_step * lanes_, c_step * kBlock, static_cast<int>(end - begin), index,
+                        a_step == 1 ? pixels : BrgemmRows::kRows});
     }
   }
-  return tiles;
 }
 
 ConvStream::Task ConvStream::task(int64_t index) const {
@@ -267,47 +375,40 @@ ConvStream::Task ConvStream::task(int64_t index) const {
   return t;
 }
 
-// Those of a phase in a task: a band of the longest phase may hold a row more than this one has.
-const std::vector<ConvStream::Tile>& ConvStream::tiles_of(const Task& task, const Phase& phase,
-                                                          std::vector<Tile>* own) const {
-  const int64_t rows = std::max<int64_t>(0, std::min(task.rows, phase.row.outputs - task.row));
-  if (rows == band_) return phase.tiles;
-  if (task.last_band && rows == outputs_ - (bands_ - 1) * band_) return phase.last_tiles;
-  *own = make_tiles(phase, rows);
-  return *own;
-}
-
 // Of `blocks` blocks from round.block on, as many as a tile takes.
-void ConvStream::run_phase(const Task& round, const Phase& phase, const std::vector<Tile>& tiles, int64_t chunk,
-                           const float* base, int64_t image_stride, const float* panels, const float* bias,
-                           const Target& target, Ahead* ahead, bool* not_finite) const {
+void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk, const float* base,
+                           int64_t image_stride, const Operands& operands, const Target& target, Ahead* ahead,
+                           bool* not_finite) const {
   const StreamProblem& p = problem_;
   const bool last_chunk = chunk == chunks_ - 1;
   const std::vector<Piece>& pieces = pieces_of(phase, chunk);
   BrgemmCall call{};
-  call.b = panels + phase.panel + round.block * phase.block_floats +
+  call.b = operands.panels + round.group * group_panel_floats_ + phase.panel + round.block * phase.block_floats +
            chunk * chunk_ * panel_floats(static_cast<int64_t>(phase.taps.size()));
   call.b_block = phase.block_floats;
-  call.c_row = phase.column.step * kBlock;
   call.c_block = target.block;
   for (size_t i = 0; i < pieces.size(); ++i) {
     const Piece& piece = pieces[i];
     const bool last = last_chunk && i + 1 == pieces.size();
-    call.entries = phase.entries.data() + piece.first;
-    call.count = piece.count;
     call.depth = piece.depth;
     call.accumulate = chunk > 0 || i > 0;
-    call.bias = last && bias ? bias + (round.group * dest_blocks_ + round.block) * kBlock : nullptr;
+    call.bias = last && operands.bias ? operands.bias + (round.group * dest_blocks_ + round.block) * kBlock : nullptr;
     call.relu = last && p.relu;
     call.not_finite = last ? not_finite : nullptr;
     for (int64_t image = 0; image < round.images; ++image) {
       const float* a = base + image * image_stride;
       float* c = target.at + image * target.image;
-      for (const Tile& tile : tiles) {
+      for (const Tile& tile : tiles_of(round, phase)) {
+        const Cover& cover = phase.covers[static_cast<size_t>(tile.cover)];
+        const int64_t* const before = cover.before.data() + piece.first;
+        call.entries = cover.entries.data() + before[0];
+        call.count = before[piece.count] - before[0];
         call.a = a + tile.a;
+        call.a_step = tile.a_step;
         call.c = c + tile.c;
+        call.c_row = tile.c_row;
         ahead->fetch();
-        kernels_->at(rows_kind_, tile.m, static_cast<int>(round.blocks))(call);
+        kernels_->at(tile.kind, tile.m, static_cast<int>(round.blocks))(call);
       }
     }
   }
@@ -373,38 +474,36 @@ void ConvStream::round_off(const Task& round, const Target& from, MutableValues 
 }
 
 // Round by round of the blocks that tiles take at once; what an epilogue does with them comes while they are in L2.
-void ConvStream::run_task(int64_t index, Values source, const float* panels, const float* bias, MutableValues dest,
-                          float* scratch, bool* not_finite, const ConvEpilogue* epilogue) const {
+void ConvStream::run_task(int64_t index, const std::vector<Phase>& phases, const Operands& operands, float* scratch,
+                          bool* not_finite) const {
   const BrgemmScope scope(*kernels_);
   const Task task = this->task(index);
-  panels += task.group * group_panel_floats_;
   const int64_t image_floats = problem_.groups * source_blocks_ * source_block_floats_;
-  const Values images = source + task.image * image_floats + task.group * source_blocks_ * source_block_floats_;
-  const float* base = direct_ ? (images + task.row * problem_.columns.source * lanes_).floats() : scratch;
+  const Values images =
+      operands.source + task.image * image_floats + task.group * source_blocks_ * source_block_floats_;
+  const float* base =
+      direct_ ? (images + task.row * problem_.rows.step() * problem_.columns.source * lanes_).floats() : scratch;
   const int64_t stride = direct_ ? image_floats : chunk_ * planes_ * unit_floats_;
-  std::vector<std::vector<Tile>> own(phases_.size());
-  std::vector<const std::vector<Tile>*> tiles;
-  for (size_t i = 0; i < phases_.size(); ++i) tiles.push_back(&tiles_of(task, phases_[i], &own[i]));
   for (int64_t chunk = 0; chunk < chunks_; ++chunk) {
     if (!direct_) pack_band(images, task, chunk, scratch);
     Ahead next;
     if (asks_ahead_ && chunk + 1 < chunks_)
-      next = ahead(source, task, chunk + 1);
+      next = ahead(operands.source, task, chunk + 1);
     else if (asks_ahead_ && index + threads_ < tasks())
-      next = ahead(source, this->task(index + threads_), 0);
+      next = ahead(operands.source, this->task(index + threads_), 0);
     size_t calls = 0;
-    for (size_t i = 0; i < phases_.size(); ++i) calls += tiles[i]->size() * pieces_of(phases_[i], chunk).size();
-    next.share(ceil_div(task.blocks, step_) * task.images * static_cast<int64_t>(calls));
+    for (const Phase& phase : phases) calls += tiles_of(task, phase).size() * pieces_of(phase, chunk).size();
+    next.share(std::max<int64_t>(1, ceil_div(task.blocks, step_) * task.images * static_cast<int64_t>(calls)));
     Task round = task;
     for (round.block = task.block; round.block < task.block + task.blocks; round.block += step_) {
       round.blocks = std::min(step_, task.block + task.blocks - round.block);
-      const Target target = target_of(task, round, dest, scratch + scratch_floats_);
+      const Target target = target_of(task, round, operands.dest, scratch + scratch_floats_);
       if (holes_ && chunk == 0) clear_round(round, target);
-      for (size_t i = 0; i < phases_.size(); ++i)
-        run_phase(round, phases_[i], *tiles[i], chunk, base, stride, panels, bias, target, &next, not_finite);
+      for (const Phase& phase : phases)
+        run_phase(round, phase, chunk, base, stride, operands, target, &next, not_finite);
       if (chunk < chunks_ - 1) continue;
-      if (dest.half()) round_off(round, target, dest);
-      if (epilogue) finish_round(round, *epilogue);
+      if (operands.dest.half()) round_off(round, target, operands.dest);
+      if (operands.epilogue) finish_round(round, *operands.epilogue);
     }
   }
 }
@@ -473,38 +572,60 @@ Status ConvStream::run(const RunContext& context, Values source, const float* we
         },
         nanoseconds_of(static_cast<double>(p.images * p.groups * dest_blocks_ * plane)));
   }
-  pack_panels(context, weight, panels, scratch);
+  const Operands operands{source, panels, bias ? padded_bias : nullptr, dest, context.epilogue};
+  const bool padding_is_harmless = pack_panels(context, weight, panels, scratch) || !pads_;
+  const std::vector<Phase> exact = padding_is_harmless ? std::vector<Phase>() : without_padding();
+  const std::vector<Phase>& phases = padding_is_harmless ? phases_ : exact;
   context.pool.parallel_for(
       tasks(),
       [&](int64_t index, int thread) {
         if (context.cancelled.load(std::memory_order_relaxed)) return;
         bool not_finite = false;
-        run_task(index, source, panels, bias ? padded_bias : nullptr, dest, scratch + thread * thread_floats(),
-                 context.not_finite ? &not_finite : nullptr, context.epilogue);
+        run_task(index, phases, operands, scratch + thread * thread_floats(),
+                 context.not_finite ? &not_finite : nullptr);
         if (not_finite) context.not_finite->store(true, std::memory_order_relaxed);
       },
       nanoseconds_of_flops(p.flops));
   return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
 }
 
-void ConvStream::pack_panels(const RunContext& context, const float* weight, float* panels, float* scratch) const {
+// An infinite weight times the zeros of the padding would be NaN.
+std::vector<ConvStream::Phase> ConvStream::without_padding() const {
+  std::vector<Phase> phases = phases_;
+  for (Phase& phase : phases) {
+    phase.covers.clear();
+    for (const AxisRun& rows : runs_inside(problem_.rows, phase.row)) {
+      for (const AxisRun& columns : runs_inside(problem_.columns, phase.column))
+        phase.covers.push_back(make_cover(phase, rows, columns));
+    }
+    make_tiles(&phase);
+  }
+  return phases;
+}
+
+bool ConvStream::pack_panels(const RunContext& context, const float* weight, float* panels, float* scratch) const {
   const StreamProblem& p = problem_;
   const int64_t pack_tasks = ceil_div(dest_blocks_, kPackBlocks);
+  std::atomic<bool> finite{true};
   const auto pack = [&](int64_t index, int thread) {
     const int64_t group = index / pack_tasks, first = index % pack_tasks * kPackBlocks;
     const int64_t last = std::min(dest_blocks_, first + kPackBlocks);
     const float* from = weight + group * p.weight.group_stride;
     for (const Phase& phase : phases_) {
       float* to = panels + group * group_panel_floats_ + phase.panel;
-      if (p.planes == 0)
-        pack_weight(from, p.weight, phase.taps, lanes_, first, last, to);
-      else
+      if (p.planes > 0) {
         pack_weight_pairs(from, p.weight, phase.taps, p.planes, first, last, scratch + thread * weight_scratch_floats_,
                           to);
+        continue;
+      }
+      pack_weight(from, p.weight, phase.taps, lanes_, first, last, to);
+      if (pads_ && !all_finite(to + first * phase.block_floats, (last - first) * phase.block_floats))
+        finite.store(false, std::memory_order_relaxed);
     }
   };
   context.pool.parallel_for(p.groups * pack_tasks, pack,
                             nanoseconds_of(static_cast<double>(p.groups * group_panel_floats_)));
+  return finite.load(std::memory_order_relaxed);
 }
 
 std::vector<std::vector<double>> ConvStream::loops() const {
@@ -523,8 +644,8 @@ std::vector<std::vector<double>> ConvStream::loops() const {
 std::string ConvStream::describe() const {
   return std::string(kernels_->name) + " x" + std::to_string(step_ * kBlock) +
          (problem_.planes > 0 ? ", " + std::to_string(products_.size()) + " products" : "") +
-         (problem_.planar ? ", planar" : "") + (direct_ ? ", in place" : ", packed") + ", rows " +
-         std::to_string(band_) + ", images " + std::to_string(group_images_) + ", channels " +
+         (problem_.planar ? ", planar" : "") + (direct_ ? ", in place" : ", packed") + (skips_ ? ", no padding" : "") +
+         ", rows " + std::to_string(band_) + ", images " + std::to_string(group_images_) + ", channels " +
          std::to_string(chunk_ * unit_depth_) + ", tasks " + std::to_string(tasks());
 }
 

@@ -10,6 +10,7 @@
 #include "ops/ahead.h"
 #include "ops/conv_axis.h"
 #include "ops/conv_pack.h"
+#include "ops/tile_choice.h"
 #include "runtime/values.h"
 
 namespace fovea {
@@ -47,19 +48,27 @@ class ConvStream {
 
  private:
   struct Tile {
-    int64_t a, c;  // floats from the start of the packed image and of the destination's first row of the band
-    int m;
+    int64_t a, c;           // floats from the start of the operand and of the destination's first row of the band
+    int64_t a_step, c_row;  // from one pixel to the next
+    int m, cover;
+    BrgemmRows kind;
   };
-  struct Piece {                  // entries that pass over a group of pixels together: their panel stays in L1
+  struct Piece {                  // steps that pass over a group of pixels together: their panel stays in L1
     int64_t first, count, depth;  // depth in words
+  };
+  // Outputs that all take the same taps, the rectangle of two runs. A step is one tap of one unit of a chunk.
+  struct Cover {
+    AxisRun rows, columns;
+    std::vector<BrgemmEntry> entries;  // of `chunk_` units
+    std::vector<int64_t> before;       // entries before each step, and all of them
   };
   struct Phase {
     AxisPhase row, column;
-    std::vector<int64_t> taps;            // offsets into the weight
-    std::vector<BrgemmEntry> entries;     // of `chunk_` units
-    std::vector<Piece> full, last;        // of a whole chunk of units, of the last one
-    std::vector<Tile> tiles, last_tiles;  // of a whole band, of the last one
-    int64_t panel = 0, block_floats = 0;  // floats: from the group's first panel, of one block of lanes
+    std::vector<int64_t> taps;             // offsets into the weight
+    std::vector<Piece> full, last;         // of a whole chunk of units, of the last one
+    std::vector<Cover> covers;             // one, or as many as the padding makes
+    std::vector<std::vector<Tile>> tiles;  // of each band, or of a whole band and of the last one
+    int64_t panel = 0, block_floats = 0;   // floats: from the group's first panel, of one block of lanes
   };
   struct Task {
     int64_t group, image, images, row, rows, block, blocks;
@@ -79,23 +88,34 @@ class ConvStream {
   void choose_blocking();
   void cut_for_threads();
   double task_cycles(int64_t images, int64_t rows, int64_t blocks) const;
+  TileChoice choose_padded_tiles() const;
+  TileChoice choose_skipping_tiles() const;
   void add_phase(const AxisPhase& row, const AxisPhase& column);
+  Cover make_cover(const Phase& phase, const AxisRun& rows, const AxisRun& columns) const;
+  void make_tiles(Phase* phase) const;
+  void add_tiles(const Phase& phase, int cover, int64_t first, int64_t rows, std::vector<Tile>* tiles) const;
   void pack_band(Values source, const Task& task, int64_t chunk, float* scratch) const;
-  void pack_panels(const RunContext& context, const float* weight, float* panels, float* scratch) const;
-  std::vector<Tile> make_tiles(const Phase& phase, int64_t rows) const;
+  // Whether all weights are finite, if it matters.
+  bool pack_panels(const RunContext& context, const float* weight, float* panels, float* scratch) const;
   std::vector<Piece> make_pieces(int64_t taps, int64_t units) const;
   int64_t panel_floats(int64_t taps) const { return taps * planes_ * lanes_ * kBlock; }  // of one unit and 16 filters
   Task task(int64_t index) const;
   Ahead ahead(Values source, const Task& task, int64_t chunk) const;
-  const std::vector<Tile>& tiles_of(const Task& task, const Phase& phase, std::vector<Tile>* own) const;
+  struct Operands {
+    Values source;
+    const float *panels, *bias;
+    MutableValues dest;
+    const ConvEpilogue* epilogue;  // or null
+  };
+  const std::vector<Tile>& tiles_of(const Task& task, const Phase& phase) const;
   const std::vector<Piece>& pieces_of(const Phase& phase, int64_t chunk) const {
     return chunk == chunks_ - 1 ? phase.last : phase.full;
   }
-  void run_task(int64_t index, Values source, const float* panels, const float* bias, MutableValues dest,
-                float* scratch, bool* not_finite, const ConvEpilogue* epilogue) const;
-  void run_phase(const Task& round, const Phase& phase, const std::vector<Tile>& tiles, int64_t chunk,
-                 const float* base, int64_t image_stride, const float* panels, const float* bias, const Target& target,
-                 Ahead* ahead, bool* not_finite) const;
+  std::vector<Phase> without_padding() const;
+  void run_task(int64_t index, const std::vector<Phase>& phases, const Operands& operands, float* scratch,
+                bool* not_finite) const;
+  void run_phase(const Task& round, const Phase& phase, int64_t chunk, const float* base, int64_t image_stride,
+                 const Operands& operands, const Target& target, Ahead* ahead, bool* not_finite) const;
   Lines lines_of(const Task& task) const;
   Target target_of(const Task& task, const Task& round, MutableValues dest, float* sums) const;
   void clear_round(const Task& round, const Target& target) const;
@@ -107,7 +127,9 @@ class ConvStream {
   StreamProblem problem_;
   const BrgemmKernels* kernels_ = nullptr;
   BrgemmRows rows_kind_ = BrgemmRows::kPixels;
-  bool direct_ = false, holes_ = false, asks_ahead_ = false;
+  // direct_: the source is read where it lies. skips_: taps that would read padding are left out; else they read zeros,
+  // which finite weights leave at that: pads_.
+  bool direct_ = false, skips_ = false, pads_ = false, holes_ = false, asks_ahead_ = false;
   int64_t step_ = 1;  // blocks of filters that a tile takes at once
   int threads_ = 1;
   int64_t lanes_ = 16;                         // words of a pixel in one unit

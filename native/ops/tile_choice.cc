@@ -43,13 +43,17 @@ int64_t group_blocks(int64_t blocks, int64_t nb) {
   return (blocks + groups - 1) / groups;
 }
 
+double tiles_cycles(const BrgemmKernels& kernels, int64_t length, int64_t blocks, int64_t nb, int64_t steps) {
+  const double rest = blocks % nb == 0 ? 0 : run_cycles(kernels, length, blocks % nb, steps);
+  return static_cast<double>(blocks / nb) * run_cycles(kernels, length, nb, steps) + rest;
+}
+
 TileChoice choose_tiles(const BrgemmKernels& kernels, int64_t length, int64_t blocks, int64_t steps, int wanted) {
   if (wanted > 0 && wanted <= kernels.blocks && wanted <= blocks) return {wanted, 0};
   TileChoice best;
   for (int nb = 1; nb <= kernels.blocks && nb <= blocks; ++nb) {
     if (group_blocks(blocks, nb) != nb) continue;
-    const double rest = blocks % nb == 0 ? 0 : run_cycles(kernels, length, blocks % nb, steps);
-    const double cycles = static_cast<double>(blocks / nb) * run_cycles(kernels, length, nb, steps) + rest;
+    const double cycles = tiles_cycles(kernels, length, blocks, nb, steps);
     if (best.cycles == 0 || cycles < best.cycles) best = {nb, cycles};
   }
   return best;

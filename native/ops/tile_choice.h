@@ -15,6 +15,9 @@ struct TileChoice {
 // the one with tiles of `wanted` blocks, where there are such tiles and so many blocks.
 TileChoice choose_tiles(const BrgemmKernels& kernels, int64_t length, int64_t blocks, int64_t steps, int wanted = 0);
 
+// Of that cut with tiles of nb blocks.
+double tiles_cycles(const BrgemmKernels& kernels, int64_t length, int64_t blocks, int64_t nb, int64_t steps);
+
 // `blocks` in groups of at most nb, as even as can be: the size of a group.
 int64_t group_blocks(int64_t blocks, int64_t nb);
 

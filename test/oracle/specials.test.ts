@@ -68,6 +68,55 @@ describe('relu', () => {
   });
 });
 
+describe('zero padding times an infinite weight adds nothing', () => {
+  // [N, C, H, W], K, kernel, stride, padding, dilation, groups
+  const cases: [number[], number, number, number, number, number, number][] = [
+    [[2, 20, 6, 6], 24, 3, 1, 1, 1, 1],
+    [[1, 33, 9, 13], 40, 5, 1, 2, 1, 1],
+    [[1, 64, 12, 12], 64, 3, 1, 1, 1, 1],
+    [[2, 32, 15, 14], 48, 3, 2, 1, 1, 1],
+    [[1, 16, 11, 30], 32, 3, 1, 2, 2, 1],
+    [[1, 3, 23, 21], 16, 7, 2, 3, 1, 1],
+    [[3, 32, 7, 7], 32, 3, 1, 1, 1, 32],
+    [[2, 64, 7, 7], 64, 3, 1, 1, 1, 2],
+    [[1, 16, 1, 40], 16, 5, 1, 4, 2, 1],
+  ];
+  const whole = (shape: readonly number[], seed: number) =>
+    new Tensor(
+      shape,
+      Float32Array.from(Tensor.randn(shape, { seed }).data, (v) => Math.round(v)),
+    );
+  for (const [x, k, size, stride, padding, dilation, groups] of cases) {
+    const [n = 1, c = 1, h = 1, w = 1] = x;
+    const along = (length: number) => Math.floor((length + 2 * padding - dilation * (size - 1) - 1) / stride) + 1;
+    const y = [n, k, along(h), along(w)];
+    const weight = whole([k, c / groups, size, size], 1);
+    const every = size * size;
+    for (const [i, value] of [inf, -inf, nan].entries()) weight.data[i * 3 * every + ((i * 2) % every)] = value;
+    const attributes = {
+      ...{ stride: [stride, stride], padding: Array(4).fill(padding), dilation: [dilation, dilation], groups },
+      ...{ paddingMode: 'zeros', flipKernel: false },
+    };
+    const name = `[${x}] to ${k}, ${size}x${size}, stride ${stride}, dilation ${dilation}, groups ${groups}`;
+    const calls: Call[] = [
+      {
+        ...{ operator: 'conv2d', inputs: [whole(x, 2), weight, null], outputs: [float(y)] },
+        attributes: { ...attributes, activation: 'none' },
+      },
+      {
+        ...{ operator: 'conv2dGradInput', inputs: [whole(y, 3), weight], outputs: [float(x)] },
+        attributes: { ...attributes, inputShape: x },
+      },
+    ];
+    for (const call of calls) {
+      test(`${call.operator} ${name}`, () => {
+        const [expected, ...others] = outputsOf(call).map(([out]) => [...(out?.data ?? [])].map((v) => v + 0));
+        for (const found of others) expect(found).toEqual(expected);
+      });
+    }
+  }
+});
+
 describe('maxPool2d', () => {
   const pool = (x: Tensor, attributes: Attributes, ...expected: number[][]) => {
     const shape = [1, 1, 1, 1];
