@@ -151,6 +151,16 @@ namespace {
 // Rows of 16 lanes that one transposition makes: 16 KiB, in L1.
 constexpr int64_t kStripe = 256;
 
+// 16 lanes, of which so many exist. Most often all: then the compiler knows the size.
+void copy_lanes(const float* from, int lanes, float* to) {
+  if (lanes == kBlock) {
+    std::memcpy(to, from, kBlock * sizeof(float));
+    return;
+  }
+  std::memset(to, 0, kBlock * sizeof(float));
+  std::memcpy(to, from, static_cast<size_t>(lanes) * sizeof(float));
+}
+
 }  // namespace
 
 void pack_weight(const float* weight, const WeightView& view, const std::vector<int64_t>& taps, int64_t unit,
@@ -168,6 +178,10 @@ void pack_weight(const float* weight, const WeightView& view, const std::vector<
     for (int64_t block = first; block < last; ++block) {
       const int lanes = static_cast<int>(std::min<int64_t>(kBlock, view.lanes - block * kBlock));
       const float* from = weight + block * kBlock * view.lane_stride + depth * view.depth_stride;
+      if (view.lane_stride == 1) {  // one tap: the lanes lie as they should
+        copy_lanes(from, lanes, panels + block * block_floats + depth * kBlock);
+        continue;
+      }
       for (int64_t offset = 0; offset < depths * all; offset += kStripe) {  // more than once for a huge filter only
         const int64_t rows = std::min(kStripe, depths * all - offset);
         layout_kernels().to_blocked(from + offset, view.lane_stride, lanes, rows, stripe);

@@ -50,6 +50,9 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   s.source_block_floats_ = problem.rows.source * problem.columns.source * s.lanes_;
   s.direct_ = problem.planes == 0 && problem.source_type == DType::kFloat32 && problem.rows.direct() &&
               problem.columns.direct();
+  // Pairs take half the time of float32, and asking more of it than it gains, unless a stride leaves out much.
+  const bool strided = problem.rows.step() > 1 || problem.columns.step() > 1;
+  s.asks_ahead_ = !s.direct_ && (problem.planes == 0 || strided);
   s.outputs_ = problem.rows.outputs();
 
   // Sizes as doubles first: nothing below may overflow. One row of one image, all of its units, is the least to pack.
@@ -71,9 +74,10 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   const int64_t columns = problem.columns.phases.front().outputs;
   const bool flat = problem.columns.extra() == 0 && (!s.direct_ || problem.columns.source == columns);
   const int64_t taps = static_cast<int64_t>(problem.tap_offsets.size());
+  // Pairs: of tiles that are equally fast, those with the smallest panels.
+  const int wanted = problem.planes > 0 && problem.tile_blocks == 0 ? 2 : problem.tile_blocks;
   s.step_ = choose_tiles(*s.kernels_, flat ? s.outputs_ * columns : columns, s.dest_blocks_,
-                         std::min<int64_t>(taps * s.lanes_ * static_cast<int64_t>(s.products_.size()), 144),
-                         problem.tile_blocks)
+                         std::min<int64_t>(taps * s.lanes_ * static_cast<int64_t>(s.products_.size()), 144), wanted)
                 .nb;
   s.choose_blocking();
   s.band_pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_);
@@ -397,9 +401,9 @@ void ConvStream::run_task(int64_t index, Values source, const float* panels, con
   for (int64_t chunk = 0; chunk < chunks_; ++chunk) {
     if (!direct_) pack_band(images, task, chunk, scratch);
     Ahead next(64);
-    if (!direct_ && chunk + 1 < chunks_)
+    if (asks_ahead_ && chunk + 1 < chunks_)
       next = ahead(source, task, chunk + 1);
-    else if (!direct_ && index + threads_ < tasks())
+    else if (asks_ahead_ && index + threads_ < tasks())
       next = ahead(source, this->task(index + threads_), 0);
     size_t calls = 0;
     for (size_t i = 0; i < phases_.size(); ++i) calls += tiles[i]->size() * pieces_of(phases_[i], chunk).size();
@@ -408,7 +412,7 @@ void ConvStream::run_task(int64_t index, Values source, const float* panels, con
     for (round.block = task.block; round.block < task.block + task.blocks; round.block += step_) {
       round.blocks = std::min(step_, task.block + task.blocks - round.block);
       const Target target = target_of(task, round, dest, scratch + scratch_floats_);
-      if (dest.half() && holes_ && chunk == 0) std::fill_n(target.at, task.images * target.image, 0.f);
+      if (holes_ && chunk == 0) clear_round(round, target);
       for (size_t i = 0; i < phases_.size(); ++i)
         run_phase(round, phases_[i], *tiles[i], chunk, base, stride, panels, bias, target, &next, not_finite);
       if (chunk < chunks_ - 1) continue;
@@ -435,6 +439,14 @@ void ConvStream::pack_band(Values images, const Task& task, int64_t chunk, float
       const Values second = block + 1 < source_blocks_ ? source + source_block_floats_ : Values();
       band_pack_.pack_pairs(source, second, task.row, task.rows, problem_.planes, target);
     }
+  }
+}
+
+void ConvStream::clear_round(const Task& round, const Target& target) const {
+  const int64_t floats = lines_of(round).count * problem_.dest_w * kBlock;
+  for (int64_t image = 0; image < round.images; ++image) {
+    for (int64_t block = 0; block < round.blocks; ++block)
+      std::fill_n(target.at + image * target.image + block * target.block, floats, 0.f);
   }
 }
 
@@ -465,7 +477,7 @@ Status ConvStream::run(const RunContext& context, Values source, const float* we
       padded_bias[i] = lane < p.weight.lanes ? bias[i / (dest_blocks_ * kBlock) * p.weight.lanes + lane] : 0;
     }
   }
-  if (holes_) {
+  if (image_groups_ == 0) {  // no task writes anything
     const int64_t plane = p.dest_h * p.dest_w * kBlock;
     context.pool.parallel_for(
         p.images * p.groups * dest_blocks_,

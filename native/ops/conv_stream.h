@@ -116,6 +116,7 @@ class ConvStream {
                  Ahead* ahead, bool* not_finite) const;
   Lines lines_of(const Task& task) const;
   Target target_of(const Task& task, const Task& round, MutableValues dest, float* sums) const;
+  void clear_round(const Task& round, const Target& target) const;
   void round_off(const Task& round, const Target& from, MutableValues dest) const;
   void finish_round(const Task& round, const ConvEpilogue& epilogue) const;
   int64_t thread_floats() const { return std::max(scratch_floats_ + sum_floats_, weight_scratch_floats_); }
@@ -124,7 +125,7 @@ class ConvStream {
   StreamProblem problem_;
   const BrgemmKernels* kernels_ = nullptr;
   BrgemmRows rows_kind_ = BrgemmRows::kPixels;
-  bool direct_ = false, holes_ = false;
+  bool direct_ = false, holes_ = false, asks_ahead_ = false;
   int64_t step_ = 1;  // blocks of filters that a tile takes at once
   int threads_ = 1;
   int64_t lanes_ = 16;                         // words of a pixel in one unit
