@@ -7,7 +7,7 @@
 #include "ops/conv_epilogue.h"
 #include "ops/conv_narrow.h"
 #include "ops/conv_stages.h"
-#include "ops/conv_winograd.h"
+#include "ops/conv_winograd_pairs.h"
 #include "ops/operations.h"
 #include "ops/plan.h"
 
@@ -60,24 +60,45 @@ bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
   return winograd_possible(g) && !bf16_beats_winograd(spec.precision) && winograd_pays(g, winograd_gradient(g));
 }
 
-Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
-  std::unique_ptr<Operation> direct;
-  FOVEA_RETURN_IF_ERROR(make_stream(spec, g, 0, &direct));
+WinogradProblem winograd_problem(const OpSpec& spec, const ConvGeometry& g) {
   WinogradProblem problem = winograd_gradient(g);
   problem.epilogue = wants_epilogue(spec);
   problem.source_type = spec.inputs[0].dtype;
   problem.dest_type = spec.outputs[0].dtype;
+  return problem;
+}
+
+Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  std::unique_ptr<Operation> direct;
+  FOVEA_RETURN_IF_ERROR(make_stream(spec, g, 0, &direct));
+  const WinogradProblem problem = winograd_problem(spec, g);
   return make_winograd(problem, winograd_tile(problem), spec.threads, std::move(direct), operation);
+}
+
+bool winograd_pairs_possible(const OpSpec& spec, const ConvGeometry& g) {
+  return winograd_possible(g) && winograd_pairs_possible(spec, winograd_problem(spec, g));
+}
+
+bool winograd_pairs_win(const OpSpec& spec, const ConvGeometry& g) {
+  return winograd_pairs_possible(spec, g) && winograd_wins(spec, g);
+}
+
+Status make_winograd_pairs(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  std::unique_ptr<Operation> direct;
+  FOVEA_RETURN_IF_ERROR(make_stream(spec, g, 0, &direct));
+  return make_winograd_pairs(winograd_problem(spec, g), spec.threads, std::move(direct), operation);
 }
 
 const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", depthwise_with_zeros, make_depthwise_grad_input},
     {"narrow", supports_narrow, make_narrow_grad_input},
+    {"winograd bf16", winograd_pairs_win, make_winograd_pairs},
     {"winograd", winograd_wins, make_winograd},
     {"bf16", bf16_wins, in_bf16<make_stream>, kTiled},
     {"brgemm", anything, in_float32<make_stream>, kTiled},
     {"bf16", bf16_possible, in_bf16<make_stream>, kTiled},  // where the model does not prefer it: measured, or by name
     {"winograd", winograd_possible, make_winograd},
+    {"winograd bf16", winograd_pairs_possible, make_winograd_pairs},
 };
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "ops/conv_winograd.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "kernels/layout/layout.h"
 #include "ops/conv_epilogue.h"
@@ -152,33 +151,19 @@ void ConvWinograd::transform_input(Values source, const Task& task, float* v) co
   WinogradWindow windows[kMaxTiles];
   grid_.windows(task.tile, task.tiles, depth_blocks_, windows);
   for (int64_t block = 0; block < task.blocks; ++block) {
-    const Values from = source + (task.block + block) * plane;
-    const int64_t row = problem_.source_w * kBlock, step = v_step(task.tiles, task.blocks);
-    float* const to = v + block * task.tiles * kBlock;
-    if (from.half())
-      rounded_->input(from.halves(), row, windows, static_cast<int>(task.tiles), to, step);
-    else
-      transforms_.input(from.floats(), row, windows, static_cast<int>(task.tiles), to, step);
+    winograd_input(transforms_, rounded_, source + (task.block + block) * plane, problem_.source_w * kBlock, windows,
+                   task.tiles, v + block * task.tiles * kBlock, v_step(task.tiles, task.blocks));
   }
 }
 
 // U of one group of filters and some blocks of their depth. `taps`: [depth][9][16], filters in the lanes.
 void ConvWinograd::transform_weight(const float* weight, int64_t block, int64_t blocks, int64_t depth_block,
                                     int64_t depth_blocks, float* taps, float* u, int64_t u_step) const {
-  const WinogradProblem& p = problem_;
-  const LayoutKernels& layout = layout_kernels();
-  const int64_t first = depth_block * kBlock, depth = std::min(depth_blocks * kBlock, p.depth - first);
+  const int64_t first = depth_block * kBlock, depth = std::min(depth_blocks * kBlock, problem_.depth - first);
   for (int64_t b = 0; b < blocks; ++b) {
-    const int64_t lane = (block + b) * kBlock;
-    const int lanes = static_cast<int>(std::min<int64_t>(kBlock, p.lanes - lane));
-    if (p.depth_first) {
-      for (int64_t i = 0; i < depth; ++i)
-        layout.to_blocked(weight + ((first + i) * p.lanes + lane) * 9, 9, lanes, 9, taps + i * 144);
-    } else {
-      layout.to_blocked(weight + (lane * p.depth + first) * 9, p.depth * 9, lanes, depth * 9, taps);
-    }
-    transforms_.weight(p.rotated ? taps + 8 * kBlock : taps, p.rotated ? -kBlock : kBlock, static_cast<int>(depth),
-                       u + b * kBlock, blocks * kBlock, u_step);
+    transforms_.weight(winograd_taps(problem_, weight, block + b, first, depth, taps),
+                       problem_.rotated ? -kBlock : kBlock, static_cast<int>(depth), u + b * kBlock, blocks * kBlock,
+                       u_step);
   }
 }
 
@@ -211,37 +196,17 @@ bool ConvWinograd::transform_output(const float* product, const Task& task, cons
   bool finite = true;
   for (int64_t b = 0; b < task.blocks; ++b) {
     const int64_t block = task.block + b;
-    const float* const from = product + b * task.tiles * kBlock;
-    const float* const shift = bias ? bias + block * kBlock : nullptr;
-    const MutableValues to = dest + block * plane;
-    const int64_t step = v_step(task.tiles, task.blocks), row = p.dest_w * kBlock;
-    const int lanes = static_cast<int>(std::min<int64_t>(kBlock, p.lanes - block * kBlock));
-    const int tiles = static_cast<int>(task.tiles);
-    const bool all = to.half() ? rounded_->output(from, step, shift, p.relu, lanes, targets, tiles, to.halves(), row)
-                               : transforms_.output(from, step, shift, p.relu, lanes, targets, tiles, to.floats(), row);
+    const bool all =
+        winograd_output(transforms_, rounded_, product + b * task.tiles * kBlock, v_step(task.tiles, task.blocks),
+                        bias ? bias + block * kBlock : nullptr, p.relu, p.lanes - block * kBlock, targets, task.tiles,
+                        dest + block * plane, p.dest_w * kBlock);
     if (!all) finite = false;
   }
   return finite;
 }
 
-// Whole rows of tiles of one image are one part, and so are neighbours in a row that another task has begun or will
-// end.
 void ConvWinograd::finish_task(const Task& task, int64_t slot, const ConvEpilogue* epilogue) const {
-  if (!epilogue) return;
-  const int64_t across = grid_.columns.count(), down = grid_.rows.count(), end = task.tile + task.tiles;
-  for (int64_t block = task.block; block < task.block + task.blocks; ++block) {
-    for (int64_t tile = task.tile; tile < end;) {
-      const int64_t line = tile / across, first = tile % across, image = line / down;
-      const int64_t whole = std::min((end - tile) / across, (image + 1) * down - line);
-      const int64_t lines = first > 0 ? 1 : std::max<int64_t>(1, whole);
-      const int64_t next = std::min(end, (line + lines) * across);
-      const int64_t row = grid_.rows.dest_begin(line % down), column = grid_.columns.dest_begin(first);
-      const int64_t row_end = grid_.rows.dest_end(line % down + lines - 1);
-      const int64_t column_end = grid_.columns.dest_end((next - 1) % across);
-      epilogue->finish({slot, image, block, row, row_end - row, column, column_end - column});
-      tile = next;
-    }
-  }
+  if (epilogue) finish_tiles(grid_, task.tile, task.tiles, task.block, task.blocks, slot, *epilogue);
 }
 
 // Many tiles: U first, then each task goes from its input pixels to its output pixels within a core's L2.
@@ -308,12 +273,7 @@ size_t ConvWinograd::workspace_bytes() const {
 
 Status ConvWinograd::run(const RunContext& context) const {
   float* const workspace = reinterpret_cast<float*>(context.workspace);
-  const float* bias = nullptr;
-  if (problem_.bias) {  // with zeros in the lanes that do not exist
-    std::memset(workspace, 0, static_cast<size_t>(lane_blocks_ * kBlock) * sizeof(float));
-    std::memcpy(workspace, context.in<float>(2), static_cast<size_t>(problem_.lanes) * sizeof(float));
-    bias = workspace;
-  }
+  const float* const bias = padded_bias(problem_, context, workspace);
   float* const rest = workspace + lane_blocks_ * kBlock;
   const bool finite =
       shared_input_ ? run_with_shared_input(context, bias, rest) : run_with_shared_weight(context, bias, rest);
@@ -360,6 +320,63 @@ void WinogradTiles::targets(int64_t first, int64_t count, int64_t blocks, Winogr
         cut(line / rows.count(), blocks, rows.dest_first + line % rows.count() * rows.outputs,
             columns.dest_first + tile % columns.count() * columns.outputs, rows.outputs, rows.dest, columns.dest);
   }
+}
+
+// Whole rows of tiles of one image are one part, and so are neighbours in a row that another task has begun or will
+// end.
+void finish_tiles(const WinogradTiles& grid, int64_t first_tile, int64_t tiles, int64_t first_block, int64_t blocks,
+                  int64_t slot, const ConvEpilogue& epilogue) {
+  const int64_t across = grid.columns.count(), down = grid.rows.count(), end = first_tile + tiles;
+  for (int64_t block = first_block; block < first_block + blocks; ++block) {
+    for (int64_t tile = first_tile; tile < end;) {
+      const int64_t line = tile / across, first = tile % across, image = line / down;
+      const int64_t whole = std::min((end - tile) / across, (image + 1) * down - line);
+      const int64_t lines = first > 0 ? 1 : std::max<int64_t>(1, whole);
+      const int64_t next = std::min(end, (line + lines) * across);
+      const int64_t row = grid.rows.dest_begin(line % down), column = grid.columns.dest_begin(first);
+      const int64_t row_end = grid.rows.dest_end(line % down + lines - 1);
+      const int64_t column_end = grid.columns.dest_end((next - 1) % across);
+      epilogue.finish({slot, image, block, row, row_end - row, column, column_end - column});
+      tile = next;
+    }
+  }
+}
+
+const float* winograd_taps(const WinogradProblem& p, const float* weight, int64_t block, int64_t first, int64_t depth,
+                           float* taps) {
+  const int64_t lane = block * kBlock;
+  const int lanes = static_cast<int>(std::min<int64_t>(kBlock, p.lanes - lane));
+  if (p.depth_first) {
+    for (int64_t i = 0; i < depth; ++i)
+      layout_kernels().to_blocked(weight + ((first + i) * p.lanes + lane) * 9, 9, lanes, 9, taps + i * 144);
+  } else {
+    layout_kernels().to_blocked(weight + (lane * p.depth + first) * 9, p.depth * 9, lanes, depth * 9, taps);
+  }
+  return p.rotated ? taps + 8 * kBlock : taps;
+}
+
+const float* padded_bias(const WinogradProblem& p, const RunContext& context, float* padded) {
+  if (!p.bias) return nullptr;
+  std::fill_n(padded, blocks(p.lanes) * kBlock, 0.f);
+  std::copy_n(context.in<float>(2), p.lanes, padded);
+  return padded;
+}
+
+void winograd_input(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, Values from, int64_t row,
+                    const WinogradWindow* windows, int64_t tiles, float* v, int64_t step) {
+  const int count = static_cast<int>(tiles);
+  if (from.half())
+    rounded->input(from.halves(), row, windows, count, v, step);
+  else
+    plain.input(from.floats(), row, windows, count, v, step);
+}
+
+bool winograd_output(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, const float* product,
+                     int64_t step, const float* bias, bool relu, int64_t lanes, const WinogradTarget* targets,
+                     int64_t tiles, MutableValues to, int64_t row) {
+  const int count = static_cast<int>(tiles), some = static_cast<int>(std::min<int64_t>(kBlock, lanes));
+  return to.half() ? rounded->output(product, step, bias, relu, some, targets, count, to.halves(), row)
+                   : plain.output(product, step, bias, relu, some, targets, count, to.floats(), row);
 }
 
 namespace {

@@ -13,6 +13,7 @@
 
 #include "kernels/winograd/winograd.h"
 #include "ops/conv_geometry.h"
+#include "runtime/values.h"
 
 namespace fovea {
 
@@ -53,6 +54,24 @@ struct WinogradTiles {
   void windows(int64_t first, int64_t count, int64_t blocks, WinogradWindow* windows) const;
   void targets(int64_t first, int64_t count, int64_t blocks, WinogradTarget* targets) const;
 };
+
+// What an epilogue does with those tiles and blocks of filters. See ConvPart for the slot.
+void finish_tiles(const WinogradTiles& grid, int64_t first_tile, int64_t tiles, int64_t first_block, int64_t blocks,
+                  int64_t slot, const ConvEpilogue& epilogue);
+
+// [depth][9][16]: the filters of one block of lanes in the lanes, for channels [first, first + depth). Returns the
+// first tap; the others follow by 16 floats, or precede it where the filter is rotated.
+const float* winograd_taps(const WinogradProblem& problem, const float* weight, int64_t block, int64_t first,
+                           int64_t depth, float* taps);
+// The bias with zeros in the lanes that do not exist, or null if there is none.
+const float* padded_bias(const WinogradProblem& problem, const RunContext& context, float* padded);
+
+// The transforms of pixels of either type: of one block of channels.
+void winograd_input(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, Values from, int64_t row,
+                    const WinogradWindow* windows, int64_t tiles, float* v, int64_t step);
+bool winograd_output(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, const float* product,
+                     int64_t step, const float* bias, bool relu, int64_t lanes, const WinogradTarget* targets,
+                     int64_t tiles, MutableValues to, int64_t row);
 
 // The transforms for a problem and the size of its tiles, and the cut into them.
 const WinogradTransforms& winograd_transforms(const WinogradProblem& problem, int tile);

@@ -42,6 +42,16 @@ Status for_tasks(const RunContext& context, int64_t tasks, const Body& body, dou
   return cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "aborted") : Status();
 }
 
+// The same for bodies that have memory of their own: body(task, thread).
+template <class Body>
+Status for_tasks_of_threads(const RunContext& context, int64_t tasks, const Body& body) {
+  const std::atomic<bool>& cancelled = context.cancelled;
+  context.pool.parallel_for(tasks, [&cancelled, &body](int64_t task, int thread) {
+    if (!cancelled.load(std::memory_order_relaxed)) body(task, thread);
+  });
+  return cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "aborted") : Status();
+}
+
 // body(begin, end) over [0, units), `per_task` at a time: about kGrain floats of them, or a single one that may be
 // larger.
 template <class Body>

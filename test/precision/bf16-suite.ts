@@ -26,30 +26,43 @@ const sumsOf = {
  */
 const unit: Readonly<Record<Precision, number>> = { highest: 2 ** -22, high: 2 ** -14.4, medium: 2 ** -6.9 };
 
+/** What is asked for by name, in which precisions, and the layouts in which a case may have it. */
+interface Algorithm {
+  readonly name: string;
+  readonly operators: readonly (keyof typeof sumsOf)[];
+  readonly precisions: readonly Precision[];
+  readonly layouts: (operator: Operator, row: Case) => readonly Layout[];
+}
+const direct: Algorithm = {
+  name: 'bf16',
+  operators: withBf16,
+  precisions: ['highest', 'high', 'medium'],
+  layouts: (operator, row) => (isStem(operator.name, row) ? ['blocked', 'plain'] : ['blocked']),
+};
+
 /**
  * The bfloat16 algorithms in each precision over the grid of the oracle: small integers are exact in bfloat16, and their
  * sums in float32, so they must come out exactly; of real numbers, each element within what the products may be off. With the same bits for 1, 2 and 3
  * threads, between guard bands. The level is that of FOVEA_CPU, which the addon reads once per process.
  */
-export function bf16Suite(cap: 'avx512bf16' | 'amx'): void {
+export function bf16Suite(cap: 'avx512bf16' | 'amx', algorithm: Algorithm = direct): void {
   process.env.FOVEA_CPU = cap;
   const { backend, reason } = findNative();
   const problem = reason ?? (backend.info.isa === cap ? undefined : `this CPU is ${backend.info.isa}`);
   describe.skipIf(problem !== undefined)(
-    `bfloat16 under FOVEA_CPU=${cap}${problem ? ` (skipped: ${problem})` : ''}`,
+    `${algorithm.name} under FOVEA_CPU=${cap}${problem ? ` (skipped: ${problem})` : ''}`,
     () => {
       if (!backend || problem) {
         test(`needs a CPU with ${cap}`, () => {});
         return;
       }
-      for (const name of withBf16) {
+      for (const name of algorithm.operators) {
         const operator = operators.find((one) => one.name === name) as Operator;
         describe(name, () => {
           for (const row of cases[name] ?? []) {
-            if (!emulated || operationsOf(operator, row) <= 2e6) {
-              test(row.name, () => checkCase(backend, operator, name, row, 'blocked'));
-              if (isStem(name, row)) test(`${row.name}, plain`, () => checkCase(backend, operator, name, row, 'plain'));
-            }
+            if (emulated && operationsOf(operator, row) > 2e6) continue;
+            for (const layout of algorithm.layouts(operator, row))
+              test(`${row.name}, ${layout}`, () => checkCase(backend, operator, row, layout, algorithm));
           }
         });
       }
@@ -75,19 +88,14 @@ function isStem(name: string, { attributes, inputs }: Case): boolean {
   return channels <= 4 && groups === 1 && dilation[1] === 1 && paddingMode === 'zeros';
 }
 
-function checkCase(
-  backend: NativeBackend,
-  operator: Operator,
-  name: keyof typeof sumsOf,
-  row: Case,
-  layout: Layout,
-): void {
+function checkCase(backend: NativeBackend, operator: Operator, row: Case, layout: Layout, algorithm: Algorithm): void {
+  const sums = sumsOf[operator.name as keyof typeof sumsOf];
   for (const numbers of ['integers', 'reals'] as const) {
     const expected = expectedOf(operator, row, numbers);
-    for (const precision of ['highest', 'high', 'medium'] as const) {
+    for (const precision of algorithm.precisions) {
       const results = threadCounts.map((threads) => {
         const { attributes, ...call } = callOf(operator, row, numbers);
-        const forced = { ...call, attributes: { ...attributes, algorithm: 'bf16' } };
+        const forced = { ...call, attributes: { ...attributes, algorithm: algorithm.name } };
         return runGuarded(backend, forced, { threads, layout, precision });
       });
       const where = `${operator.name} ${row.name}, ${numbers}, ${precision}, ${results[0]?.describe.join('; ')}`;
@@ -103,7 +111,7 @@ function checkCase(
       const [compared, allowed] =
         numbers === 'integers'
           ? [outputs, expected]
-          : [outputs.slice(0, sumsOf[name]), widened(operator, row, expected, unit[precision])];
+          : [outputs.slice(0, sums), widened(operator, row, expected, unit[precision])];
       expect(firstDifference(compared, allowed), where).toBeUndefined();
     }
   }

@@ -19,6 +19,8 @@ import {
 
 type Pass = 'conv2d' | 'conv2dGradInput' | 'conv2dGradWeight';
 const passes: readonly Pass[] = ['conv2d', 'conv2dGradInput', 'conv2dGradWeight'];
+/** Those of an algorithm that has no weight gradient. */
+const ungraded: readonly Pass[] = ['conv2d', 'conv2dGradInput'];
 /** Those of a stem, whose image is read as planes: its gradient is no algorithm's of its own. */
 const stemPasses: readonly Pass[] = ['conv2d', 'conv2dGradWeight'];
 
@@ -44,7 +46,9 @@ export function contractSuite(cap: 'baseline' | 'avx2' | 'avx512' | 'avx512bf16'
   process.env.FOVEA_PLAN = 'fixed';
   const { backend, reason } = findNative();
   const lacks =
-    way.algorithm === 'bf16' && backend && backend.info.isa !== cap ? `this CPU is ${backend.info.isa}` : undefined;
+    way.algorithm.endsWith('bf16') && backend && backend.info.isa !== cap
+      ? `this CPU is ${backend.info.isa}`
+      : undefined;
   const problem = reason ?? backend.info.problem ?? lacks;
   describe.skipIf(problem !== undefined)(
     `${way.algorithm} in '${way.precision}' under FOVEA_CPU=${cap}${problem ? ` (skipped: ${problem})` : ''}`,
@@ -54,6 +58,16 @@ export function contractSuite(cap: 'baseline' | 'avx2' | 'avx512' | 'avx512bf16'
         return;
       }
       test('the cap is obeyed', () => expect(backend.info.isa).toBe(cap));
+      if (way.algorithm === 'winograd bf16') {
+        normalData(
+          backend,
+          channelCounts.filter(([, , , , , stride = 1]) => stride === 1),
+          ungraded,
+        );
+        wideRange(backend, [4, 64, 16, 16, 64], ungraded);
+        specials(backend, [2, 64, 16, 16, 48], ungraded);
+        return;
+      }
       normalData(backend, channelCounts, passes);
       oneImage(backend);
       for (const stride of [1, 2] as const) {
@@ -207,6 +221,7 @@ function specials(backend: NativeBackend, sizes: Sizes, passes: readonly Pass[])
     expect(relativeError(actual, expected)).toBeLessThan(bound('conv2d', sizes));
   });
 
+  if (!passes.includes('conv2dGradWeight')) return;
   test('conv2dGradWeight: ∞ and NaN in dy reach the gradient of the bias', () => {
     const [p, q] = outputSides(sizes);
     const second = p * q;
@@ -279,7 +294,10 @@ function callOf(pass: Pass, { x, weight, dy }: Operands): Call {
   }[pass];
 }
 
-const named = () => (way.algorithm === 'winograd' ? /winograd [24]x[24]/ : new RegExp(`${way.algorithm}: `));
+const named = () => {
+  if (way.algorithm === 'winograd bf16') return /winograd 2x2 in bf16: /;
+  return way.algorithm === 'winograd' ? /winograd [24]x[24]/ : new RegExp(`${way.algorithm}: `);
+};
 
 function computePass(backend: NativeBackend, pass: Pass, operands: Operands): Computed {
   const computed = compute(backend, callOf(pass, operands), way, layoutOf(operands));
