@@ -158,13 +158,8 @@ void ConvWinograd::transform_input(Values source, const Task& task, float* v) co
   WinogradWindow windows[kMaxTiles];
   grid_.windows(task.tile, task.tiles, depth_blocks_, windows);
   for (int64_t block = 0; block < task.blocks; ++block) {
-    const Values from = source + (task.block + block) * plane;
-    const int64_t row = problem_.source_w * kBlock, step = v_step(task.tiles, task.blocks);
-    float* const to = v + block * task.tiles * kBlock;
-    if (from.half())
-      rounded_->input(from.halves(), row, windows, static_cast<int>(task.tiles), to, step);
-    else
-      transforms_.input(from.floats(), row, windows, static_cast<int>(task.tiles), to, step);
+    winograd_input(transforms_, rounded_, source + (task.block + block) * plane, problem_.source_w * kBlock, windows,
+                   task.tiles, v + block * task.tiles * kBlock, v_step(task.tiles, task.blocks));
   }
 }
 
@@ -210,14 +205,10 @@ bool ConvWinograd::transform_output(const float* product, const Task& task, cons
   bool finite = true;
   for (int64_t b = 0; b < task.blocks; ++b) {
     const int64_t block = task.block + b;
-    const float* const from = product + b * task.tiles * kBlock;
-    const float* const shift = bias ? bias + block * kBlock : nullptr;
-    const MutableValues to = dest + block * plane;
-    const int64_t step = v_step(task.tiles, task.blocks), row = p.dest_w * kBlock;
-    const int lanes = static_cast<int>(std::min<int64_t>(kBlock, p.lanes - block * kBlock));
-    const int tiles = static_cast<int>(task.tiles);
-    const bool all = to.half() ? rounded_->output(from, step, shift, p.relu, lanes, targets, tiles, to.halves(), row)
-                               : transforms_.output(from, step, shift, p.relu, lanes, targets, tiles, to.floats(), row);
+    const bool all =
+        winograd_output(transforms_, rounded_, product + b * task.tiles * kBlock, v_step(task.tiles, task.blocks),
+                        bias ? bias + block * kBlock : nullptr, p.relu, p.lanes - block * kBlock, targets, task.tiles,
+                        dest + block * plane, p.dest_w * kBlock);
     if (!all) finite = false;
   }
   return finite;
@@ -438,6 +429,23 @@ const float* padded_bias(const WinogradProblem& p, const RunContext& context, fl
   std::fill_n(padded, blocks(p.lanes) * kBlock, 0.f);
   std::copy_n(context.in<float>(2), p.lanes, padded);
   return padded;
+}
+
+void winograd_input(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, Values from, int64_t row,
+                    const WinogradWindow* windows, int64_t tiles, float* v, int64_t step) {
+  const int count = static_cast<int>(tiles);
+  if (from.half())
+    rounded->input(from.halves(), row, windows, count, v, step);
+  else
+    plain.input(from.floats(), row, windows, count, v, step);
+}
+
+bool winograd_output(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, const float* product,
+                     int64_t step, const float* bias, bool relu, int64_t lanes, const WinogradTarget* targets,
+                     int64_t tiles, MutableValues to, int64_t row) {
+  const int count = static_cast<int>(tiles), some = static_cast<int>(std::min<int64_t>(kBlock, lanes));
+  return to.half() ? rounded->output(product, step, bias, relu, some, targets, count, to.halves(), row)
+                   : plain.output(product, step, bias, relu, some, targets, count, to.floats(), row);
 }
 
 namespace {

@@ -76,6 +76,13 @@ const float* winograd_taps(const WinogradProblem& problem, const float* weight, 
 // The bias with zeros in the lanes that do not exist, or null if there is none.
 const float* padded_bias(const WinogradProblem& problem, const RunContext& context, float* padded);
 
+// The transforms of pixels of either type: of one block of channels.
+void winograd_input(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, Values from, int64_t row,
+                    const WinogradWindow* windows, int64_t tiles, float* v, int64_t step);
+bool winograd_output(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, const float* product,
+                     int64_t step, const float* bias, bool relu, int64_t lanes, const WinogradTarget* targets,
+                     int64_t tiles, MutableValues to, int64_t row);
+
 // The transforms for a problem and the size of its tiles, and the cut into them.
 const WinogradTransforms& winograd_transforms(const WinogradProblem& problem, int tile);
 // For what lies in memory as bfloat16; null where the CPU has none.

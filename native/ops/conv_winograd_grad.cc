@@ -170,12 +170,8 @@ void ConvWinogradGrad::transform_input(Values x, int64_t first, int64_t tiles, i
   WinogradWindow windows[kMaxTiles];
   grid_.windows(first, tiles, channel_blocks_, windows);
   for (int64_t b = 0; b < blocks; ++b) {
-    const Values from = x + (block + b) * g_.h * g_.w * kBlock;
-    float* const to = v + b * tiles * kBlock;
-    if (from.half())
-      rounded_->input(from.halves(), g_.w * kBlock, windows, static_cast<int>(tiles), to, step(blocks * tiles));
-    else
-      transforms_.input(from.floats(), g_.w * kBlock, windows, static_cast<int>(tiles), to, step(blocks * tiles));
+    winograd_input(transforms_, rounded_, x + (block + b) * g_.h * g_.w * kBlock, g_.w * kBlock, windows, tiles,
+                   v + b * tiles * kBlock, step(blocks * tiles));
   }
 }
 

@@ -52,7 +52,7 @@ class ConvWinogradPairs : public Operation {
   WinogradProblem problem_;
   const BrgemmKernels* kernels_;
   WinogradTransforms transforms_;
-  const WinogradBf16Transforms* rounded_;  // for what lies in memory as bfloat16
+  const WinogradBf16Transforms* rounded_;  // for pixels that lie in memory as bfloat16
   int threads_;
   WinogradTiles grid_;
   int64_t tiles_, units_, depth_blocks_, lane_blocks_, group_tiles_;
@@ -106,13 +106,8 @@ void ConvWinogradPairs::transform_input(Values source, int64_t first, int64_t ti
   for (int64_t unit = 0; unit < units_; ++unit) {
     const int64_t halves = std::min<int64_t>(2, depth_blocks_ - 2 * unit);
     for (int64_t half = 0; half < halves; ++half) {
-      const Values from = source + (2 * unit + half) * plane;
-      const int64_t row = problem_.source_w * kBlock;
-      float* const to = staged + half * tiles * kBlock;
-      if (from.half())
-        rounded_->input(from.halves(), row, windows, static_cast<int>(tiles), to, step);
-      else
-        transforms_.input(from.floats(), row, windows, static_cast<int>(tiles), to, step);
+      winograd_input(transforms_, rounded_, source + (2 * unit + half) * plane, problem_.source_w * kBlock, windows,
+                     tiles, staged + half * tiles * kBlock, step);
     }
     for (int64_t f = 0; f < kFrequencies; ++f) {
       const float* const from = staged + f * step;
@@ -154,14 +149,9 @@ bool ConvWinogradPairs::transform_output(const float* product, int64_t first, in
   grid_.targets(first, tiles, lane_blocks_, targets);
   bool finite = true;
   for (int64_t b = block; b < block + blocks; ++b) {
-    const int lanes = static_cast<int>(std::min<int64_t>(kBlock, p.lanes - b * kBlock));
-    const float* const from = product + (b - block) * tiles * kBlock;
-    const float* const shift = bias ? bias + b * kBlock : nullptr;
-    const MutableValues to = dest + b * plane;
-    const int64_t step = m_step(tiles), row = p.dest_w * kBlock;
-    const int count = static_cast<int>(tiles);
-    const bool all = to.half() ? rounded_->output(from, step, shift, p.relu, lanes, targets, count, to.halves(), row)
-                               : transforms_.output(from, step, shift, p.relu, lanes, targets, count, to.floats(), row);
+    const bool all = winograd_output(transforms_, rounded_, product + (b - block) * tiles * kBlock, m_step(tiles),
+                                     bias ? bias + b * kBlock : nullptr, p.relu, p.lanes - b * kBlock, targets, tiles,
+                                     dest + b * plane, p.dest_w * kBlock);
     if (!all) finite = false;
   }
   return finite;
@@ -173,8 +163,8 @@ bool ConvWinogradPairs::run_group(const RunContext& context, int64_t group, cons
   const int64_t first = group * group_tiles_, tiles = std::min(group_tiles_, tiles_ - first);
   float *const v = scratch, *const product = scratch + kFrequencies * v_step(group_tiles_);
   transform_input({context.inputs[0], problem_.source_type}, first, tiles, product, v);
+  const MutableValues dest{context.outputs[0], problem_.dest_type};
   bool finite = true;
-  const MutableValues dest(context.outputs[0], problem_.dest_type);
   for (int64_t block = 0; block < lane_blocks_; block += kRound) {
     const int64_t blocks = std::min(kRound, lane_blocks_ - block);
     multiply(v, u + block * u_step(), tiles, blocks, product);
