@@ -132,10 +132,10 @@ class BatchNormTrain : public BatchNorm<T> {
       }));
     }
     for (int64_t group = 0; group < groups; ++group) finish(context, group, partials + group * pieces, affines + group);
-    return for_tasks(context, groups * pieces, [&](int64_t reversed) {
-      const int64_t task = groups * pieces - 1 - reversed;  // what was read last may still be in a cache
-      normalize(context, task % groups, task / groups, affines[task % groups]);
-    });
+    return for_tasks(
+        context, groups * pieces,
+        [&](int64_t task) { normalize(context, task % groups, task / groups, affines[task % groups]); },
+        ThreadPool::kLong, ThreadPool::Order::kBackward);  // what was read last may still be in a cache
   }
 
   void measure(const RunContext& context, int64_t group, int64_t piece, NormMoments* moments) const {

@@ -54,10 +54,10 @@ class BatchNormBackward : public Operation {
     for (int64_t group = 0; group < groups; ++group)
       finish(context, group, partials + group * pieces, gradients + group);
     if (!options_.dx) return {};
-    return for_tasks(context, groups * pieces, [&](int64_t reversed) {
-      const int64_t task = groups * pieces - 1 - reversed;  // what was read last may still be in a cache
-      apply(context, task % groups, task / groups, gradients[task % groups]);
-    });
+    return for_tasks(
+        context, groups * pieces,
+        [&](int64_t task) { apply(context, task % groups, task / groups, gradients[task % groups]); },
+        ThreadPool::kLong, ThreadPool::Order::kBackward);  // what was read last may still be in a cache
   }
   std::string describe() const override {
     return describe_kernel(options_.sums   ? "norm one pass"

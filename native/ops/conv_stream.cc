@@ -489,8 +489,8 @@ void ConvStream::run_task(int64_t index, const std::vector<Phase>& phases, const
     Ahead next;
     if (asks_ahead_ && chunk + 1 < chunks_)
       next = ahead(operands.source, task, chunk + 1);
-    else if (asks_ahead_ && index + threads_ < tasks())
-      next = ahead(operands.source, this->task(index + threads_), 0);
+    else if (asks_ahead_ && index + 1 < tasks())
+      next = ahead(operands.source, this->task(index + 1), 0);
     size_t calls = 0;
     for (const Phase& phase : phases) calls += tiles_of(task, phase).size() * pieces_of(phase, chunk).size();
     next.share(std::max<int64_t>(1, ceil_div(task.blocks, step_) * task.images * static_cast<int64_t>(calls)));

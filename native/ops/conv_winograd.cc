@@ -226,8 +226,8 @@ Ahead ConvWinograd::ahead(const RunContext& context, int64_t group) const {
   const Task own = task(group, 0, filter_groups());
   grid_.ask_for_dest(own.tile, own.tiles, lane_blocks_, 0, lane_blocks_, Values(context.outputs[0], problem_.dest_type),
                      &ahead);
-  if (group + threads_ >= tile_groups()) return ahead;
-  const Task next = task(group + threads_, 0, filter_groups());
+  if (group + 1 >= tile_groups()) return ahead;
+  const Task next = task(group + 1, 0, filter_groups());
   grid_.ask_for_source(next.tile, next.tiles, depth_blocks_, 0, depth_blocks_, source(context), &ahead);
   return ahead;
 }

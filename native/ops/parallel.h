@@ -23,22 +23,25 @@ constexpr int64_t units_per_task(int64_t floats) {
   return floats >= kGrain ? 1 : ceil_div(kGrain, floats < 1 ? 1 : floats);
 }
 
-// What a loop of so many tasks takes at most when they are handed out in order: `total` of all, `longest` of one.
+// What a loop of so many tasks takes at most when no thread is idle before all have begun: `total` of all, `longest` of
+// one.
 inline double makespan(double total, double longest, int64_t tasks, int threads) {
   const double rounds = static_cast<double>(ceil_div(tasks, threads)) * longest;
   return std::min(rounds, total / threads + longest);
 }
 
-// body(task) for every task, none after the run was cancelled. `nanoseconds`: see ThreadPool::parallel_for.
+// body(task) for every task, none after the run was cancelled. `nanoseconds`, `order`: see ThreadPool::parallel_for.
+// Tasks count images (or batches) outermost where they can, so that every loop gives a thread the same part of them.
 template <class Body>
-Status for_tasks(const RunContext& context, int64_t tasks, const Body& body, double nanoseconds = ThreadPool::kLong) {
+Status for_tasks(const RunContext& context, int64_t tasks, const Body& body, double nanoseconds = ThreadPool::kLong,
+                 ThreadPool::Order order = ThreadPool::Order::kForward) {
   const std::atomic<bool>& cancelled = context.cancelled;
   context.pool.parallel_for(
       tasks,
       [&cancelled, &body](int64_t task, int) {
         if (!cancelled.load(std::memory_order_relaxed)) body(task);
       },
-      nanoseconds);
+      nanoseconds, order);
   return cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "aborted") : Status();
 }
 

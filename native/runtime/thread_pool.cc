@@ -1,8 +1,13 @@
 #include "runtime/thread_pool.h"
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -22,6 +27,14 @@ void pause() {
 #elif defined(__aarch64__)
   __asm__ volatile("yield");
 #endif
+}
+
+int current_core(int unknown) {
+#if defined(__linux__)
+  const int core = sched_getcpu();
+  if (core >= 0) return core;
+#endif
+  return unknown;
 }
 
 // Looks at `done` for about `window`, giving the core away now and then so that whoever we wait for can have it.
@@ -48,6 +61,35 @@ constexpr uint64_t kOpen = uint64_t(1) << 31;
 constexpr uint64_t kInside = kOpen - 1;
 constexpr uint64_t kGeneration = uint64_t(1) << 32;
 
+constexpr int64_t kMostShared = int64_t(1) << 31;  // tasks that a Range can count; nobody cuts finer
+
+// The tasks that a thread has before it, [first, last) in one word, so that whoever takes one at either end takes it
+// alone. The thread itself takes from one end, whoever has nothing left from the other.
+struct alignas(64) Range {
+  std::atomic<uint64_t> word{0};
+  std::atomic<bool> owned{false};
+
+  static constexpr uint64_t pack(uint64_t first, uint64_t last) { return first << 32 | last; }
+  static constexpr uint64_t first_of(uint64_t word) { return word >> 32; }
+  static constexpr uint64_t last_of(uint64_t word) { return word & 0xffffffffu; }
+
+  uint64_t left() const {
+    const uint64_t now = word.load(std::memory_order_relaxed);
+    return last_of(now) - first_of(now);
+  }
+
+  // A task of this range, or -1.
+  int64_t take(bool front) {
+    uint64_t now = word.load(std::memory_order_relaxed);
+    for (;;) {
+      const uint64_t first = first_of(now), last = last_of(now);
+      if (first == last) return -1;
+      const uint64_t rest = front ? pack(first + 1, last) : pack(first, last - 1);
+      if (word.compare_exchange_weak(now, rest, std::memory_order_relaxed)) return int64_t(front ? first : last - 1);
+    }
+  }
+};
+
 }  // namespace
 
 struct ThreadPool::State {
@@ -55,9 +97,9 @@ struct ThreadPool::State {
   std::chrono::microseconds window{80};
 
   alignas(64) std::atomic<uint64_t> gate{0};
-  alignas(64) std::atomic<int64_t> next{0};
+  std::unique_ptr<Range[]> ranges;                                      // one for each thread
   alignas(64) const std::function<void(int64_t, int)>* body = nullptr;  // written while the gate is closed and empty
-  int64_t tasks = 0;
+  bool forward = true;
 
   alignas(64) std::atomic<int> sleepers{0};
   std::atomic<bool> caller_sleeps{false};
@@ -70,8 +112,47 @@ struct ThreadPool::State {
     return stop.load() || (now / kGeneration != seen && (now & kOpen));
   }
 
+  int threads() const { return int(workers.size()) + 1; }
+
+  // Written while nobody is inside, announced by the gate.
+  void share(uint64_t tasks) {
+    const uint64_t parts = uint64_t(threads());
+    const auto begin = [&](uint64_t part) { return (tasks * part + parts - 1) / parts; };
+    for (uint64_t t = 0; t < parts; ++t) {
+      ranges[t].word.store(Range::pack(begin(t), begin(t + 1)), std::memory_order_relaxed);
+      ranges[t].owned.store(false, std::memory_order_relaxed);
+    }
+  }
+
   void drain(int thread) {
-    for (int64_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) (*body)(task, thread);
+    if (Range* const own = claim(thread)) {
+      for (int64_t task; (task = own->take(forward)) >= 0;) (*body)(task, thread);
+    }
+    for (int victim; (victim = richest()) >= 0;) {
+      const int64_t task = ranges[victim].take(!forward);
+      if (task >= 0) (*body)(task, thread);
+    }
+  }
+
+  // The share of the core that we are on: threads move between cores, what is in a core's caches does not.
+  Range* claim(int thread) {
+    const int core = current_core(thread);
+    for (int i = 0; i < threads(); ++i) {
+      Range& range = ranges[(core + i) % threads()];
+      if (!range.owned.exchange(true, std::memory_order_relaxed)) return &range;
+    }
+    return nullptr;
+  }
+
+  // Whose share has most tasks left; -1 when there are none.
+  int richest() const {
+    int best = -1;
+    uint64_t most = 0;
+    for (int t = 0; t < threads(); ++t) {
+      const uint64_t left = ranges[t].left();
+      if (left > most) best = t, most = left;
+    }
+    return best;
   }
 
   // Enters the loop that is announced, unless it has closed meanwhile.
@@ -131,6 +212,7 @@ struct ThreadPool::State {
 };
 
 ThreadPool::ThreadPool(int threads) : state_(new State) {
+  state_->ranges.reset(new Range[threads < 1 ? 1 : threads]);
   if (threads > available_threads()) state_->window = std::chrono::microseconds(10);
   try {
     for (int i = 1; i < threads; ++i) state_->workers.emplace_back([this, i] { state_->serve(i); });
@@ -149,19 +231,20 @@ ThreadPool::~ThreadPool() {
   delete state_;
 }
 
-int ThreadPool::threads() const { return int(state_->workers.size()) + 1; }
+int ThreadPool::threads() const { return state_->threads(); }
 
 void ThreadPool::parallel_for(int64_t tasks, const std::function<void(int64_t task, int thread)>& body,
-                              double nanoseconds) {
+                              double nanoseconds, Order order) {
   const FlushDenormals flush;
   State& s = *state_;
-  if (tasks <= 1 || s.workers.empty() || !s.worth_sharing(nanoseconds)) {
-    for (int64_t task = 0; task < tasks; ++task) body(task, 0);
+  const bool forward = order == Order::kForward;
+  if (tasks <= 1 || tasks > kMostShared || s.workers.empty() || !s.worth_sharing(nanoseconds)) {
+    for (int64_t i = 0; i < tasks; ++i) body(forward ? i : tasks - 1 - i, 0);
     return;
   }
   s.body = &body;
-  s.tasks = tasks;
-  s.next.store(0, std::memory_order_relaxed);
+  s.forward = forward;
+  s.share(uint64_t(tasks));
   s.gate.store(((s.gate.load() / kGeneration + 1) * kGeneration) | kOpen);
   s.wake(tasks - 1);
   s.drain(0);
