@@ -36,6 +36,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   problem.relu = spec.attributes.text("activation") == "relu";
   problem.flops = g.flops();
   problem.tile_blocks = spec.tile_blocks;
+  problem.cut = spec.cut;
   ConvStages::Around around;
   around.name = planes > 0 ? "bf16" : "brgemm";
   around.source_channels = g.c;

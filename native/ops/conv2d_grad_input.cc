@@ -41,6 +41,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   problem.tap_offsets = g.tap_offsets();
   problem.flops = g.flops();
   problem.tile_blocks = spec.tile_blocks;
+  problem.cut = spec.cut;
   ConvStages::Around around;
   around.name = planes > 0 ? "bf16" : "brgemm";
   around.source_channels = g.k;

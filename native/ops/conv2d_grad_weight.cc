@@ -92,6 +92,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   problem.bias = operand_at(spec.outputs, 1).present;
   problem.flops = g.flops();
   problem.tile_blocks = spec.tile_blocks;
+  problem.cut = spec.cut;
   return GradStages::make(problem, g, spec.threads, operation);
 }
 

@@ -100,7 +100,7 @@ void ConvGradStream::choose_blocking() {
       block_task_ = ceil_div(block_task_ / step, 2) * step;
   }
   unit_task_ = even(units_, unit_task_);
-  const int64_t wanted = std::max<int64_t>(1, std::min(kTasks, static_cast<int64_t>(problem_.flops / kLeastFlops)));
+  const int64_t wanted = times(std::min(kTasks, static_cast<int64_t>(problem_.flops / kLeastFlops)), problem_.cut);
   const int64_t more = std::min(kMostParts, static_cast<int64_t>(problem_.flops / kPartFlops));
   parts_ = std::clamp<int64_t>(ceil_div(std::max(wanted, more), splits()), 1, chunks_);
   cut_for_threads();
@@ -124,7 +124,7 @@ void ConvGradStream::choose_pair_tasks() {
   }
   const double all = best * static_cast<double>(problem_.groups);
   const double sums = static_cast<double>(problem_.groups * units_ * unit_rows_ * blocks_ * kBlock);
-  const int64_t wanted = std::min(kTasks, static_cast<int64_t>(problem_.flops / kLeastFlops));
+  const int64_t wanted = times(std::min(kTasks, static_cast<int64_t>(problem_.flops / kLeastFlops)), problem_.cut);
   const int64_t most = std::clamp<int64_t>(static_cast<int64_t>(kPartShare * all / sums), 1, chunks_);
   parts_ = even(chunks_, std::clamp<int64_t>(ceil_div(wanted, splits()), 1, most));
   cut_for_threads();

@@ -27,6 +27,7 @@ struct GradProblem {
   bool bias = false;
   double flops = 0;
   int tile_blocks = 0;  // see OpSpec
+  double cut = 1;       // see OpSpec
 };
 
 class ConvGradStream {

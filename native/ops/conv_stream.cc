@@ -180,7 +180,7 @@ void ConvStream::choose_blocking() {
 
   // More tasks while they stay worth their while.
   const auto count = [&] { return p.groups * ceil_div(p.images, group_images_) * ceil_div(outputs_, band_); };
-  const int64_t wanted = std::max<int64_t>(1, std::min(kTasks, static_cast<int64_t>(p.flops / kLeastFlops)));
+  const int64_t wanted = times(std::min(kTasks, static_cast<int64_t>(p.flops / kLeastFlops)), p.cut);
   while (count() < wanted && group_images_ > 1 && group_images_ * outputs_ * columns >= 2 * kLeastPixels) {
     group_images_ = ceil_div(group_images_, 2);
   }

@@ -32,6 +32,7 @@ struct StreamProblem {
   bool epilogue = false;  // the cut of the pixels must not depend on the number of threads
   double flops = 0;
   int tile_blocks = 0;  // see OpSpec
+  double cut = 1;       // see OpSpec
 };
 
 class ConvStream {

@@ -49,6 +49,7 @@ Status Gemm::plan(const OpSpec& spec, const GemmProblem& problem, int planes, Ge
   g.unit_depth_ = g.pairs_ ? kPairUnit : kBlock;
   g.work_ = g.pairs_ ? p.flops() / bf16_speed(planes) : p.flops();
   g.threads_ = spec.threads;
+  g.cut_ = spec.cut;
   g.blocks_ = blocks(p.n);
   g.a_sources_ = Sources(p.a_batch);
   g.b_sources_ = Sources(p.b_batch);
@@ -96,7 +97,7 @@ void Gemm::choose_tasks() {
   const GemmProblem& p = problem_;
   const int64_t groups = ceil_div(blocks_, step_), others = static_cast<int64_t>(p.a_batch.size()) * parts_;
   const int64_t worth = std::max<int64_t>(1, static_cast<int64_t>(work_ / kLeastFlops));
-  const int64_t wanted = std::min(std::max(kTasks, kTasksPerThread * threads_), worth);
+  const int64_t wanted = times(std::min(std::max(kTasks, kTasksPerThread * threads_), worth), cut_);
   row_task_ = even(p.m, kTaskRows);
   const int64_t splits = std::clamp<int64_t>(ceil_div(wanted, others * ceil_div(p.m, row_task_)), 1, groups);
   block_task_ = ceil_div(groups, splits) * step_;

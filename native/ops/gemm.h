@@ -94,6 +94,7 @@ class Gemm : public Operation {
   double work_ = 0;   // multiplications and additions, as many as float32 does in the same time
   int64_t step_ = 1;  // blocks of columns that a tile takes at once
   int threads_ = 1;
+  double cut_ = 1;
   int64_t blocks_ = 0, row_task_ = 1, row_tasks_ = 1, block_task_ = 1, block_splits_ = 1;
   int64_t depth_ = 1;                   // of one pass
   int64_t parts_ = 1, part_depth_ = 1;  // of the whole depth, each a task of its own

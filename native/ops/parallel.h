@@ -18,6 +18,11 @@ constexpr double nanoseconds_of_flops(double flops) { return flops * 0.01; }
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+// A number of tasks, of which spec.cut makes more or fewer.
+constexpr int64_t times(int64_t tasks, double cut) {
+  return std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(tasks) * cut));
+}
+
 // How many units of `floats` floats make up a task.
 constexpr int64_t units_per_task(int64_t floats) {
   return floats >= kGrain ? 1 : ceil_div(kGrain, floats < 1 ? 1 : floats);

@@ -169,19 +169,21 @@ class Race {
   double best_ = INFINITY;
 };
 
-// The algorithms first, then other blockings of the fastest of them.
+// The algorithms first, then other tiles of the fastest of them, then other cuts into tasks of the fastest of those.
 std::vector<Timing> measure(const OpSpec& spec, const std::vector<Candidate>& candidates) {
   Race race(spec.threads);
   if (!race.prepare(spec).ok()) return {};
   for (const Candidate& candidate : candidates)
     if (candidate.of.empty()) race.enter(candidate);
   race.run(kRounds - 1);
-  const std::vector<Timing> timings = race.timings();
-  if (timings.empty()) return {};
-  for (const Candidate& candidate : candidates)
-    if (candidate.of == timings[0].candidate) race.enter(candidate);
-  race.run(kBlockingRounds - 1);
-  return race.timings();
+  std::vector<Timing> timings = race.timings();
+  for (std::string fastest; !timings.empty() && timings[0].candidate != fastest; timings = race.timings()) {
+    fastest = timings[0].candidate;
+    for (const Candidate& candidate : candidates)
+      if (candidate.of == fastest) race.enter(candidate);
+    race.run(kBlockingRounds - 1);
+  }
+  return timings;
 }
 
 // The operation, and a word on how it was chosen.

@@ -17,7 +17,7 @@ namespace fovea {
 struct Candidate {
   std::string name;
   std::function<Status(std::unique_ptr<Operation>*)> make;
-  std::string of = {};  // the candidate of which this is another blocking: measured only if that one is the fastest
+  std::string of = {};  // the candidate that this is another blocking of: measured only if that is the fastest so far
 };
 
 struct Timing {
@@ -39,7 +39,8 @@ struct Algorithm {
   const char* name;
   bool (*supports)(const OpSpec& spec, const Problem& problem);
   Status (*make)(const OpSpec& spec, const Problem& problem, std::unique_ptr<Operation>* operation);
-  bool tiled = false;  // kTiled: minds spec.tile_blocks, and is measured with tiles of every width
+  bool tiled = false;  // kTiled: minds spec.tile_blocks and spec.cut, and is measured with tiles of every width, the
+                       // fastest of them also cut into more and into fewer tasks
 };
 constexpr bool kTiled = true;
 
@@ -50,17 +51,22 @@ Status make_best(const Algorithm<Problem> (&algorithms)[N], const OpSpec& spec, 
   std::vector<Candidate> candidates;
   for (const Algorithm<Problem>& algorithm : algorithms) {
     if (!algorithm.supports(spec, problem)) continue;
-    const auto add = [&](int tile_blocks, const std::string& name, const char* of) {
-      const auto make = [&algorithm, &spec, &problem, tile_blocks](std::unique_ptr<Operation>* made) {
-        OpSpec tiled = spec;
-        tiled.tile_blocks = tile_blocks;
-        return algorithm.make(tiled, problem, made);
+    const auto add = [&](int tile_blocks, double cut, const std::string& name, const std::string& of) {
+      const auto make = [&algorithm, &spec, &problem, tile_blocks, cut](std::unique_ptr<Operation>* made) {
+        OpSpec blocked = spec;
+        blocked.tile_blocks = tile_blocks;
+        blocked.cut = cut;
+        return algorithm.make(blocked, problem, made);
       };
       candidates.push_back({name, make, of});
     };
-    add(0, algorithm.name, "");
-    for (int nb = 1; nb <= kBrgemmMaxBlocks && algorithm.tiled; ++nb)
-      add(nb, std::string(algorithm.name) + " x" + std::to_string(nb * kBlock), algorithm.name);
+    for (int nb = 0; nb <= (algorithm.tiled ? kBrgemmMaxBlocks : 0); ++nb) {
+      const std::string name = algorithm.name, tiles = nb == 0 ? name : name + " x" + std::to_string(nb * kBlock);
+      add(nb, 1, tiles, nb == 0 ? "" : name);
+      if (!algorithm.tiled) continue;
+      add(nb, 2, tiles + " finer", tiles);
+      add(nb, 0.5, tiles + " coarser", tiles);
+    }
   }
   return make_planned(spec, problem.key(), problem.flops(), candidates, operation);
 }

@@ -68,6 +68,7 @@ struct OpSpec {
   int threads = 1;       // at most so many threads will run it; results must not depend on it
   bool measure = false;  // whether ways to compute it may be timed, else the model chooses
   int tile_blocks = 0;   // columns of the tiles of products, in blocks of 16; 0: the model chooses
+  double cut = 1;        // into so many times as many tasks as the model would choose
 };
 
 struct RunContext {

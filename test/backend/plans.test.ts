@@ -178,13 +178,15 @@ describe.runIf(native && /avx512|amx/.test(native.info.isa))('the planner', () =
     expect(hashes.size).toBeGreaterThan(1);
   });
 
-  test('measures other blockings of the fastest, each the same bits for any number of threads', async () => {
+  test('measures other tiles of the fastest and other cuts: the same bits for any cut and number of threads', async () => {
     const FOVEA_PLAN_DIR = folder();
     await run({ FOVEA_PLAN_DIR, PLAN_POINTWISE: '1' });
     const content = contentOf(FOVEA_PLAN_DIR);
     const [key, rows] = Object.entries<[string, number][]>(content.plans)[0] ?? ['', []];
-    const blockings = rows.filter(([name]) => / x\d+$/.test(name));
-    expect(blockings.length).toBeGreaterThan(0);
+    const blockings = rows.filter(([name]) => / (x\d+|finer|coarser)$/.test(name));
+    expect(blockings.some(([name]) => / x\d+$/.test(name))).toBe(true);
+    expect(blockings.some(([name]) => / (finer|coarser)$/.test(name))).toBe(true);
+    const bits = new Map<string, string>();
     for (const row of blockings) {
       content.plans[key] = [row, ...rows.filter((other) => other !== row)];
       writeFileSync(join(FOVEA_PLAN_DIR, filesOf(FOVEA_PLAN_DIR)[0] ?? ''), JSON.stringify(content));
@@ -192,10 +194,12 @@ describe.runIf(native && /avx512|amx/.test(native.info.isa))('the planner', () =
       for (const PLAN_THREADS of ['1', '2', '3']) {
         outcomes.push(...(await run({ FOVEA_PLAN_DIR, PLAN_THREADS, PLAN_POINTWISE: '1' })));
       }
-      const [algorithm, width] = row[0].split(' ');
+      const tiles = row[0].replace(/ (finer|coarser)$/, '');
+      const [algorithm, width = 'x\\d+'] = tiles.split(' ');
       for (const { text, hash } of outcomes) {
         expect(text).toMatch(new RegExp(`^${algorithm}: \\w+ ${width}, .*candidates: ${row[0]} `));
-        expect(hash).toBe(outcomes[0]?.hash);
+        expect(hash).toBe(bits.get(tiles) ?? hash);
+        bits.set(tiles, hash);
       }
     }
   });
