@@ -203,18 +203,17 @@ void pack_weight(const float* weight, const WeightView& view, const std::vector<
   }
 }
 
-void pack_weight_pairs(const float* weight, const WeightView& view, const std::vector<int64_t>& taps, int planes,
-                       int64_t first, int64_t last, float* scratch, float* panels) {
-  const int64_t steps = (view.depth + kPairUnit - 1) / kPairUnit * static_cast<int64_t>(taps.size());
-  constexpr int64_t kWords = kPairUnit / 2 * kBlock;  // of one plane, unit and tap
+void pack_weight_pairs(const float* weight, const WeightView& view, const std::vector<int64_t>& taps, int64_t unit,
+                       int planes, int64_t first, int64_t last, float* scratch, float* panels) {
+  const int64_t steps = (view.depth + unit - 1) / unit * static_cast<int64_t>(taps.size());
+  const int64_t words = unit / 2 * kBlock;  // of one plane, unit and tap
   for (int64_t block = first; block < last; ++block) {
     // pack_weight() finds its own place for a block.
-    pack_weight(weight, view, taps, kPairUnit, block, block + 1,
-                scratch - block * weight_block_floats(view, static_cast<int64_t>(taps.size()), kPairUnit));
-    float* to = panels + block * steps * planes * kWords;
+    pack_weight(weight, view, taps, unit, block, block + 1,
+                scratch - block * weight_block_floats(view, static_cast<int64_t>(taps.size()), unit));
+    float* to = panels + block * steps * planes * words;
     for (int64_t step = 0; step < steps; ++step)
-      bf16_kernels()->rows(scratch + step * kPairUnit * kBlock, kPairUnit / 2, planes, to + step * planes * kWords,
-                           kWords);
+      bf16_kernels()->rows(scratch + step * unit * kBlock, unit / 2, planes, to + step * planes * words, words);
   }
 }
 

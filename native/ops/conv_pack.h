@@ -72,10 +72,10 @@ void unpack_weight(const float* rows, const WeightView& view, const std::vector<
 // Floats of one block of 16 lanes.
 int64_t weight_block_floats(const WeightView& view, int64_t taps, int64_t unit);
 
-// The same panels of bfloat16 pairs: [block of 16 lanes][unit of 32 depths][tap][plane][16 words][16], word q of a lane
-// being depths 2q and 2q + 1. `scratch` takes one block in float32: weight_block_floats(view, taps, kPairUnit).
-void pack_weight_pairs(const float* weight, const WeightView& view, const std::vector<int64_t>& taps, int planes,
-                       int64_t first, int64_t last, float* scratch, float* panels);
+// The same panels of bfloat16 pairs: [block of 16 lanes][unit of depths][tap][plane][unit / 2 words][16], word q of a
+// lane being depths 2q and 2q + 1. `scratch` takes one block in float32: weight_block_floats(view, taps, unit).
+void pack_weight_pairs(const float* weight, const WeightView& view, const std::vector<int64_t>& taps, int64_t unit,
+                       int planes, int64_t first, int64_t last, float* scratch, float* panels);
 
 // Times the zeros of a padding they would otherwise be NaN.
 bool all_finite(const float* values, int64_t count);

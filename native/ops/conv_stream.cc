@@ -43,17 +43,23 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   s.problem_ = problem;
   s.kernels_ = problem.planes > 0 ? brgemm_bf16_kernels() : &brgemm_kernels();
   s.threads_ = threads;
-  s.lanes_ = problem.planar ? 1 : kBlock;
-  s.unit_depth_ = problem.planes > 0 ? kPairUnit : s.lanes_;
+  s.source_lanes_ = problem.planar ? 1 : kBlock;
+  // What lies in memory as the words that are multiplied. A tile of AMX wants 32 channels of a pixel side by side.
+  const bool as_words = problem.planes == 0 ? problem.source_type == DType::kFloat32
+                                            : problem.source_type == DType::kBfloat16 && problem.planes == 1 &&
+                                                  s.kernels_->tile_rows == 1;
+  s.direct_ = as_words && problem.rows.direct() && problem.columns.direct();
+  s.unit_depth_ = problem.planes > 0 && !s.direct_ ? kPairUnit : s.source_lanes_;
+  s.lanes_ = problem.planes > 0 ? s.unit_depth_ / 2 : s.source_lanes_;
   s.planes_ = std::max(1, problem.planes);
   s.products_ = plane_products(s.planes_);
-  s.rows_kind_ = problem.planar ? BrgemmRows::kPlanes : BrgemmRows::kPixels;
+  s.rows_kind_ = problem.planar                    ? BrgemmRows::kPlanes
+                 : problem.planes > 0 && s.direct_ ? BrgemmRows::kHalfPixels
+                                                   : BrgemmRows::kPixels;
   s.units_ = ceil_div(problem.weight.depth, s.unit_depth_);
-  s.source_blocks_ = ceil_div(problem.weight.depth, s.lanes_);
+  s.source_blocks_ = ceil_div(problem.weight.depth, s.source_lanes_);
   s.dest_blocks_ = blocks(problem.weight.lanes);
-  s.source_block_floats_ = problem.rows.source * problem.columns.source * s.lanes_;
-  s.direct_ = problem.planes == 0 && problem.source_type == DType::kFloat32 && problem.rows.direct() &&
-              problem.columns.direct();
+  s.source_block_values_ = problem.rows.source * problem.columns.source * s.source_lanes_;
   s.outputs_ = problem.rows.outputs();
 
   // Sizes as doubles first: nothing below may overflow. One row of one image, all of its units, is the least to pack.
@@ -86,7 +92,7 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   s.step_ = possible ? wanted : s.skips_ ? skipping.nb : padded.nb;
   s.choose_blocking();
   s.band_pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_);
-  s.unit_floats_ = s.direct_ ? s.source_block_floats_ : s.band_pack_.floats();
+  s.unit_floats_ = s.direct_ ? s.source_block_values_ / s.source_lanes_ * s.lanes_ : s.band_pack_.floats();
   s.scratch_floats_ = s.direct_ ? 0 : round_up(s.group_images_ * s.chunk_ * s.planes_ * s.unit_floats_, 16);
   if (problem.dest_type == DType::kBfloat16) {
     const int64_t step = problem.rows.phases.front().step;
@@ -96,7 +102,7 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   }
   if (problem.planes > 0)
     s.weight_scratch_floats_ =
-        weight_block_floats(problem.weight, static_cast<int64_t>(problem.tap_offsets.size()), kPairUnit);
+        weight_block_floats(problem.weight, static_cast<int64_t>(problem.tap_offsets.size()), s.unit_depth_);
   for (const AxisPhase& row_phase : s.problem_.rows.phases) {
     for (const AxisPhase& column_phase : s.problem_.columns.phases) s.add_phase(row_phase, column_phase);
   }
@@ -426,16 +432,17 @@ Ahead ConvStream::ahead(Values source, const Task& task, int64_t chunk) const {
     top = std::min(top, first < 0 ? first + ceil_div(-first, row_step) * row_step : first);
     bottom = std::max(bottom, std::min(p.rows.source, last + 1));
   }
-  const int64_t image_floats = p.groups * source_blocks_ * source_block_floats_, row_floats = p.columns.source * lanes_;
-  const int64_t unit_blocks = unit_depth_ / lanes_, first = chunk * chunk_ * unit_blocks;
+  const int64_t image_values = p.groups * source_blocks_ * source_block_values_;
+  const int64_t row_values = p.columns.source * source_lanes_;
+  const int64_t unit_blocks = unit_depth_ / source_lanes_, first = chunk * chunk_ * unit_blocks;
   const int64_t last = std::min(first + chunk_ * unit_blocks, source_blocks_);
   Ahead ahead(std::max<int64_t>(64, column_step * kBlock * source.bytes()));
   for (int64_t image = task.image; image < task.image + task.images; ++image) {
     for (int64_t block = first; block < last; ++block) {
-      const Values plane = source + image * image_floats + (task.group * source_blocks_ + block) * source_block_floats_;
+      const Values plane = source + image * image_values + (task.group * source_blocks_ + block) * source_block_values_;
       const int64_t rows = row_step == 1 ? bottom - top : 1;
       for (int64_t row = top; row < bottom; row += std::max(row_step, rows))
-        ahead.add(plane + row * row_floats, plane + (row + rows) * row_floats);
+        ahead.add(plane + row * row_values, plane + (row + rows) * row_values);
     }
   }
   return ahead;
@@ -478,12 +485,12 @@ void ConvStream::run_task(int64_t index, const std::vector<Phase>& phases, const
                           bool* not_finite) const {
   const BrgemmScope scope(*kernels_);
   const Task task = this->task(index);
-  const int64_t image_floats = problem_.groups * source_blocks_ * source_block_floats_;
+  const int64_t image_values = problem_.groups * source_blocks_ * source_block_values_;
   const Values images =
-      operands.source + task.image * image_floats + task.group * source_blocks_ * source_block_floats_;
-  const float* base =
-      direct_ ? (images + task.row * problem_.rows.step() * problem_.columns.source * lanes_).floats() : scratch;
-  const int64_t stride = direct_ ? image_floats : chunk_ * planes_ * unit_floats_;
+      operands.source + task.image * image_values + task.group * source_blocks_ * source_block_values_;
+  const Values band = images + task.row * problem_.rows.step() * problem_.columns.source * source_lanes_;
+  const float* base = direct_ ? reinterpret_cast<const float*>(band.at()) : scratch;
+  const int64_t stride = direct_ ? image_values / source_lanes_ * lanes_ : chunk_ * planes_ * unit_floats_;
   for (int64_t chunk = 0; chunk < chunks_; ++chunk) {
     if (!direct_) pack_band(images, task, chunk, scratch);
     Ahead next;
@@ -510,19 +517,19 @@ void ConvStream::run_task(int64_t index, const std::vector<Phase>& phases, const
 
 // [image][unit of the chunk][plane]: what the task reads of each.
 void ConvStream::pack_band(Values images, const Task& task, int64_t chunk, float* scratch) const {
-  const int64_t image_floats = problem_.groups * source_blocks_ * source_block_floats_;
+  const int64_t image_values = problem_.groups * source_blocks_ * source_block_values_;
   const int64_t first = chunk * chunk_, units = std::min(chunk_, units_ - first);
-  const int64_t unit_blocks = unit_depth_ / lanes_;
+  const int64_t unit_blocks = unit_depth_ / source_lanes_;
   for (int64_t image = 0; image < task.images; ++image) {
     for (int64_t unit = 0; unit < units; ++unit) {
       const int64_t block = (first + unit) * unit_blocks;
-      const Values source = images + image * image_floats + block * source_block_floats_;
+      const Values source = images + image * image_values + block * source_block_values_;
       float* target = scratch + (image * chunk_ + unit) * planes_ * unit_floats_;
       if (problem_.planes == 0) {
         band_pack_.pack(source, task.row, task.rows, target);
         continue;
       }
-      const Values second = block + 1 < source_blocks_ ? source + source_block_floats_ : Values();
+      const Values second = block + 1 < source_blocks_ ? source + source_block_values_ : Values();
       band_pack_.pack_pairs(source, second, task.row, task.rows, problem_.planes, target);
     }
   }
@@ -614,8 +621,8 @@ bool ConvStream::pack_panels(const RunContext& context, const float* weight, flo
     for (const Phase& phase : phases_) {
       float* to = panels + group * group_panel_floats_ + phase.panel;
       if (p.planes > 0) {
-        pack_weight_pairs(from, p.weight, phase.taps, p.planes, first, last, scratch + thread * weight_scratch_floats_,
-                          to);
+        pack_weight_pairs(from, p.weight, phase.taps, unit_depth_, p.planes, first, last,
+                          scratch + thread * weight_scratch_floats_, to);
         continue;
       }
       pack_weight(from, p.weight, phase.taps, lanes_, first, last, to);

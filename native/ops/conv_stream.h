@@ -133,6 +133,7 @@ class ConvStream {
   bool direct_ = false, skips_ = false, pads_ = false, holes_ = false, asks_ahead_ = false;
   int64_t step_ = 1;  // blocks of filters that a tile takes at once
   int threads_ = 1;
+  int64_t source_lanes_ = 16;                  // values of a pixel that lie side by side in the source
   int64_t lanes_ = 16;                         // words of a pixel in one unit
   int64_t unit_depth_ = 16;                    // source channels of one unit: two to a word of bfloat16 pairs
   int64_t planes_ = 1;                         // copies of the operands: one of float32, or the planes of bfloat16
@@ -143,7 +144,7 @@ class ConvStream {
   int64_t chunk_ = 1, chunks_ = 1;                           // source units packed at once
   int64_t split_blocks_ = 1, splits_ = 1;                    // destination blocks of one task
   int64_t unit_floats_ = 0;                                  // of one plane of the (packed) source
-  int64_t group_panel_floats_ = 0, source_block_floats_ = 0, scratch_floats_ = 0, weight_scratch_floats_ = 0;
+  int64_t group_panel_floats_ = 0, source_block_values_ = 0, scratch_floats_ = 0, weight_scratch_floats_ = 0;
   int64_t sum_floats_ = 0;  // of a task's sums, where they are rounded afterwards
   PackedBand band_pack_;
   std::vector<Phase> phases_;

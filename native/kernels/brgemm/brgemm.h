@@ -20,15 +20,16 @@ struct BrgemmEntry {
 
 // How A(i, q), 0 <= i < m, 0 <= q < depth, lies in memory behind a + entry.a.
 enum class BrgemmRows {
-  kPixels,    // [16·i + q]       rows are pixels of the blocked layout, depth <= 16 channels of one block
-  kChannels,  // [i + 16·q]       rows are channels of the blocked layout, depth pixels: the weight gradient
-  kPlanes,    // [i]              rows are pixels of a plane; depth is 1, and B's rows follow each other from entry to
-              // entry
-  kColumns,   // [i + a_step·q]   rows are neighbours: a transposed matrix
-  kList,      // [a_rows[i] + q]  rows stand anywhere
-  kRows,      // [a_step·i + q]   rows of a matrix
+  kPixels,      // [16·i + q]       rows are pixels of the blocked layout, depth <= 16 channels of one block
+  kChannels,    // [i + 16·q]       rows are channels of the blocked layout, depth pixels: the weight gradient
+  kPlanes,      // [i]              rows are pixels of a plane; depth is 1, and B's rows follow each other from entry to
+                // entry
+  kColumns,     // [i + a_step·q]   rows are neighbours: a transposed matrix
+  kList,        // [a_rows[i] + q]  rows stand anywhere
+  kRows,        // [a_step·i + q]   rows of a matrix
+  kHalfPixels,  // [8·i + q]      rows are pixels of the blocked layout of bfloat16, depth <= 8 pairs; of pairs only
 };
-constexpr int kBrgemmRowKinds = 6;
+constexpr int kBrgemmRowKinds = 7;
 
 // Reads exactly the A and B elements of the formula, writes exactly the m × 16·nb elements of C; any alignment will do,
 // 64 bytes for b is fastest. No allocation, no exceptions, no globals. Every element of the sum over e and q is added

@@ -1,5 +1,6 @@
 // The template behind every row of kernels.inc. brgemm.h says what a tile does.
 #pragma once
+#include <type_traits>
 #include <utility>
 
 #include "kernels/brgemm/brgemm.h"
@@ -140,10 +141,11 @@ void brgemm_tile(const BrgemmCall& call) {
     }
     // Where A(0, q) stands, and the way from there to A(i, q).
     const ptrdiff_t step = kRows == BrgemmRows::kChannels ? 16 : kRows == BrgemmRows::kColumns ? call.a_step : 1;
+    constexpr ptrdiff_t kPitch = kRows == BrgemmRows::kPixels ? 16 : kRows == BrgemmRows::kHalfPixels ? 8 : 1;
     const auto at = [&row, &call](const float* a_q, ptrdiff_t q, int i) {
       return kRows == BrgemmRows::kList   ? row[i] + q
              : kRows == BrgemmRows::kRows ? a_q + call.a_step * i
-                                          : a_q + (kRows == BrgemmRows::kPixels ? 16 * i : i);
+                                          : a_q + kPitch * i;
     };
     ptrdiff_t q = 0;
     for (; q + U <= depth; q += U, b.advance(U)) {
@@ -171,6 +173,7 @@ constexpr void fill(BrgemmKernels& kernels) {
   fill<V, BrgemmRows::kColumns, NB>(kernels, Rows());
   fill<V, BrgemmRows::kList, NB>(kernels, Rows());
   fill<V, BrgemmRows::kRows, NB>(kernels, Rows());
+  if constexpr (!std::is_same_v<V, typename V::Sum>) fill<V, BrgemmRows::kHalfPixels, NB>(kernels, Rows());
   kernels.rows[NB - 1] = kRows;
 }
 
