@@ -21,7 +21,7 @@ export function roundedValues(
   storage: ReadonlyMap<string, OperandLayouts>,
 ): ReadonlySet<number> {
   const rounded = new Set(program.values.flatMap((value, id) => (isLargeImage(value) ? [id] : [])));
-  const uses = program.steps.map((step) => usesOf(step, layouts, storage));
+  const uses = program.steps.map((step) => usesOf(step, program.values, layouts, storage));
   for (const { float32 } of uses) for (const id of float32) rounded.delete(id);
   for (let before = -1; before !== rounded.size; ) {
     before = rounded.size;
@@ -43,27 +43,40 @@ function isLargeImage({ shape, dtype, external }: Spec & { readonly external?: n
 /** Operands of a step that must be float32, and those that must be rounded all or none. */
 function usesOf(
   step: ProgramStep,
+  values: readonly Spec[],
   layouts: ReadonlyMap<string, OperandLayouts>,
   storage: ReadonlyMap<string, OperandLayouts>,
 ): { float32: number[]; alike: number[] } {
   const float32: number[] = [];
   const alike: number[] = [];
   const layout = layouts.get(step.operator);
-  const letters = takesRounded(step) ? storage.get(step.operator) : undefined;
+  const images = imagesOf(step, values);
+  const letters = images === 'float32' ? undefined : storage.get(step.operator);
   for (const side of ['inputs', 'outputs'] as const) {
     step[side].forEach((id, i) => {
       if (id < 0 || letterOf(layout?.[side] ?? 'P', i) === 'P') return;
       const letter = letterOf(letters?.[side] ?? '-', i);
       if (letter === '-') float32.push(id);
-      if (letter === 'g') alike.push(id);
+      if (letter === 'g' || (letter === 'b' && images === 'alike')) alike.push(id);
     });
   }
   return { float32, alike };
 }
 
-/** Channels of groups are moved, and gradients of other paddings folded back, in float32 only. */
-function takesRounded({ attributes: { groups = 1, paddingMode = 'zeros' } }: ProgramStep): boolean {
-  return groups === 1 && paddingMode === 'zeros';
+/**
+ * How the images of a step may lie. Channels of groups that do not fill their blocks are moved, and gradients of other
+ * paddings folded back, in float32 only. What stays in place: groups of whole blocks, and those of 1, 2, 4 or 8 channels
+ * on both sides, which are read and written in the same form.
+ */
+function imagesOf(step: ProgramStep, values: readonly Spec[]): 'float32' | 'either' | 'alike' {
+  const { groups = 1, paddingMode = 'zeros' } = step.attributes;
+  if (paddingMode !== 'zeros' || typeof groups !== 'number') return 'float32';
+  if (groups === 1) return 'either';
+  const [first = -1, second = -1] =
+    step.operator === 'conv2dGradWeight' ? step.inputs : [step.inputs[0], step.outputs[0]];
+  const [a, b] = [first, second].map((id) => (values[id]?.shape[1] ?? 0) / groups) as [number, number];
+  if (a % 16 === 0 && b % 16 === 0) return 'either';
+  return a === b && [1, 2, 4, 8].includes(a) ? 'alike' : 'float32';
 }
 
 function letterOf(letters: string, operand: number): string {

@@ -37,6 +37,7 @@ namespace fovea {
 #define BF16_FAMILY(Type, name) \
   const Type* name##_bf16_kernels() { return nullptr; }
 #endif
+BF16_FAMILY(DepthwiseBf16Kernels, depthwise)
 BF16_FAMILY(EltwiseBf16Kernels, eltwise)
 BF16_FAMILY(NormKernelsOf<Bfloat16>, norm)
 BF16_FAMILY(PoolBf16Kernels, pool)

@@ -63,10 +63,6 @@ Status make_narrow(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Op
 
 bool winograd_possible(const OpSpec&, const ConvGeometry& g) { return winograd_possible(g); }
 
-bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
-  return winograd_possible(g) && !bf16_beats_winograd(spec.precision) && winograd_pays(g, winograd_gradient(g));
-}
-
 WinogradProblem winograd_problem(const OpSpec& spec, const ConvGeometry& g) {
   WinogradProblem problem = winograd_gradient(g);
   problem.epilogue = wants_epilogue(spec);
@@ -75,15 +71,21 @@ WinogradProblem winograd_problem(const OpSpec& spec, const ConvGeometry& g) {
   return problem;
 }
 
+bool winograd_pairs_possible(const OpSpec& spec, const ConvGeometry& g) {
+  return winograd_possible(g) && winograd_pairs_possible(spec, winograd_problem(spec, g));
+}
+
+bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
+  if (!winograd_possible(g) || bf16_beats_winograd(spec.precision)) return false;
+  const WinogradProblem problem = winograd_problem(spec, g);
+  return winograd_pays(g, problem) && (!winograd_pairs_possible(spec, g) || winograd_pays_in_pairs(problem));
+}
+
 Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
   std::unique_ptr<Operation> direct;
   FOVEA_RETURN_IF_ERROR(make_stream(spec, g, 0, &direct));
   const WinogradProblem problem = winograd_problem(spec, g);
   return make_winograd(problem, winograd_tile(problem), spec.threads, std::move(direct), operation);
-}
-
-bool winograd_pairs_possible(const OpSpec& spec, const ConvGeometry& g) {
-  return winograd_possible(g) && winograd_pairs_possible(spec, winograd_problem(spec, g));
 }
 
 bool winograd_pairs_win(const OpSpec& spec, const ConvGeometry& g) {
@@ -102,7 +104,7 @@ const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"winograd bf16", winograd_pairs_win, make_winograd_pairs},
     {"winograd", winograd_wins, make_winograd},
     {"bf16", bf16_wins, in_bf16<make_stream>, kTiled},
-    {"brgemm", anything, in_float32<make_stream>, kTiled},
+    {"brgemm", direct_possible, in_float32<make_stream>, kTiled},
     {"bf16", bf16_possible, in_bf16<make_stream>, kTiled},  // where the model does not prefer it: measured, or by name
     {"winograd", winograd_possible, make_winograd},
     {"winograd bf16", winograd_pairs_possible, make_winograd_pairs},

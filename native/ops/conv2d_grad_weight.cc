@@ -116,7 +116,7 @@ const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", supports_depthwise, make_depthwise_grad_weight},
     {"winograd", winograd_wins, make_winograd},
     {"bf16", bf16_wins, in_bf16<make_stream>, kTiled},
-    {"brgemm", anything, in_float32<make_stream>, kTiled},
+    {"brgemm", direct_possible, in_float32<make_stream>, kTiled},
     {"bf16", bf16_possible, in_bf16<make_stream>, kTiled},  // where the model does not prefer it: measured, or by name
     {"winograd", winograd_possible, make_winograd},
 };

@@ -1,7 +1,9 @@
 #include "ops/conv_depthwise.h"
 
 #include <algorithm>
+#include <cstring>
 
+#include "kernels/bf16/bf16.h"
 #include "kernels/depthwise/depthwise.h"
 #include "kernels/layout/layout.h"
 #include "ops/parallel.h"
@@ -22,6 +24,18 @@ struct Region {
   int64_t base = 0;                // floats to what the first tap of its first output reads
   std::vector<DepthwiseTap> taps;  // x counts from there
 };
+
+// Taps in the order in which they read, and the runs of them that read neighbouring pixels.
+void order(Region* region) {
+  std::vector<DepthwiseTap>& taps = region->taps;
+  std::sort(taps.begin(), taps.end(), [](const DepthwiseTap& a, const DepthwiseTap& b) { return a.x < b.x; });
+  region->base = taps.empty() ? 0 : taps[0].x;
+  for (DepthwiseTap& tap : taps) tap.x -= region->base;
+  for (size_t i = taps.size(); i-- > 0;) {
+    const bool next = i + 1 < taps.size() && taps[i + 1].x == taps[i].x + kBlock;
+    taps[i].run = next ? std::min(3, taps[i + 1].run + 1) : 1;
+  }
+}
 
 // Bands of rows [first, first + count) of some blocks of channels of an image.
 struct BandTask {
@@ -99,10 +113,10 @@ struct Bands {
                                   : ((rows.where(r) + rows.step() * rows_run.first) * columns.source +
                                      columns.where(c) + columns.step() * columns_run.first) *
                                         kBlock;
-        if (region.taps.empty()) region.base = at;
-        region.taps.push_back({at - region.base, (r.tap * taps_w + c.tap) * group * kBlock});
+        region.taps.push_back({at, (r.tap * taps_w + c.tap) * group * kBlock});
       }
     }
+    order(&region);
     return region;
   }
   // The plane, or the packed band of it.
@@ -111,18 +125,26 @@ struct Bands {
     pack.pack(source, first, count, scratch);
     return scratch;
   }
+  const Bfloat16* prepare(const Bfloat16* source, int64_t first, int64_t count, float* scratch) const {
+    if (!packed) return source;
+    Bfloat16* const halves = reinterpret_cast<Bfloat16*>(scratch);
+    pack.pack_halves(source, first, count, halves);
+    return halves;
+  }
   // What a task reads, for whoever works on another. Only where taps leave gaps in what they read at a time: dense
   // reads are followed by the hardware, and asking for them would but take their place.
-  DepthwiseAhead ahead(const float* source, const BandTask& task) const {
+  DepthwiseAhead ahead(Values source, const BandTask& task) const {
     const int64_t row = rows.step() * columns.source * kBlock;
     const int64_t first = std::min(source_floats(), task.first * row);
     const int64_t last = std::min(source_floats(), (task.first + task.count) * row);
-    const float* const plane = source + (task.image * channel_blocks() + task.block) * source_floats();
-    return {plane + first, plane + (task.blocks - 1) * source_floats() + last,
+    const Values plane = source + (task.image * channel_blocks() + task.block) * source_floats();
+    const auto at = [&](int64_t element) { return reinterpret_cast<const char*>((plane + element).at()); };
+    return {at(first), at((task.blocks - 1) * source_floats() + last),
             columns.step() == 1 ? 0 : rows.step() * columns.step()};
   }
   // The rows [*first, *end) of a region in a band: whether there are any. *x: what the first tap of the first reads.
-  bool cut(const Region& region, int64_t band_first, int64_t band_count, const float** x, int64_t* first,
+  template <class T>
+  bool cut(const Region& region, int64_t band_first, int64_t band_count, const T** x, int64_t* first,
            int64_t* end) const {
     *first = std::max(band_first, region.rows.first);
     *end = std::min(band_first + band_count, region.rows.first + region.rows.count);
@@ -179,6 +201,7 @@ class Depthwise : public Operation {
   struct Target {
     int64_t h, w;
     bool forward, bias, relu;
+    DType type;  // of source and destination
   };
   Depthwise(Bands bands, Blocked blocked, const Target& target, int threads)
       : bands_(std::move(bands)),
@@ -208,11 +231,12 @@ class Depthwise : public Operation {
     float* bias = weight + bands_.channel_blocks() * bands_.weight_floats();
     float* scratch = bias + bands_.channel_blocks() * kBlock;
     FOVEA_RETURN_IF_ERROR(blocked_.run(context, context.in<float>(0), blocked));
-    const float* source = blocked_.needed ? blocked : context.in<float>(0);
+    const Values source = blocked_.needed ? Values(blocked) : Values(context.inputs[0], target_.type);
+    const MutableValues dest{context.outputs[0], target_.type};
     if (bands_.rows.holes || bands_.columns.holes) {
       const int64_t plane = target_.h * target_.w * kBlock;
       FOVEA_RETURN_IF_ERROR(for_tasks(context, bands_.planes(), [&](int64_t task) {
-        std::fill_n(context.out<float>(0) + task * plane, plane, 0.f);
+        std::memset((dest + task * plane).at(), 0, static_cast<size_t>(plane * dest.bytes()));
       }));
     }
     FOVEA_RETURN_IF_ERROR(for_ranges(
@@ -225,8 +249,7 @@ class Depthwise : public Operation {
     context.pool.parallel_for(tasks(), [&](int64_t task, int thread) {
       if (context.cancelled.load(std::memory_order_relaxed)) return;
       run_task(this->task(task), bands_.ahead(source, this->task(std::min(task + threads_, tasks() - 1))), source,
-               weight, target_.bias ? bias : nullptr, context.out<float>(0),
-               scratch + thread * bands_.scratch_floats());
+               weight, target_.bias ? bias : nullptr, dest, scratch + thread * bands_.scratch_floats());
     });
     return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
   }
@@ -247,13 +270,23 @@ class Depthwise : public Operation {
             std::min(bands_.band, bands_.rows.outputs() - first)};
   }
 
+  void run_task(const BandTask& task, const DepthwiseAhead& ahead, Values source, const float* weight,
+                const float* bias, MutableValues dest, float* scratch) const {
+    const int group = group_index(bands_.group);
+    if (dest.half())
+      run_task(depthwise_bf16_kernels()->forward[group], task, ahead, source.halves(), weight, bias, dest.halves(),
+               scratch);
+    else
+      run_task(depthwise_kernels().forward[group], task, ahead, source.floats(), weight, bias, dest.floats(), scratch);
+  }
+
   // ahead: what the thread will read next.
-  void run_task(const BandTask& task, DepthwiseAhead ahead, const float* source, const float* weight, const float* bias,
-                float* dest, float* scratch) const {
+  template <class T>
+  void run_task(void (*kernel)(const DepthwiseCallOf<T>&), const BandTask& task, DepthwiseAhead ahead, const T* source,
+                const float* weight, const float* bias, T* dest, float* scratch) const {
     const int64_t plane = task.image * bands_.channel_blocks() + task.block;
-    const float* operand = bands_.prepare(source + plane * bands_.source_floats(), task.first, task.count, scratch);
-    const auto kernel = depthwise_kernels().forward[group_index(bands_.group)];
-    DepthwiseCall call{};
+    const T* const operand = bands_.prepare(source + plane * bands_.source_floats(), task.first, task.count, scratch);
+    DepthwiseCallOf<T> call{};
     call.weight = weight + task.block * bands_.weight_floats();
     call.bias = bias ? bias + task.block * kBlock : nullptr;
     call.relu = target_.relu;
@@ -264,7 +297,7 @@ class Depthwise : public Operation {
     call.weight_plane = bands_.weight_floats();
     for (const Phase& phase : phases_) {
       const int64_t y_row = phase.row.step * target_.w * kBlock, y_step = phase.column.step * kBlock;
-      float* const y = dest + ((plane * target_.h + phase.row.first) * target_.w + phase.column.first) * kBlock;
+      T* const y = dest + ((plane * target_.h + phase.row.first) * target_.w + phase.column.first) * kBlock;
       for (const Region& region : phase.regions) {
         int64_t row, end;
         call.x = operand;
@@ -296,9 +329,10 @@ class Depthwise : public Operation {
 // Sums [tap][q][16] of one block and its bias: of x in lane l with dy in lane l ^ q.
 class DepthwiseGradWeight : public Operation {
  public:
-  DepthwiseGradWeight(Bands bands, Blocked blocked, bool bias, int threads)
+  DepthwiseGradWeight(Bands bands, Blocked blocked, DType type, bool bias, int threads)
       : bands_(std::move(bands)),
         blocked_(blocked),
+        type_(type),
         bias_(bias),
         threads_(threads),
         regions_(bands_.regions(bands_.rows.phases[0], bands_.columns.phases[0])),
@@ -309,7 +343,7 @@ class DepthwiseGradWeight : public Operation {
 
   size_t workspace_bytes() const override {
     const int64_t sums = bands_.channel_blocks() * parts_ * sum_floats();
-    return (blocked_.floats() + static_cast<size_t>(sums + threads_ * bands_.scratch_floats())) * sizeof(float);
+    return (blocked_.floats() + static_cast<size_t>(sums + threads_ * thread_floats())) * sizeof(float);
   }
 
   Status run(const RunContext& context) const override {
@@ -317,11 +351,11 @@ class DepthwiseGradWeight : public Operation {
     float* sums = blocked + blocked_.floats();
     float* scratch = sums + bands_.channel_blocks() * parts_ * sum_floats();
     FOVEA_RETURN_IF_ERROR(blocked_.run(context, context.in<float>(0), blocked));
-    const float* x = blocked_.needed ? blocked : context.in<float>(0);
+    const Values x = blocked_.needed ? Values(blocked) : Values(context.inputs[0], type_);
+    const Values dy{context.inputs[1], type_};
     context.pool.parallel_for(bands_.channel_blocks() * parts_, [&](int64_t task, int thread) {
       if (context.cancelled.load(std::memory_order_relaxed)) return;
-      run_part(task / parts_, task % parts_, x, context.in<float>(1), scratch + thread * bands_.scratch_floats(),
-               sums + task * sum_floats());
+      run_part(task / parts_, task % parts_, x, dy, scratch + thread * thread_floats(), sums + task * sum_floats());
     });
     if (context.cancelled.load(std::memory_order_relaxed)) return {Code::kAborted, "cancelled"};
     return for_ranges(context, bands_.channel_blocks(), units_per_task(parts_ * sum_floats()),
@@ -341,31 +375,51 @@ class DepthwiseGradWeight : public Operation {
  private:
   int64_t sum_floats() const { return bands_.weight_floats() + kBlock; }
 
-  void run_part(int64_t block, int64_t part, const float* x, const float* dy, float* scratch, float* sums) const {
+  int64_t dy_floats() const { return bands_.rows.outputs() * bands_.columns.outputs() * kBlock; }
+  // Of what lies as bfloat16 there are copies, images_ planes of x and then of dy.
+  int64_t thread_floats() const {
+    const int64_t wide = type_ == DType::kBfloat16 ? images_ * (bands_.source_floats() + dy_floats()) : 0;
+    return bands_.scratch_floats() + wide;
+  }
+
+  // Planes of one block of channels in some images as float32. *image_floats: from an image to the next.
+  const float* widened(Values plane, int64_t floats, int64_t images, float* scratch, ptrdiff_t* image_floats) const {
+    const int64_t between = bands_.channel_blocks() * floats;
+    *image_floats = plane.half() ? floats : between;
+    if (!plane.half()) return plane.floats();
+    for (int64_t image = 0; image < images; ++image)
+      bf16_kernels()->widen((plane + image * between).halves(), floats, scratch + image * floats);
+    return scratch;
+  }
+
+  void run_part(int64_t block, int64_t part, Values x, Values dy, float* scratch, float* sums) const {
     const int64_t rows = bands_.rows.outputs(), row_floats = bands_.columns.outputs() * kBlock;
     const auto kernel = depthwise_kernels().gradient[group_index(bands_.group)];
+    float* const copies = scratch + bands_.scratch_floats();
     std::fill_n(sums, sum_floats(), 0.f);
     DepthwiseGradCall call{};
     call.x_row = bands_.row_floats(), call.x_step = bands_.step_floats();
     call.dy_row = row_floats;
     call.sums = sums;
     call.bias = bias_ ? sums + bands_.weight_floats() : nullptr;
-    call.x_image = bands_.channel_blocks() * bands_.source_floats();
-    call.dy_image = bands_.channel_blocks() * rows * row_floats;
     const int64_t end_image = bands_.images * (part + 1) / parts_;
     for (int64_t image = bands_.images * part / parts_; image < end_image; image += call.images) {
       const int64_t plane = image * bands_.channel_blocks() + block;
       call.images = std::min(images_, end_image - image);
+      const float* const x_plane =
+          widened(x + plane * bands_.source_floats(), bands_.source_floats(), call.images, copies, &call.x_image);
+      const float* const dy_plane = widened(dy + plane * dy_floats(), dy_floats(), call.images,
+                                            copies + images_ * bands_.source_floats(), &call.dy_image);
       for (int64_t first = 0; first < rows; first += bands_.band) {
         const int64_t count = std::min(bands_.band, rows - first);
-        const float* operand = bands_.prepare(x + plane * bands_.source_floats(), first, count, scratch);
+        const float* operand = bands_.prepare(x_plane, first, count, scratch);
         for (const Region& region : regions_) {
           int64_t row, end;
           call.x = operand;
           if (!bands_.cut(region, first, count, &call.x, &row, &end)) continue;
           call.taps = region.taps.data();
           call.tap_count = static_cast<ptrdiff_t>(region.taps.size());
-          call.dy = dy + (plane * rows + row) * row_floats + region.columns.first * kBlock;
+          call.dy = dy_plane + row * row_floats + region.columns.first * kBlock;
           call.rows = end - row, call.count = region.columns.count;
           kernel(call);
         }
@@ -389,6 +443,7 @@ class DepthwiseGradWeight : public Operation {
 
   Bands bands_;
   Blocked blocked_;
+  DType type_;  // of x and dy
   bool bias_;
   int threads_;
   std::vector<Region> regions_;
@@ -415,17 +470,18 @@ Bands forward_bands(const ConvGeometry& g) {
 
 }  // namespace
 
-bool supports_depthwise(const OpSpec&, const ConvGeometry& g) {
-  const int64_t group = g.c_group();
-  return g.groups > 1 && g.k_group() == group && (group == 1 || group == 2 || group == 4 || group == 8);
-}
+bool supports_depthwise(const OpSpec&, const ConvGeometry& g) { return g.narrow_groups(); }
 
 Status make_depthwise_forward(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
   Bands bands = forward_bands(g);
   FOVEA_RETURN_IF_ERROR(bands.plan(kLeastBlocks, g.p * g.q));
   const Blocked blocked{spec.inputs[0].layout == Layout::kPlain, g.n, g.c, g.h * g.w};
-  const Depthwise::Target target{g.p, g.q, true, operand_at(spec.inputs, 2).present,
-                                 spec.attributes.text("activation") == "relu"};
+  const Depthwise::Target target{g.p,
+                                 g.q,
+                                 true,
+                                 operand_at(spec.inputs, 2).present,
+                                 spec.attributes.text("activation") == "relu",
+                                 spec.outputs[0].dtype};
   operation->reset(new Depthwise(std::move(bands), blocked, target, spec.threads));
   return {};
 }
@@ -435,7 +491,8 @@ Status make_depthwise_grad_input(const OpSpec& spec, const ConvGeometry& g, std:
   bands.rows = gradient_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, false);
   bands.columns = gradient_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, false);
   FOVEA_RETURN_IF_ERROR(bands.plan(kLeastBlocks, g.h * g.w));
-  operation->reset(new Depthwise(std::move(bands), {}, {g.h, g.w, false, false, false}, spec.threads));
+  const Depthwise::Target target{g.h, g.w, false, false, false, spec.outputs[0].dtype};
+  operation->reset(new Depthwise(std::move(bands), {}, target, spec.threads));
   return {};
 }
 
@@ -443,8 +500,8 @@ Status make_depthwise_grad_weight(const OpSpec& spec, const ConvGeometry& g, std
   Bands bands = forward_bands(g);
   FOVEA_RETURN_IF_ERROR(bands.plan(1, kSumPixels));
   const Blocked blocked{spec.inputs[0].layout == Layout::kPlain, g.n, g.c, g.h * g.w};
-  operation->reset(
-      new DepthwiseGradWeight(std::move(bands), blocked, operand_at(spec.outputs, 1).present, spec.threads));
+  operation->reset(new DepthwiseGradWeight(std::move(bands), blocked, spec.inputs[0].dtype,
+                                           operand_at(spec.outputs, 1).present, spec.threads));
   return {};
 }
 

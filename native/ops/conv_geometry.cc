@@ -101,8 +101,11 @@ bool has_rounded(const OpSpec& spec) {
 }
 
 Status check_rounded(const OpSpec& spec, const ConvGeometry& g) {
-  if ((g.groups == 1 && g.mode == PaddingMode::kZeros) || !has_rounded(spec)) return {};
-  return error(spec, Code::kDtype, "bfloat16 in memory is for one group and a padding of zeros");
+  const bool images_alike =
+      spec.inputs[0].dtype == (spec.name == "conv2dGradWeight" ? spec.inputs[1].dtype : spec.outputs[0].dtype);
+  const bool in_place = g.groups_align() || (g.narrow_groups() && images_alike);
+  if ((in_place && g.mode == PaddingMode::kZeros) || !has_rounded(spec)) return {};
+  return error(spec, Code::kDtype, "bfloat16 in memory is for whole blocks of channels and a padding of zeros");
 }
 
 Status check_operand(const OpSpec& spec, const Operand& operand, size_t rank, const char* name) {

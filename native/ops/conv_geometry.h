@@ -22,6 +22,11 @@ struct ConvGeometry {
   int64_t taps() const { return r * s; }
   double flops() const { return 2.0 * n * k * p * q * c_group() * taps(); }
   bool depthwise() const { return groups > 1 && c_group() == 1; }
+  // Groups of as many output as input channels, 1, 2, 4 or 8 of them: computed where they lie in their blocks.
+  bool narrow_groups() const {
+    const int64_t each = c_group();
+    return groups > 1 && k_group() == each && (each == 1 || each == 2 || each == 4 || each == 8);
+  }
   // Whether a 16-channel block never holds channels of two groups.
   bool groups_align() const { return groups == 1 || (c_group() % kBlock == 0 && k_group() % kBlock == 0); }
   // Where weight[k][c][r][s] of the un-rotated layout is found for the tap (r, s) of the sliding kernel.
@@ -38,8 +43,8 @@ struct ConvGeometry {
 Status read_conv_attributes(const OpSpec& spec, ConvGeometry* geometry);
 Status check_conv(const OpSpec& spec, const ConvGeometry& geometry);
 
-// Whether the spec has operands that lie in memory as bfloat16, which is for convolutions without groups, padded with
-// zeros.
+// Whether the spec has operands that lie in memory as bfloat16, which is for convolutions padded with zeros whose
+// channels need not be moved; those of narrow groups all or none.
 bool has_rounded(const OpSpec& spec);
 Status check_rounded(const OpSpec& spec, const ConvGeometry& geometry);
 

@@ -158,7 +158,7 @@ void copy_weight(const float* weight, const WeightView& view, int64_t unit, int6
   for (int64_t block = first; block < last; ++block) {
     const int64_t lanes = std::min<int64_t>(kBlock, view.lanes - block * kBlock);
     const float* from = weight + block * kBlock;
-    float* to = panels + block * block_floats;
+    float* to = panels + (block - first) * block_floats;
     if (lanes < kBlock || view.depth % unit != 0) std::memset(to, 0, static_cast<size_t>(block_floats) * sizeof(float));
     for (int64_t depth = 0; depth < view.depth; ++depth, from += view.depth_stride, to += kBlock) {
       if (lanes == kBlock)
@@ -180,7 +180,7 @@ void pack_weight(const float* weight, const WeightView& view, const std::vector<
   const int64_t together = view.depth_stride == all ? std::max<int64_t>(1, kStripe / all) : 1;
   alignas(64) float stripe[kStripe * kBlock];
   if (view.depth % unit != 0) {
-    std::memset(panels + first * block_floats, 0, static_cast<size_t>((last - first) * block_floats) * sizeof(float));
+    std::memset(panels, 0, static_cast<size_t>((last - first) * block_floats) * sizeof(float));
   }
   for (int64_t depth = 0; depth < view.depth; depth += together) {
     const int64_t depths = std::min(together, view.depth - depth);
@@ -191,7 +191,7 @@ void pack_weight(const float* weight, const WeightView& view, const std::vector<
         const int64_t rows = std::min(kStripe, depths * all - offset);
         layout_kernels().to_blocked(from + offset, view.lane_stride, lanes, rows, stripe);
         for (int64_t d = depth; d < depth + depths; ++d) {
-          float* to = panels + block * block_floats + (d / unit * count * unit + d % unit) * kBlock;
+          float* to = panels + (block - first) * block_floats + (d / unit * count * unit + d % unit) * kBlock;
           for (int64_t t = 0; t < count; ++t) {
             const int64_t row = (d - depth) * all + taps[static_cast<size_t>(t)] - offset;
             if (row >= 0 && row < rows)
@@ -203,17 +203,23 @@ void pack_weight(const float* weight, const WeightView& view, const std::vector<
   }
 }
 
-void pack_weight_pairs(const float* weight, const WeightView& view, const std::vector<int64_t>& taps, int64_t unit,
-                       int planes, int64_t first, int64_t last, float* scratch, float* panels) {
-  const int64_t steps = (view.depth + unit - 1) / unit * static_cast<int64_t>(taps.size());
-  const int64_t words = unit / 2 * kBlock;  // of one plane, unit and tap
+void pack_weight_pairs(const float* weight, const WeightView& view, const std::vector<int64_t>& taps, int planes,
+                       int64_t first, int64_t last, float* panels) {
+  const int64_t count = static_cast<int64_t>(taps.size());
+  const bool matrix = view.lane_stride == 1 || view.depth_stride == 1;  // of one tap
   for (int64_t block = first; block < last; ++block) {
-    // pack_weight() finds its own place for a block.
-    pack_weight(weight, view, taps, unit, block, block + 1,
-                scratch - block * weight_block_floats(view, static_cast<int64_t>(taps.size()), unit));
-    float* to = panels + block * steps * planes * words;
-    for (int64_t step = 0; step < steps; ++step)
-      bf16_kernels()->rows(scratch + step * unit * kBlock, unit / 2, planes, to + step * planes * words, words);
+    const int lanes = static_cast<int>(std::min<int64_t>(kBlock, view.lanes - block * kBlock));
+    const float* from = weight + block * kBlock * view.lane_stride;
+    for (int64_t depth = 0; depth < view.depth; depth += kPairUnit, from += kPairUnit * view.depth_stride) {
+      const int depths = static_cast<int>(std::min(kPairUnit, view.depth - depth));
+      if (matrix)
+        bf16_kernels()->square(from, view.lane_stride, view.depth_stride, lanes, depths, false, planes, panels,
+                               kPairUnit / 2 * kBlock);
+      else
+        bf16_kernels()->weights(from, view.lane_stride, view.depth_stride, lanes, depths, taps.data(), count,
+                                view.taps(), planes, panels);
+      panels += count * planes * (kPairUnit / 2) * kBlock;
+    }
   }
 }
 

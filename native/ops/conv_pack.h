@@ -62,7 +62,7 @@ struct WeightView {
 };
 
 // [block of 16 lanes][unit of `unit` depths][tap][unit][16], zeros where lanes or depths end: B panels of one group.
-// `taps` are offsets into the weight. Packs blocks [first, last).
+// `taps` are offsets into the weight. Packs blocks [first, last), the first to `panels`.
 void pack_weight(const float* weight, const WeightView& view, const std::vector<int64_t>& taps, int64_t unit,
                  int64_t first, int64_t last, float* panels);
 // The other way, for one block of lanes and some depths, whose rows of sums begin at `rows`; `taps` are all or some,
@@ -72,10 +72,10 @@ void unpack_weight(const float* rows, const WeightView& view, const std::vector<
 // Floats of one block of 16 lanes.
 int64_t weight_block_floats(const WeightView& view, int64_t taps, int64_t unit);
 
-// The same panels of bfloat16 pairs: [block of 16 lanes][unit of depths][tap][plane][unit / 2 words][16], word q of a
-// lane being depths 2q and 2q + 1. `scratch` takes one block in float32: weight_block_floats(view, taps, unit).
-void pack_weight_pairs(const float* weight, const WeightView& view, const std::vector<int64_t>& taps, int64_t unit,
-                       int planes, int64_t first, int64_t last, float* scratch, float* panels);
+// The same panels of bfloat16 pairs: [block of 16 lanes][unit of 32 depths][tap][plane][16 words][16], word q of a lane
+// being depths 2q and 2q + 1.
+void pack_weight_pairs(const float* weight, const WeightView& view, const std::vector<int64_t>& taps, int planes,
+                       int64_t first, int64_t last, float* panels);
 
 // Times the zeros of a padding they would otherwise be NaN.
 bool all_finite(const float* values, int64_t count);

@@ -11,7 +11,8 @@
 namespace fovea {
 
 bool bf16_possible(const OpSpec& spec, const ConvGeometry& g) {
-  return (spec.inputs[0].layout == Layout::kBlocked || supports_stem(g)) && brgemm_bf16_kernels() != nullptr;
+  return direct_possible(spec, g) && (spec.inputs[0].layout == Layout::kBlocked || supports_stem(g)) &&
+         brgemm_bf16_kernels() != nullptr;
 }
 
 bool bf16_wins(const OpSpec& spec, const ConvGeometry& g) {

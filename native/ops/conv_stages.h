@@ -10,11 +10,13 @@
 
 namespace fovea {
 
-// The direct sum's rows in a convolution's list of algorithms: whether bfloat16 can do it, and whether the model
-// prefers it.
+// The direct sum's rows in a convolution's list of algorithms: whether it can do it, whether bfloat16 can, and whether
+// the model prefers that. Channels that have to be moved are float32.
+inline bool direct_possible(const OpSpec& spec, const ConvGeometry& g) {
+  return g.groups_align() || !has_rounded(spec);
+}
 bool bf16_possible(const OpSpec& spec, const ConvGeometry& geometry);
 bool bf16_wins(const OpSpec& spec, const ConvGeometry& geometry);
-inline bool anything(const OpSpec&, const ConvGeometry&) { return true; }
 
 // Whether each of `taps_w` columns of the filter gets a copy of its own, so that tiles of pixels run across short rows.
 bool short_rows(const BrgemmKernels& kernels, int64_t rows, int64_t columns, int64_t blocks, int64_t taps,

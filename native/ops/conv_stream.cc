@@ -100,9 +100,6 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
     const int64_t blocks = s.chunks_ > 1 ? s.split_blocks_ : std::min(s.step_, s.split_blocks_);
     s.sum_floats_ = s.group_images_ * blocks * lines * problem.dest_w * kBlock;
   }
-  if (problem.planes > 0)
-    s.weight_scratch_floats_ =
-        weight_block_floats(problem.weight, static_cast<int64_t>(problem.tap_offsets.size()), s.unit_depth_);
   for (const AxisPhase& row_phase : s.problem_.rows.phases) {
     for (const AxisPhase& column_phase : s.problem_.columns.phases) s.add_phase(row_phase, column_phase);
   }
@@ -204,6 +201,8 @@ void ConvStream::choose_blocking() {
   image_groups_ = ceil_div(p.images, group_images_);
   bands_ = ceil_div(outputs_, band_);
   splits_ = ceil_div(dest_blocks_, split_blocks_);
+  packs_own_ = image_groups_ * bands_ == 1;
+  panel_blocks_ = packs_own_ ? split_blocks_ : dest_blocks_;
 }
 
 // An estimate of what a task takes: products at nine tenths of two multiply-adds a cycle, packing, fetching the weights
@@ -270,8 +269,8 @@ void ConvStream::add_phase(const AxisPhase& row, const AxisPhase& column) {
   for (auto* pieces : {&phase.full, &phase.last})
     if (pieces->empty()) pieces->push_back({0, 0, 0});
   phase.panel = group_panel_floats_;
-  phase.block_floats = units_ * panel_floats(taps);
-  group_panel_floats_ += dest_blocks_ * phase.block_floats;
+  phase.block_floats = ceil_div(units_ * lanes_, panel_lanes()) * panel_floats(taps);
+  group_panel_floats_ += panel_blocks_ * phase.block_floats;
   for (const AxisRun& rows : skips_ ? runs_inside(p.rows, row) : whole_run(row)) {
     for (const AxisRun& columns : skips_ ? runs_inside(p.columns, column) : whole_run(column))
       phase.covers.push_back(make_cover(phase, rows, columns));
@@ -294,7 +293,8 @@ ConvStream::Cover ConvStream::make_cover(const Phase& phase, const AxisRun& rows
         const int64_t offset =
             direct_ ? (p.rows.where(r) * p.columns.source + p.columns.where(c)) * lanes_ : band_pack_.offset(r, c);
         const int64_t a = unit * planes_ * unit_floats_ + offset;
-        const int64_t b = unit * panel_floats(taps) + tap * panel_floats(1);
+        const int64_t whole = unit * lanes_ / panel_lanes(), half = unit * lanes_ % panel_lanes();
+        const int64_t b = (whole * taps + tap) * panel_floats(1) + half * kBlock;
         for (const auto& [x, w] : products_) cover.entries.push_back({a + x * unit_floats_, b + w * lanes_ * kBlock});
       }
     }
@@ -305,7 +305,7 @@ ConvStream::Cover ConvStream::make_cover(const Phase& phase, const AxisRun& rows
 
 // Steps of `units` units cut into pieces that fit L1, at unit boundaries when several units fit.
 std::vector<ConvStream::Piece> ConvStream::make_pieces(int64_t taps, int64_t units) const {
-  const int64_t fitting = std::max<int64_t>(1, panel_bytes(*kernels_) / 4 / (panel_floats(1) * step_));
+  const int64_t fitting = std::max<int64_t>(1, panel_bytes(*kernels_) / 4 / (planes_ * lanes_ * kBlock * step_));
   const int64_t most = planes_ == kMaxPlanes ? std::min(fitting, kExactSteps) : fitting;
   const int64_t total = taps * units;
   const int64_t size = taps == 0 ? 1 : taps <= most ? most / taps * taps : even(taps, most);
@@ -383,13 +383,13 @@ ConvStream::Task ConvStream::task(int64_t index) const {
 
 // Of `blocks` blocks from round.block on, as many as a tile takes.
 void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk, const float* base,
-                           int64_t image_stride, const Operands& operands, const Target& target, Ahead* ahead,
-                           bool* not_finite) const {
+                           int64_t image_stride, const Operands& operands, const Panels& panels, const Target& target,
+                           Ahead* ahead, bool* not_finite) const {
   const StreamProblem& p = problem_;
   const bool last_chunk = chunk == chunks_ - 1;
   const std::vector<Piece>& pieces = pieces_of(phase, chunk);
   BrgemmCall call{};
-  call.b = operands.panels + round.group * group_panel_floats_ + phase.panel + round.block * phase.block_floats +
+  call.b = panels.at + phase.panel + (round.block - panels.first) * phase.block_floats +
            chunk * chunk_ * panel_floats(static_cast<int64_t>(phase.taps.size()));
   call.b_block = phase.block_floats;
   call.c_block = target.block;
@@ -481,8 +481,8 @@ void ConvStream::round_off(const Task& round, const Target& from, MutableValues 
 }
 
 // Round by round of the blocks that tiles take at once; what an epilogue does with them comes while they are in L2.
-void ConvStream::run_task(int64_t index, const std::vector<Phase>& phases, const Operands& operands, float* scratch,
-                          bool* not_finite) const {
+void ConvStream::run_task(int64_t index, const std::vector<Phase>& phases, const Operands& operands,
+                          const Panels& panels, float* scratch, bool* not_finite) const {
   const BrgemmScope scope(*kernels_);
   const Task task = this->task(index);
   const int64_t image_values = problem_.groups * source_blocks_ * source_block_values_;
@@ -507,7 +507,7 @@ void ConvStream::run_task(int64_t index, const std::vector<Phase>& phases, const
       const Target target = target_of(task, round, operands.dest, scratch + scratch_floats_);
       if (holes_ && chunk == 0) clear_round(round, target);
       for (const Phase& phase : phases)
-        run_phase(round, phase, chunk, base, stride, operands, target, &next, not_finite);
+        run_phase(round, phase, chunk, base, stride, operands, panels, target, &next, not_finite);
       if (chunk < chunks_ - 1) continue;
       if (operands.dest.half()) round_off(round, target, operands.dest);
       if (operands.epilogue) finish_round(round, *operands.epilogue);
@@ -553,8 +553,8 @@ void ConvStream::finish_round(const Task& round, const ConvEpilogue& epilogue) c
 }
 
 size_t ConvStream::workspace_bytes() const {
-  const int64_t floats =
-      problem_.groups * group_panel_floats_ + problem_.groups * dest_blocks_ * kBlock + threads_ * thread_floats();
+  const int64_t panels = packs_own_ ? 0 : problem_.groups * group_panel_floats_;
+  const int64_t floats = panels + problem_.groups * dest_blocks_ * kBlock + threads_ * thread_floats();
   return static_cast<size_t>(floats) * sizeof(float);
 }
 
@@ -562,7 +562,7 @@ Status ConvStream::run(const RunContext& context, Values source, const float* we
                        MutableValues dest, std::byte* workspace) const {
   const StreamProblem& p = problem_;
   float* panels = reinterpret_cast<float*>(workspace);
-  float* padded_bias = panels + p.groups * group_panel_floats_;
+  float* padded_bias = panels + (packs_own_ ? 0 : p.groups * group_panel_floats_);
   float* scratch = padded_bias + p.groups * dest_blocks_ * kBlock;
   if (bias) {
     for (int64_t i = 0; i < p.groups * dest_blocks_ * kBlock; ++i) {
@@ -579,21 +579,34 @@ Status ConvStream::run(const RunContext& context, Values source, const float* we
         },
         nanoseconds_of(static_cast<double>(p.images * p.groups * dest_blocks_ * plane)));
   }
-  const Operands operands{source, panels, bias ? padded_bias : nullptr, dest, context.epilogue};
-  const bool padding_is_harmless = pack_panels(context, weight, panels, scratch) || !pads_;
+  const Operands operands{source, weight, bias ? padded_bias : nullptr, dest, context.epilogue};
+  const bool padding_is_harmless = packs_own_ || pack_all(context, weight, panels);
   const std::vector<Phase> exact = padding_is_harmless ? std::vector<Phase>() : without_padding();
-  const std::vector<Phase>& phases = padding_is_harmless ? phases_ : exact;
   context.pool.parallel_for(
       tasks(),
       [&](int64_t index, int thread) {
         if (context.cancelled.load(std::memory_order_relaxed)) return;
         bool not_finite = false;
-        run_task(index, phases, operands, scratch + thread * thread_floats(),
-                 context.not_finite ? &not_finite : nullptr);
+        run_with_panels(index, padding_is_harmless ? phases_ : exact, operands, panels,
+                        scratch + thread * thread_floats(), context.not_finite ? &not_finite : nullptr);
         if (not_finite) context.not_finite->store(true, std::memory_order_relaxed);
       },
-      nanoseconds_of_flops(p.flops));
+      nanoseconds_of_flops(p.flops) +
+          (packs_own_ ? nanoseconds_of(static_cast<double>(tasks() * group_panel_floats_)) : 0));
   return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
+}
+
+// `panels`: of all filters, unless the task packs its own.
+void ConvStream::run_with_panels(int64_t index, const std::vector<Phase>& phases, const Operands& operands,
+                                 float* panels, float* scratch, bool* not_finite) const {
+  const Task task = this->task(index);
+  if (!packs_own_)
+    return run_task(index, phases, operands, {panels + task.group * group_panel_floats_, 0}, scratch, not_finite);
+  const Panels own{scratch + scratch_floats_ + sum_floats_, task.block};
+  if (pack_blocks(operands.weight, task.group, task.block, task.block + task.blocks, own))
+    run_task(index, phases, operands, own, scratch, not_finite);
+  else
+    run_task(index, without_padding(), operands, own, scratch, not_finite);
 }
 
 // An infinite weight times the zeros of the padding would be NaN.
@@ -610,42 +623,49 @@ std::vector<ConvStream::Phase> ConvStream::without_padding() const {
   return phases;
 }
 
-bool ConvStream::pack_panels(const RunContext& context, const float* weight, float* panels, float* scratch) const {
+bool ConvStream::pack_blocks(const float* weight, int64_t group, int64_t first, int64_t last,
+                             const Panels& panels) const {
   const StreamProblem& p = problem_;
-  const int64_t pack_tasks = ceil_div(dest_blocks_, kPackBlocks);
+  const float* const from = weight + group * p.weight.group_stride;
+  bool finite = true;
+  for (const Phase& phase : phases_) {
+    float* const to = panels.at + phase.panel + (first - panels.first) * phase.block_floats;
+    if (p.planes > 0) {
+      pack_weight_pairs(from, p.weight, phase.taps, p.planes, first, last, to);
+      continue;
+    }
+    pack_weight(from, p.weight, phase.taps, lanes_, first, last, to);
+    if (pads_ && !all_finite(to, (last - first) * phase.block_floats)) finite = false;
+  }
+  return finite;
+}
+
+bool ConvStream::pack_all(const RunContext& context, const float* weight, float* panels) const {
+  const int64_t groups = problem_.groups, pack_tasks = ceil_div(dest_blocks_, kPackBlocks);
   std::atomic<bool> finite{true};
-  const auto pack = [&](int64_t index, int thread) {
+  const auto pack = [&](int64_t index, int) {
     const int64_t group = index / pack_tasks, first = index % pack_tasks * kPackBlocks;
     const int64_t last = std::min(dest_blocks_, first + kPackBlocks);
-    const float* from = weight + group * p.weight.group_stride;
-    for (const Phase& phase : phases_) {
-      float* to = panels + group * group_panel_floats_ + phase.panel;
-      if (p.planes > 0) {
-        pack_weight_pairs(from, p.weight, phase.taps, unit_depth_, p.planes, first, last,
-                          scratch + thread * weight_scratch_floats_, to);
-        continue;
-      }
-      pack_weight(from, p.weight, phase.taps, lanes_, first, last, to);
-      if (pads_ && !all_finite(to + first * phase.block_floats, (last - first) * phase.block_floats))
-        finite.store(false, std::memory_order_relaxed);
-    }
+    if (!pack_blocks(weight, group, first, last, {panels + group * group_panel_floats_, 0}))
+      finite.store(false, std::memory_order_relaxed);
   };
-  context.pool.parallel_for(p.groups * pack_tasks, pack,
-                            nanoseconds_of(static_cast<double>(p.groups * group_panel_floats_)));
+  context.pool.parallel_for(groups * pack_tasks, pack,
+                            nanoseconds_of(static_cast<double>(groups * group_panel_floats_)));
   return finite.load(std::memory_order_relaxed);
 }
 
 std::vector<std::vector<double>> ConvStream::loops() const {
   const StreamProblem& p = problem_;
   if (image_groups_ == 0) return {};
-  const double pack =
-      static_cast<double>(group_panel_floats_) / static_cast<double>(ceil_div(dest_blocks_, kPackBlocks));
+  const double pack = static_cast<double>(group_panel_floats_) / static_cast<double>(panel_blocks_) / 2;  // of a block
   std::vector<double> main;
   for (int64_t i = 0; i < tasks(); ++i) {
     const Task t = task(i);
-    main.push_back(task_cycles(t.images, t.rows, t.blocks));
+    main.push_back(task_cycles(t.images, t.rows, t.blocks) + (packs_own_ ? pack * static_cast<double>(t.blocks) : 0));
   }
-  return {std::vector<double>(static_cast<size_t>(p.groups * ceil_div(dest_blocks_, kPackBlocks)), pack / 2), main};
+  if (packs_own_) return {main};
+  const int64_t packed = p.groups * ceil_div(dest_blocks_, kPackBlocks);
+  return {std::vector<double>(static_cast<size_t>(packed), pack * kPackBlocks), main};
 }
 
 std::string ConvStream::describe() const {

@@ -96,15 +96,23 @@ class ConvStream {
   void make_tiles(Phase* phase) const;
   void add_tiles(const Phase& phase, int cover, int64_t first, int64_t rows, std::vector<Tile>* tiles) const;
   void pack_band(Values source, const Task& task, int64_t chunk, float* scratch) const;
-  // Whether all weights are finite, if it matters.
-  bool pack_panels(const RunContext& context, const float* weight, float* panels, float* scratch) const;
+  // The panels of filters, of the blocks from `first` on.
+  struct Panels {
+    float* at;
+    int64_t first;
+  };
+  // False if it matters that not all of these weights are finite.
+  bool pack_blocks(const float* weight, int64_t group, int64_t first, int64_t last, const Panels& panels) const;
+  bool pack_all(const RunContext& context, const float* weight, float* panels) const;
   std::vector<Piece> make_pieces(int64_t taps, int64_t units) const;
-  int64_t panel_floats(int64_t taps) const { return taps * planes_ * lanes_ * kBlock; }  // of one unit and 16 filters
+  // Panels come in units of their own: of pairs that are read in place, a unit is half of one.
+  int64_t panel_lanes() const { return problem_.planes > 0 ? kPairUnit / 2 : lanes_; }
+  int64_t panel_floats(int64_t taps) const { return taps * planes_ * panel_lanes() * kBlock; }  // a unit, 16 filters
   Task task(int64_t index) const;
   Ahead ahead(Values source, const Task& task, int64_t chunk) const;
   struct Operands {
     Values source;
-    const float *panels, *bias;
+    const float *weight, *bias;
     MutableValues dest;
     const ConvEpilogue* epilogue;  // or null
   };
@@ -113,16 +121,19 @@ class ConvStream {
     return chunk == chunks_ - 1 ? phase.last : phase.full;
   }
   std::vector<Phase> without_padding() const;
-  void run_task(int64_t index, const std::vector<Phase>& phases, const Operands& operands, float* scratch,
-                bool* not_finite) const;
+  void run_with_panels(int64_t index, const std::vector<Phase>& phases, const Operands& operands, float* panels,
+                       float* scratch, bool* not_finite) const;
+  void run_task(int64_t index, const std::vector<Phase>& phases, const Operands& operands, const Panels& panels,
+                float* scratch, bool* not_finite) const;
   void run_phase(const Task& round, const Phase& phase, int64_t chunk, const float* base, int64_t image_stride,
-                 const Operands& operands, const Target& target, Ahead* ahead, bool* not_finite) const;
+                 const Operands& operands, const Panels& panels, const Target& target, Ahead* ahead,
+                 bool* not_finite) const;
   Lines lines_of(const Task& task) const;
   Target target_of(const Task& task, const Task& round, MutableValues dest, float* sums) const;
   void clear_round(const Task& round, const Target& target) const;
   void round_off(const Task& round, const Target& from, MutableValues dest) const;
   void finish_round(const Task& round, const ConvEpilogue& epilogue) const;
-  int64_t thread_floats() const { return std::max(scratch_floats_ + sum_floats_, weight_scratch_floats_); }
+  int64_t thread_floats() const { return scratch_floats_ + sum_floats_ + (packs_own_ ? group_panel_floats_ : 0); }
   int64_t tasks() const { return problem_.groups * image_groups_ * bands_ * splits_; }
 
   StreamProblem problem_;
@@ -131,6 +142,8 @@ class ConvStream {
   // direct_: the source is read where it lies. skips_: taps that would read padding are left out; else they read zeros,
   // which finite weights leave at that: pads_.
   bool direct_ = false, skips_ = false, pads_ = false, holes_ = false, asks_ahead_ = false;
+  // Each task packs the weights of its filters, which no other task has, and uses them while they are in its cache.
+  bool packs_own_ = false;
   int64_t step_ = 1;  // blocks of filters that a tile takes at once
   int threads_ = 1;
   int64_t source_lanes_ = 16;                  // values of a pixel that lie side by side in the source
@@ -144,7 +157,8 @@ class ConvStream {
   int64_t chunk_ = 1, chunks_ = 1;                           // source units packed at once
   int64_t split_blocks_ = 1, splits_ = 1;                    // destination blocks of one task
   int64_t unit_floats_ = 0;                                  // of one plane of the (packed) source
-  int64_t group_panel_floats_ = 0, source_block_values_ = 0, scratch_floats_ = 0, weight_scratch_floats_ = 0;
+  int64_t panel_blocks_ = 0, group_panel_floats_ = 0;  // of all filters of a group, or of a task that packs its own
+  int64_t source_block_values_ = 0, scratch_floats_ = 0;
   int64_t sum_floats_ = 0;  // of a task's sums, where they are rounded afterwards
   PackedBand band_pack_;
   std::vector<Phase> phases_;

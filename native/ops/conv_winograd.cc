@@ -27,15 +27,19 @@ constexpr double kProduct = 17.5;
 constexpr double kPixel = 16;   // transforming 16 channels at one frequency, writing and reading them
 constexpr double kFilter = 15;  // likewise
 
-double direct_cycles(const WinogradProblem& p) {
+constexpr double kPack = 9000;  // of 16×16 channels and nine taps, for the direct sum
+// In pairs of bfloat16: two products in the time of one, and weights that are rounded as they are packed.
+constexpr double kPairProduct = kProduct / 2, kPairPack = 1500;
+
+double direct_cycles(const WinogradProblem& p, double product = kProduct, double pack = kPack) {
   const double pixels = static_cast<double>(p.images * (p.spread ? p.source_h * p.source_w : p.dest_h * p.dest_w));
-  return static_cast<double>(blocks(p.depth) * blocks(p.lanes)) * (kProduct * 9.0 * pixels + 9000.0);
+  return static_cast<double>(blocks(p.depth) * blocks(p.lanes)) * (product * 9.0 * pixels + pack);
 }
 
-double winograd_cycles(const WinogradProblem& p, int tile) {
+double winograd_cycles(const WinogradProblem& p, int tile, double product = kProduct) {
   const double tiles = static_cast<double>(winograd_tiles(p, tile).count());
   const double depth = static_cast<double>(blocks(p.depth)), lanes = static_cast<double>(blocks(p.lanes));
-  const double products = kProduct * tiles * depth * lanes, pixels = kPixel * tiles * (depth + lanes);
+  const double products = product * tiles * depth * lanes, pixels = kPixel * tiles * (depth + lanes);
   const double filters = kFilter * kBlock * depth * lanes;
   const double points = winograd_transforms(p, tile).points;
   return points * points * (products + pixels + filters);
@@ -516,6 +520,10 @@ int winograd_tile(const WinogradProblem& p) {
 
 bool winograd_pays(const ConvGeometry& g, const WinogradProblem& p) {
   return g.flops() >= kLeastWinogradFlops && winograd_cycles(p, winograd_tile(p)) < 0.9 * direct_cycles(p);
+}
+
+bool winograd_pays_in_pairs(const WinogradProblem& problem) {
+  return winograd_cycles(problem, 2, kPairProduct) < direct_cycles(problem, kPairProduct, kPairPack);
 }
 
 Status make_winograd(const WinogradProblem& problem, int tile, int threads, std::unique_ptr<Operation> direct,

@@ -86,12 +86,29 @@ test('what a convolution reads and what it writes are free of each other', () =>
   assert.deepEqual(rounded(of), [3]);
 });
 
-test('convolutions of groups, or with a padding that repeats pixels, are float32', () => {
-  const kinds: Attributes[] = [{ groups: 2 }, { paddingMode: 'reflect' }];
+test('convolutions whose channels are moved, or with a padding that repeats pixels, are float32', () => {
+  const wide = block.values.map((value) => (value.shape === image ? { ...value, shape: [8, 24, 16, 16] } : value));
+  const kinds: Attributes[] = [{ groups: 2 }, { paddingMode: 'reflect' }, { groups: 3, paddingMode: 'reflect' }];
   for (const attributes of kinds) {
     const steps = block.steps.map((step, i) => (i === 2 ? { ...step, attributes } : step));
-    assert.deepEqual(rounded({ ...block, steps }), []);
+    assert.deepEqual(rounded({ ...block, values: wide, steps }), []);
   }
+});
+
+test('groups of 1, 2, 4 or 8 channels are read and written alike, those of whole blocks as they come', () => {
+  const of = (channels: number, groups: number) => {
+    const shape = [8, channels, 16, 16];
+    const lines: Line[] = [
+      ['conv2d', [0, 1], [2]],
+      ['conv2d', [2, 1], [3], { groups }],
+      ['conv2d', [3, 1], [4]],
+    ];
+    const chain = program([shape, weight, shape, shape, shape], [0, 1, 4], lines);
+    const cut = program([shape, weight, shape, shape, shape], [0, 1, 4], [...lines.slice(0, 2), ['relu', [3], [4]]]);
+    return [rounded(chain), rounded(cut)];
+  };
+  for (const each of [1, 2, 4, 8]) assert.deepEqual(of(24, 24 / each), [[2, 3], []]);
+  assert.deepEqual(of(32, 2), [[2, 3], [2]]);
 });
 
 test('a reader that wants a value plain has it converted', () => {

@@ -80,6 +80,7 @@ describe('zero padding times an infinite weight adds nothing', () => {
     [[3, 32, 7, 7], 32, 3, 1, 1, 1, 32],
     [[2, 64, 7, 7], 64, 3, 1, 1, 1, 2],
     [[1, 16, 1, 40], 16, 5, 1, 4, 2, 1],
+    [[1, 17, 40, 36], 33, 5, 1, 2, 1, 1], // in bands, which share the packed weights
   ];
   const whole = (shape: readonly number[], seed: number) =>
     new Tensor(

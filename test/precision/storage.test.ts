@@ -15,8 +15,9 @@ import { expectSameKinds, finite, map, relativeError } from './contract.js';
 
 process.env.FOVEA_PLAN = 'fixed';
 const { backend } = findNative();
-const algorithms = ['bf16', 'brgemm', 'winograd', 'winograd bf16'];
-const weightAlgorithms = algorithms.filter((name) => name !== 'winograd bf16');
+const ungrouped = ['bf16', 'brgemm', 'winograd', 'winograd bf16'];
+const algorithms = [...ungrouped, 'depthwise'];
+const weightAlgorithms = ungrouped.filter((name) => name !== 'winograd bf16');
 
 describe('operators with bfloat16 in memory', () => {
   test('are there where the CPU has bfloat16 arithmetic, and nowhere else', () => {
@@ -55,9 +56,17 @@ describe('±∞ and NaN in memory as bfloat16', () => {
     { operator: 'relu', inputs: [x], outputs: [like(x)], attributes: {} },
     { operator: 'maxPool2d', inputs: [x], outputs: [pooled, { ...pooled, dtype: 'uint8' }], attributes: pool },
   ];
-  for (const { operator, inputs, outputs, attributes } of calls) {
-    const named =
-      operator === 'conv2dGradWeight' ? weightAlgorithms : operator.startsWith('conv2d') ? algorithms : [''];
+  const grouped = { ...conv, groups: 32 };
+  const filters = new Tensor([32, 1, 3, 3], (weight.data as Float32Array).slice(0, 288));
+  const depthwise: readonly Call[] = [
+    { operator: 'conv2d', inputs: [x, filters], outputs: [like(x)], attributes: grouped },
+    { operator: 'conv2dGradInput', inputs: [x, filters], outputs: [like(x)], attributes: grouped },
+    { operator: 'conv2dGradWeight', inputs: [x, x], outputs: [like(filters)], attributes: grouped },
+  ];
+  for (const { operator, inputs, outputs, attributes } of [...calls, ...depthwise]) {
+    const direct =
+      operator === 'conv2dGradWeight' ? weightAlgorithms : operator.startsWith('conv2d') ? ungrouped : [''];
+    const named = attributes === grouped ? ['depthwise'] : direct;
     test.each(named)(`${operator} %s`, (algorithm) => {
       const specials = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN];
       const marked = map(inputs[0] as Tensor, (value, i) => specials[(i - 5000) / 4000] ?? value);
@@ -73,8 +82,11 @@ describe('±∞ and NaN in memory as bfloat16', () => {
 
 function takesRounded(operator: Operator, row: Case): boolean {
   const { groups = 1, paddingMode = 'zeros' } = row.attributes;
-  const { inputs } = callOf(operator, row, 'ones');
-  return groups === 1 && paddingMode === 'zeros' && inputs[0]?.shape.length === 4;
+  const { inputs, outputs } = callOf(operator, row, 'ones');
+  const other = operator.name === 'conv2dGradWeight' ? inputs[1] : outputs[0];
+  const [a, b] = [inputs[0], other].map((image) => (image?.shape[1] ?? 0) / (groups as number)) as [number, number];
+  const inPlace = groups === 1 || (a % 16 === 0 && b % 16 === 0) || (a === b && [1, 2, 4, 8].includes(a));
+  return inPlace && paddingMode === 'zeros' && inputs[0]?.shape.length === 4;
 }
 
 function checkCase(native: NativeBackend, operator: Operator, row: Case): void {

@@ -143,6 +143,48 @@ void square(const float* from, ptrdiff_t line, ptrdiff_t depth, int lines, int d
   }
 }
 
+// One pair of depths of all lanes, `n` taps that lie side by side: rows[p][t] becomes the words of tap t. Pairs first,
+// so that what is transposed is half as much.
+template <int P, bool kWhole>
+FOVEA_INLINE void pair_of_depths(const float* from, ptrdiff_t lane, ptrdiff_t depth, int lanes, int depths, int n,
+                                 F32 (*rows)[16]) {
+  UNROLL for (int i = 0; i < 16; ++i) {
+    const float* const at = from + i * lane;
+    const bool low = kWhole || (i < lanes && depths > 0), high = kWhole || (i < lanes && depths > 1);
+    const Split<P> split(low ? F32::load_partial(at, n) : F32::zero(),
+                         high ? F32::load_partial(at + depth, n) : F32::zero());
+    UNROLL for (int p = 0; p < P; ++p)
+      rows[p][i] = interleave(split.plane[p]);
+  }
+  UNROLL for (int p = 0; p < P; ++p)
+    transpose(rows[p]);
+}
+
+template <int P>
+void weights(const float* from, ptrdiff_t lane, ptrdiff_t depth, int lanes, int depths, const int64_t* taps,
+             ptrdiff_t count, ptrdiff_t all, float* words) {
+  constexpr ptrdiff_t kPlane = kDepths / 2 * 16;
+  for (ptrdiff_t first = 0; first < all; first += 16) {
+    const int n = all - first < 16 ? int(all - first) : 16;
+    float* panel[16] = {};  // of the taps that are wanted
+    for (ptrdiff_t t = 0; t < count; ++t)
+      if (taps[t] >= first && taps[t] < first + n) panel[taps[t] - first] = words + t * P * kPlane;
+    for (int q = 0; q < kDepths / 2; ++q) {
+      F32 rows[P][16];
+      const float* const at = from + first + 2 * q * depth;
+      if (lanes == kLines && depths >= 2 * q + 2)
+        pair_of_depths<P, true>(at, lane, depth, lanes, 2, n, rows);
+      else
+        pair_of_depths<P, false>(at, lane, depth, lanes, depths - 2 * q, n, rows);
+      UNROLL for (int t = 0; t < 16; ++t) {
+        if (!panel[t]) continue;
+        UNROLL for (int p = 0; p < P; ++p)
+          rows[p][t].store(panel[t] + p * kPlane + 16 * q);
+      }
+    }
+  }
+}
+
 // Where in a table of four lines of sixteen values each value of C interleaved lines stands.
 template <int C>
 struct InterleavedOrder {
@@ -202,6 +244,10 @@ void any_square(const float* from, ptrdiff_t line, ptrdiff_t depth, int lines, i
                 float* words, ptrdiff_t plane) {
   BF16_BY_PLANES(square, from, line, depth, lines, depths, by_line, words, plane);
 }
+void any_weights(const float* from, ptrdiff_t lane, ptrdiff_t depth, int lanes, int depths, const int64_t* taps,
+                 ptrdiff_t count, ptrdiff_t all, int planes, float* words) {
+  BF16_BY_PLANES(weights, from, lane, depth, lanes, depths, taps, count, all, words);
+}
 void any_interleave(const float* lines, ptrdiff_t line, int count_of_lines, ptrdiff_t count, int planes, float* words,
                     ptrdiff_t plane) {
   BF16_BY_PLANES(interleave_lines, lines, line, count_of_lines, count, words, plane);
@@ -211,8 +257,8 @@ void any_interleave(const float* lines, ptrdiff_t line, int count_of_lines, ptrd
 
 }  // namespace
 
-extern constexpr Bf16Kernels bf16_avx512bf16 = {"avx512bf16",    any_pixels,     any_rows,      any_channels,
-                                                any_square,      any_interleave, stored_pixels, stored_rows,
-                                                stored_channels, round,          widen};
+extern constexpr Bf16Kernels bf16_avx512bf16 = {"avx512bf16", any_pixels,      any_rows,       any_channels,
+                                                any_square,   any_weights,     any_interleave, stored_pixels,
+                                                stored_rows,  stored_channels, round,          widen};
 
 }  // namespace fovea

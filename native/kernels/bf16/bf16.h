@@ -41,6 +41,12 @@ struct Bf16Kernels {
   void (*square)(const float* from, ptrdiff_t line, ptrdiff_t depth, int lines, int depths, bool by_line, int planes,
                  float* words, ptrdiff_t plane);
 
+  // A panel of weights, [tap][plane][16 words][16]: word q of lane i is the pair of depths (2q, 2q + 1) at tap t, from
+  // from[i·lane + 2q·depth + taps[t]] and one `depth` on. `taps` are some of the `all` that lie side by side, in any
+  // order. All 16 lanes and 32 depths are written, those from `lanes` and `depths` on as zeros.
+  void (*weights)(const float* from, ptrdiff_t lane, ptrdiff_t depth, int lanes, int depths, const int64_t* taps,
+                  ptrdiff_t count, ptrdiff_t all, int planes, float* words);
+
   // The halves of `words`: position lines·i + l is value i of line l, from[line·l + i], l < lines <= kInterleavedMost.
   // Values go in sixteens: those from `count` to the next multiple of 16 are written as zeros.
   void (*interleave)(const float* from, ptrdiff_t line, int lines, ptrdiff_t count, int planes, float* words,

@@ -4,36 +4,43 @@
 #pragma once
 #include <stddef.h>
 
+#include "simd/bfloat16.h"
+
 namespace fovea {
 
-// Where a tap reads, in floats from the x of the call, and its weights or sums, from the weight or sums of the call:
-// [q][16].
+// Where a tap reads, in elements from the x of the call, and its weights or sums, from the weight or sums of the call:
+// [q][16]. `run`: as many taps from this one on, at most 3, read neighbouring pixels.
 struct DepthwiseTap {
   ptrdiff_t x, at;
+  int run = 1;
 };
 
 // What the next calls will read, [at, end), asked for a few lines with each pixel so that memory works meanwhile.
 struct DepthwiseAhead {
-  const float *at, *end;
+  const char *at, *end;
   ptrdiff_t lines;  // of 64 bytes, for each pixel
 };
 
 // y[n, r, i][l] = act(bias[n][l] + sum over taps t and q of x[t, n, r, i][l ^ q] * weight[n][t][q][l ^ q]), for
-// 0 <= n < planes, 0 <= r < rows and 0 <= i < count. Many small planes in one call take the same branches.
-struct DepthwiseCall {
-  const float* x;
+// 0 <= n < planes, 0 <= r < rows and 0 <= i < count. Many small planes in one call take the same branches. T: how
+// pixels lie in memory, as float or as Bfloat16.
+template <class T>
+struct DepthwiseCallOf {
+  const T* x;
   ptrdiff_t x_row, x_step;  // from one r, one i, to the next
   const DepthwiseTap* taps;
   ptrdiff_t tap_count;
   const float* weight;
   const float* bias;  // [n][16], or null
   bool relu;
-  float* y;
+  T* y;
   ptrdiff_t y_row, y_step;
   ptrdiff_t rows, count;
   ptrdiff_t planes, x_plane, y_plane, weight_plane;  // how many, and from one n to the next
   DepthwiseAhead* ahead;
 };
+
+using DepthwiseCall = DepthwiseCallOf<float>;
 
 // sums[t][q][l] += sum over n, r and i of x[t, n, r, i][l] * dy[n, r, i][l ^ q]; and bias[l] those of dy alone, unless
 // it is null.
@@ -62,5 +69,13 @@ struct DepthwiseKernels {
 const DepthwiseKernels& depthwise_kernels();
 
 extern const DepthwiseKernels depthwise_scalar, depthwise_avx2, depthwise_avx512;
+
+// The forward sums of pixels that lie as bfloat16. Null where the CPU, or the cap, has none.
+struct DepthwiseBf16Kernels {
+  void (*forward[kDepthwiseGroups])(const DepthwiseCallOf<Bfloat16>& call);
+};
+const DepthwiseBf16Kernels* depthwise_bf16_kernels();
+
+extern const DepthwiseBf16Kernels depthwise_avx512bf16;
 
 }  // namespace fovea

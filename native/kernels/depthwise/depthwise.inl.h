@@ -20,13 +20,15 @@ struct Slice {
       s.part[i] = V::zero();
     return s;
   }
-  static FOVEA_INLINE Slice load(const float* p) {
+  template <class T>
+  static FOVEA_INLINE Slice load(const T* p) {
     Slice s;
     UNROLL for (int i = 0; i < kParts; ++i)
       s.part[i] = V::load(p + i * V::kLanes);
     return s;
   }
-  FOVEA_INLINE void store(float* p) const {
+  template <class T>
+  FOVEA_INLINE void store(T* p) const {
     UNROLL for (int i = 0; i < kParts; ++i)
       part[i].store(p + i * V::kLanes);
   }
@@ -77,43 +79,90 @@ FOVEA_INLINE void scatter(S* copies) {
 }
 
 FOVEA_INLINE void fetch(DepthwiseAhead& ahead, ptrdiff_t pixels) {
-  const float* const end = ahead.at + 16 * ahead.lines * pixels;
-  for (; ahead.at < end && ahead.at < ahead.end; ahead.at += 16) __builtin_prefetch(ahead.at, 0, 2);
+  const char* const end = ahead.at + 64 * ahead.lines * pixels;
+  for (; ahead.at < end && ahead.at < ahead.end; ahead.at += 64) __builtin_prefetch(ahead.at, 0, 2);
 }
 
 // An address in a register of its own: GCC would derive each of its neighbours anew, and spill.
-FOVEA_INLINE const float* kept(const float* address) {
+template <class T>
+FOVEA_INLINE const T* kept(const T* address) {
 #if defined(__GNUC__)
   asm("" : "+r"(address));
 #endif
   return address;
 }
 
+// `sums` of R rows of M pixels plus one tap of each. kStep: x_step as far as it is known here, so that one address
+// serves a row; else 0.
+template <int G, int kStep, int R, int M, class S, class T>
+FOVEA_INLINE void add_one_tap(const DepthwiseCallOf<T>& call, const DepthwiseTap& tap, ptrdiff_t lane, const T* x,
+                              S (*sums)[G]) {
+  const ptrdiff_t step = kStep != 0 ? kStep : call.x_step;
+  const float* const weight = call.weight + tap.at + lane;
+  S operand[R * M];
+  UNROLL for (int r = 0; r < R; ++r) {
+    const T* const row = kept(x + tap.x + r * call.x_row);
+    UNROLL for (int i = 0; i < M; ++i)
+      operand[r * M + i] = S::load(row + i * step);
+  }
+  UNROLL for (int q = 0; q < G; ++q) {
+    const S w = S::load(weight + 16 * q);
+    UNROLL for (int i = 0; i < R * M; ++i)
+      sums[i][q].add_product(operand[i], w);
+  }
+}
+
+// `sums` of R rows of M pixels plus kRun neighbouring taps of each, every pixel loaded once.
+template <int G, int kStep, int R, int M, int kRun, class S, class T>
+FOVEA_INLINE void add_taps(const DepthwiseCallOf<T>& call, const DepthwiseTap* taps, ptrdiff_t lane, const T* x,
+                           S (*sums)[G]) {
+  constexpr int kPixels = kStep / 16;
+  S weight[kRun][G];
+  UNROLL for (int t = 0; t < kRun; ++t) {
+    UNROLL for (int q = 0; q < G; ++q)
+      weight[t][q] = S::load(call.weight + taps[t].at + lane + 16 * q);
+  }
+  UNROLL for (int r = 0; r < R; ++r) {
+    const T* const row = kept(x + taps->x + r * call.x_row);
+    UNROLL for (int j = 0; j < (M - 1) * kPixels + kRun; ++j) {
+      const S operand = S::load(row + 16 * j);
+      UNROLL for (int t = 0; t < kRun; ++t) {
+        const int i = (j - t) / kPixels;
+        if (j < t || (j - t) % kPixels != 0 || i >= M) continue;
+        UNROLL for (int q = 0; q < G; ++q)
+          sums[r * M + i][q].add_product(operand, weight[t][q]);
+      }
+    }
+  }
+}
+
+// Pixels that are widened as they are loaded are worth loading once only, as far as there are registers for the
+// weights.
+template <class T, int G, int kStep>
+constexpr bool loads_once() {
+  return sizeof(T) == 2 && G <= 2 && kStep != 0;
+}
+
 // R rows of M pixels at once: R * M * G independent sums hide the latency of a multiply-add, and share each load of the
-// weight. kStep: x_step as far as it is known here, so that one address serves a row; else 0.
-template <class V, int G, int kStep, int R, int M>
-void pixels(const DepthwiseCall& call, ptrdiff_t lane, const float* x, float* y) {
+// weight.
+template <class V, class T, int G, int kStep, int R, int M>
+void pixels(const DepthwiseCallOf<T>& call, ptrdiff_t lane, const T* x, T* y) {
   using S = Slice<V, G>;
   S sums[R * M][G];
   UNROLL for (int i = 0; i < R * M; ++i) {
     UNROLL for (int q = 0; q < G; ++q)
       sums[i][q] = S::zero();
   }
-  const ptrdiff_t step = kStep != 0 ? kStep : call.x_step;
   fetch(*call.ahead, R * M);
-  for (const DepthwiseTap *tap = call.taps, *end = tap + call.tap_count; tap != end; ++tap) {
-    const float *weight = call.weight + tap->at + lane, *a = x + tap->x;
-    S operand[R * M];
-    UNROLL for (int r = 0; r < R; ++r) {
-      const float* const row = kept(a + r * call.x_row);
-      UNROLL for (int i = 0; i < M; ++i)
-        operand[r * M + i] = S::load(row + i * step);
+  for (const DepthwiseTap *tap = call.taps, *end = tap + call.tap_count; tap != end;) {
+    if constexpr (loads_once<T, G, kStep>()) {
+      if (tap->run == 3) {
+        add_taps<G, kStep, R, M, 3>(call, tap, lane, x, sums);
+        tap += 3;
+        continue;
+      }
     }
-    UNROLL for (int q = 0; q < G; ++q) {
-      const S w = S::load(weight + 16 * q);
-      UNROLL for (int i = 0; i < R * M; ++i)
-        sums[i][q].add_product(operand[i], w);
-    }
+    add_one_tap<G, kStep, R, M>(call, *tap++, lane, x, sums);
   }
   UNROLL for (int i = 0; i < R * M; ++i)
     gather<G>(sums[i]);
@@ -149,22 +198,24 @@ constexpr int rows_at_once() {
   return G > 1 || kStep == 0 ? 1 : fitting < kMostRows ? fitting : kMostRows;
 }
 
-using Tile = void (*)(const DepthwiseCall& call, ptrdiff_t lane, const float* x, float* y);
+template <class T>
+using Tile = void (*)(const DepthwiseCallOf<T>& call, ptrdiff_t lane, const T* x, T* y);
 // Tiles of so many pixels a row: of 1 row, of 2, …
+template <class T>
 struct Tiles {
   int rows;
-  Tile of[kMostRows];
+  Tile<T> of[kMostRows];
 };
-template <class V, int G, int kStep, int M, int... R>
-constexpr Tiles tiles(std::integer_sequence<int, R...>) {
-  return {sizeof...(R), {pixels<V, G, kStep, R + 1, M>...}};
+template <class V, class T, int G, int kStep, int M, int... R>
+constexpr Tiles<T> tiles(std::integer_sequence<int, R...>) {
+  return {sizeof...(R), {pixels<V, T, G, kStep, R + 1, M>...}};
 }
 
 // Every row in tiles of nearly equal length, several rows at once where they are short.
-template <class V, int G, int kStep, int... M>
-FOVEA_INLINE void rows(const DepthwiseCall& call, ptrdiff_t lane, std::integer_sequence<int, M...>) {
-  static constexpr Tiles table[] = {
-      tiles<V, G, kStep, M + 1>(std::make_integer_sequence<int, rows_at_once<V, G, kStep, M + 1>()>())...};
+template <class V, int G, int kStep, class T, int... M>
+FOVEA_INLINE void rows(const DepthwiseCallOf<T>& call, ptrdiff_t lane, std::integer_sequence<int, M...>) {
+  static constexpr Tiles<T> table[] = {
+      tiles<V, T, G, kStep, M + 1>(std::make_integer_sequence<int, rows_at_once<V, G, kStep, M + 1>()>())...};
   constexpr ptrdiff_t kMost = sizeof...(M);
   // Most calls of small maps are one tile or two: divisions would take as long as their sums.
   const ptrdiff_t across = call.count <= kMost ? 1 : (call.count + kMost - 1) / kMost;
@@ -173,8 +224,8 @@ FOVEA_INLINE void rows(const DepthwiseCall& call, ptrdiff_t lane, std::integer_s
   for (ptrdiff_t first = 0, height; first < call.rows; first += height) {
     height = call.rows - first;
     if (height > most) height = height >= 2 * most ? most : (height + 1) / 2;
-    const float* x = call.x + first * call.x_row + lane;
-    float* y = call.y + first * call.y_row + lane;
+    const T* x = call.x + first * call.x_row + lane;
+    T* y = call.y + first * call.y_row + lane;
     for (ptrdiff_t tile = 0; tile < across; ++tile) {
       const ptrdiff_t length = low + (tile < longer);
       table[length - 1].of[height - 1](call, lane, x, y);
@@ -184,9 +235,9 @@ FOVEA_INLINE void rows(const DepthwiseCall& call, ptrdiff_t lane, std::integer_s
   }
 }
 
-template <class V, int G, int kStep>
-FOVEA_INLINE void planes(const DepthwiseCall& call, ptrdiff_t lane) {
-  DepthwiseCall plane = call;
+template <class V, int G, int kStep, class T>
+FOVEA_INLINE void planes(const DepthwiseCallOf<T>& call, ptrdiff_t lane) {
+  DepthwiseCallOf<T> plane = call;
   for (ptrdiff_t n = 0; n < call.planes; ++n) {
     rows<V, G, kStep>(plane, lane, std::make_integer_sequence<int, pixels_at_once<V, G, kStep>()>());
     plane.x += call.x_plane;
@@ -196,8 +247,8 @@ FOVEA_INLINE void planes(const DepthwiseCall& call, ptrdiff_t lane) {
   }
 }
 
-template <class V, int G>
-void forward(const DepthwiseCall& call) {
+template <class V, int G, class T>
+void forward(const DepthwiseCallOf<T>& call) {
   for (ptrdiff_t lane = 0; lane < 16; lane += Slice<V, G>::kWidth) {
     if (call.x_step == 16)
       planes<V, G, 16>(call, lane);
@@ -285,7 +336,7 @@ void gradient(const DepthwiseGradCall& call) {
 template <class V>
 constexpr DepthwiseKernels instance(const char* isa) {
   return {isa,
-          {forward<V, 1>, forward<V, 2>, forward<V, 4>, forward<V, 8>},
+          {forward<V, 1, float>, forward<V, 2, float>, forward<V, 4, float>, forward<V, 8, float>},
           {gradient<V, 1>, gradient<V, 2>, gradient<V, 4>, gradient<V, 8>}};
 }
 
