@@ -8,9 +8,9 @@
 
 namespace fovea {
 
-PackedBand::PackedBand(const Axis& rows, const Axis& columns, int64_t lanes, int64_t band)
+PackedBand::PackedBand(const Axis& rows, const Axis& columns, int64_t lanes, int64_t band, int64_t unit)
     : rows_(rows), source_width_(columns.source), lanes_(lanes) {
-  pitch_ = columns.outputs() + columns.extra();
+  pitch_ = (columns.outputs() + columns.extra() + unit - 1) / unit * unit;
   for (const AxisClass& cls : rows.classes) {
     row_base_.push_back(total_rows_);
     total_rows_ += band + cls.extra;
