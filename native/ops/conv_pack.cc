@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "kernels/bf16/bf16.h"
 #include "kernels/layout/layout.h"
@@ -52,12 +53,23 @@ namespace {
 
 constexpr int64_t kShort = 8;
 
+// With the strides of stems known, they are loads and shuffles of vectors.
+template <class T>
+void copy_strided(const T* from, int64_t step, int64_t count, T* to) {
+  const auto copy = [=](auto known) {
+    for (int64_t i = 0; i < count; ++i) to[i] = from[i * known];
+  };
+  if (step == 2) return copy(std::integral_constant<int64_t, 2>());
+  if (step == 4) return copy(std::integral_constant<int64_t, 4>());
+  copy(step);
+}
+
 // `count` positions of `size` elements, `step` of them apart in the source. Runs are often of a few pixels: too short
 // for a call of memcpy with a size that the compiler does not know.
 template <class T>
 void copy(const T* from, int64_t step, int64_t count, int64_t size, T* to) {
   if (size == 1 && step != 1) {
-    for (int64_t i = 0; i < count; ++i) to[i] = from[i * step];
+    copy_strided(from, step, count, to);
   } else if (size == kBlock && (count <= kShort || step != 1)) {
     for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * kBlock, from + i * step * kBlock, kBlock * sizeof(T));
   } else {
