@@ -104,6 +104,14 @@ std::vector<AxisRun> runs_inside(const Axis& axis, const AxisPhase& phase) {
   return runs;
 }
 
+AxisSpan span_inside(const Axis& axis, const AxisPhase& phase, const AxisTap& tap) {
+  if (axis.mode != PaddingMode::kZeros) return {0, phase.outputs};
+  const int64_t step = axis.step(), where = axis.where(tap), left = axis.source - where;
+  const int64_t end = left <= 0 ? 0 : std::min(phase.outputs, (left - 1) / step + 1);
+  const int64_t first = where >= 0 ? 0 : (step - 1 - where) / step;
+  return {std::min(first, end), end};
+}
+
 std::vector<AxisRun> whole_run(const AxisPhase& phase) { return {{0, phase.outputs, 0, phase.taps.size()}}; }
 
 bool reads_zeros(const Axis& axis) {

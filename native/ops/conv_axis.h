@@ -63,6 +63,12 @@ Axis forward_axis(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64
 Axis gradient_axis(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t dilation, int64_t before,
                    bool separate);
 
+// Outputs [first, end) of a phase that read inside the source at this tap, and not in a padding of zeros: none if
+// equal.
+struct AxisSpan {
+  int64_t first, end;
+};
+AxisSpan span_inside(const Axis& axis, const AxisPhase& phase, const AxisTap& tap);
 // All outputs of a phase.
 std::vector<AxisRun> runs_inside(const Axis& axis, const AxisPhase& phase);
 // The same as if nothing were padding.

@@ -23,7 +23,9 @@ class PixelPairs {
   int64_t x_row() const { return x_row_; }  // words from a channel to the next
   int64_t x_plane() const { return x_plane_; }
   int64_t dy_plane() const { return dy_plane_; }
-  int64_t depth(int64_t rows) const { return padded(rows) / 2; }  // words of the reduction over so many rows
+  // Positions of the stream, the last one excluded, as whole steps of the products.
+  int64_t begin(int64_t position) const { return position / step_ * step_; }
+  int64_t end(int64_t position) const { return (position + step_ - 1) / step_ * step_; }
 
   // [plane][channel][x_row] from the band of one block, of which `count` outputs are wanted.
   void pack_x(const PackedBand& band, Values block, int64_t first, int64_t count, float* scratch, float* words) const;
@@ -33,7 +35,7 @@ class PixelPairs {
   const float* at(const float* words, int64_t channel, int64_t position) const;
 
  private:
-  int64_t padded(int64_t rows) const { return (rows * pitch_ + step_ - 1) / step_ * step_; }
+  int64_t padded(int64_t rows) const { return end(rows * pitch_); }
 
   int planes_ = 1;
   int64_t step_ = 2;

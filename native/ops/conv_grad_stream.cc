@@ -25,6 +25,14 @@ constexpr float kOnes[1] = {1};
 
 int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
 
+// Whether the windows of the taps are runs of the source itself. With a stride they would use half of each cache set
+// and read every line once for each tile: 1x1 with stride 2 took 1.7 times as long as with a copy.
+bool readable_in_place(const Axis& axis) {
+  return axis.step() == 1 && (axis.mode == PaddingMode::kZeros || axis.direct());
+}
+
+const AxisTap& tap_of(const Axis& axis, int64_t tap) { return axis.phases[0].taps[static_cast<size_t>(tap)]; }
+
 }  // namespace
 
 Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStream* stream) {
@@ -40,8 +48,9 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   s.unit_rows_ = s.taps_ * s.lanes_;
   s.tap_task_ = s.taps_;
   s.source_unit_floats_ = problem.rows.source * problem.columns.source * s.lanes_;
-  s.direct_ =
-      problem.planes == 0 && problem.x_type == DType::kFloat32 && problem.rows.direct() && problem.columns.direct();
+  s.direct_ = problem.planes == 0 && problem.x_type == DType::kFloat32 &&
+              (problem.planar ? problem.rows.direct() && problem.columns.direct()
+                              : readable_in_place(problem.rows) && readable_in_place(problem.columns));
   const double row = static_cast<double>(problem.columns.classes.size()) *
                      static_cast<double>(problem.rows.classes.size()) * static_cast<double>(1 + problem.rows.extra()) *
                      static_cast<double>(problem.columns.outputs() + problem.columns.extra()) * 64.0;
@@ -56,10 +65,9 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   const int wanted = problem.planes > 0 && problem.tile_blocks == 0 ? 2 : problem.tile_blocks;
   s.step_ = choose_tiles(*s.kernels_, rows, s.blocks_, 128, wanted).nb;
   s.choose_blocking();
-  s.pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_);
+  s.pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_, s.pair_rows() ? 2 : 1);
   s.unit_floats_ = s.direct_ ? s.source_unit_floats_ : s.pack_.floats();
   s.pitch_ = s.direct_ ? problem.columns.source : s.pack_.pitch();
-  s.flat_ = s.pitch_ == problem.columns.outputs();
   s.packed_floats_ = s.direct_ ? 0 : ceil_div(s.chunk_images_ * s.unit_task_ * s.unit_floats_, 16) * 16;
   if (problem.planes > 0) {
     const int64_t pixels = s.kernels_->tile_rows > 1 ? kPairUnit : 2;  // a tile of AMX is 16 pairs deep
@@ -69,6 +77,7 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   }
   if (problem.dy_type == DType::kBfloat16 && (problem.planes == 0 || problem.bias))
     s.wide_floats_ = s.chunk_images_ * s.block_task_ * s.band_ * problem.columns.outputs() * kBlock;
+  s.make_windows();
   s.make_rows();
   return {};
 }
@@ -186,24 +195,39 @@ void ConvGradStream::cut_for_threads() {
   }
 }
 
+void ConvGradStream::make_windows() {
+  const GradProblem& p = problem_;
+  const AxisPhase &rows = p.rows.phases[0], &columns = p.columns.phases[0];
+  const AxisSpan all_rows{0, rows.outputs}, all_columns{0, columns.outputs};
+  if (p.planar) {
+    windows_.push_back({all_rows, all_columns, 0});
+    return;
+  }
+  // Rows of pairs that follow each other without a gap stay one run.
+  const bool whole = p.planes > 0 && pitch_ == columns.outputs;
+  for (int64_t tap = 0; tap < taps_; ++tap) {
+    const AxisTap &r = tap_of(p.rows, tap / p.taps_w), &c = tap_of(p.columns, tap % p.taps_w);
+    windows_.push_back({span_inside(p.rows, rows, r), whole ? all_columns : span_inside(p.columns, columns, c),
+                        tap_offset(r, c) / (p.planes > 0 ? kBlock : 1)});
+  }
+}
+
+// Of x from where a unit begins, or its copy, for the first pixel of dy. In place it may be outside, as that pixel then
+// is of the tap's window.
+int64_t ConvGradStream::tap_offset(const AxisTap& row, const AxisTap& column) const {
+  if (!direct_) return pack_.offset(row, column);
+  return (problem_.rows.where(row) * problem_.columns.source + problem_.columns.where(column)) * lanes_;
+}
+
 void ConvGradStream::make_rows() {
   const GradProblem& p = problem_;
-  std::vector<int64_t> offsets;
-  for (size_t tap = 0; tap < p.tap_offsets.size(); ++tap) {
-    const AxisTap& r = p.rows.phases[0].taps[tap / static_cast<size_t>(p.taps_w)];
-    const AxisTap& c = p.columns.phases[0].taps[tap % static_cast<size_t>(p.taps_w)];
-    offsets.push_back(
-        direct_
-            ? ((p.rows.classes[0].first + r.offset) * p.columns.source + p.columns.classes[0].first + c.offset) * lanes_
-            : pack_.offset(r, c));
-  }
   const int64_t most = kernels_->rows[step_ - 1];
   const auto cut = [&](int64_t total, int64_t i) { return total * i / ceil_div(total, most); };
   if (p.planar) {
     for (int64_t i = 0; i < ceil_div(taps_, most); ++i) {
       Rows rows{0, 0, cut(taps_, i), static_cast<int>(cut(taps_, i + 1) - cut(taps_, i)), {}};
       for (int64_t tap = cut(taps_, i); tap < cut(taps_, i + 1); ++tap)
-        rows.offsets.push_back(offsets[static_cast<size_t>(tap)]);
+        rows.offsets.push_back(tap_offset(tap_of(p.rows, tap / p.taps_w), tap_of(p.columns, tap % p.taps_w)));
       rows_.push_back(std::move(rows));
     }
     last_rows_ = rows_;
@@ -213,12 +237,8 @@ void ConvGradStream::make_rows() {
     for (int64_t tap = 0; tap < taps_; ++tap) {
       for (int64_t i = 0; i < ceil_div(channels, most); ++i) {
         const int64_t first = cut(channels, i);
-        const int64_t offset = offsets[static_cast<size_t>(tap)];
-        list->push_back({p.planes > 0 ? offset / kBlock : offset + first,
-                         first,
-                         tap * kBlock + first,
-                         static_cast<int>(cut(channels, i + 1) - first),
-                         {}});
+        const int m = static_cast<int>(cut(channels, i + 1) - first);
+        list->push_back({tap, first, tap * kBlock + first, m, {}});
       }
     }
   };
@@ -254,18 +274,38 @@ float* ConvGradStream::sums_of(const Task& task, int64_t block, int64_t unit, co
   return sums + block * block_sum_floats() + row * kBlock;
 }
 
-// The runs of pixels of a chunk: in the operand (or in the one, for the bias) and in dy.
-std::vector<BrgemmEntry> ConvGradStream::segments(const Chunk& chunk, int64_t dy_image, bool ones) const {
-  const int64_t columns = problem_.columns.outputs();
+ConvGradStream::Terms ConvGradStream::terms_of(const Chunk& chunk, const Window& window, int64_t dy_image) const {
+  const int64_t columns = problem_.columns.outputs(), width = window.columns.end - window.columns.first;
   const int64_t image_a = direct_ ? problem_.groups * units_ * unit_floats_ : unit_task_ * unit_floats_;
-  std::vector<BrgemmEntry> entries;
+  const AxisSpan rows = chunk.rows_of(window.rows);
+  const bool flat = width == columns && pitch_ == columns;
+  Terms terms{{}, flat ? (rows.end - rows.first) * columns : width};
   for (int64_t image = 0; image < chunk.images; ++image) {
-    for (int64_t row = 0; row < (flat_ ? 1 : chunk.rows); ++row) {
-      entries.push_back(
-          {ones ? 0 : image * image_a + row * pitch_ * lanes_, image * dy_image + row * columns * kBlock});
+    for (int64_t row = rows.first; row < (flat ? std::min(rows.first + 1, rows.end) : rows.end); ++row) {
+      terms.entries.push_back({image * image_a + (row * pitch_ + window.columns.first) * lanes_ + window.offset,
+                               image * dy_image + (row * columns + window.columns.first) * kBlock});
     }
   }
-  return entries;
+  return terms;
+}
+
+// Of pairs a run ends with whole pairs, or tiles: what it then has too much of meets zeros of x or of dy.
+ConvGradStream::Terms ConvGradStream::pair_terms_of(const Chunk& chunk, const Window& window) const {
+  const AxisSpan rows = chunk.rows_of(window.rows);
+  Terms terms{{}, 0};
+  if (rows.first == rows.end || window.columns.first == window.columns.end) return terms;
+  const int64_t each = pair_rows() ? 1 : rows.end - rows.first;  // rows of one run
+  const auto begin = [&](int64_t row) { return pairs_.begin(row * pitch_ + window.columns.first); };
+  terms.depth = (pairs_.end((rows.first + each - 1) * pitch_ + window.columns.end) - begin(rows.first)) / 2;
+  for (int64_t image = 0; image < chunk.images; ++image) {
+    for (const auto& [i, j] : plane_products(problem_.planes)) {
+      for (int64_t row = rows.first; row < rows.end; row += each) {
+        terms.entries.push_back({image * unit_task_ * pairs_.x_words() + i * pairs_.x_plane() + begin(row) / 2,
+                                 image * pairs_.dy_words() + j * pairs_.dy_plane() + begin(row) / 2 * kBlock});
+      }
+    }
+  }
+  return terms;
 }
 
 ConvGradStream::Chunk ConvGradStream::chunk_of(const Task& task, int64_t index, Values x, Values dy) const {
@@ -297,6 +337,12 @@ ConvGradStream::Gradient ConvGradStream::gradient_of(const Task& task, const Chu
   return {wide, task.blocks * pixels, pixels};
 }
 
+// Of dy, from the first row of the chunk on.
+AxisSpan ConvGradStream::Chunk::rows_of(const AxisSpan& span) const {
+  const int64_t first = std::clamp<int64_t>(span.first - first_row, 0, rows);
+  return {first, std::clamp<int64_t>(span.end - first_row, first, rows)};
+}
+
 void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, const Gradient& dy, float* packed,
                                float* sums) const {
   const int64_t image_floats = problem_.groups * units_ * source_unit_floats_;
@@ -309,11 +355,9 @@ void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, const Gradi
       }
     }
   }
-  const std::vector<BrgemmEntry> entries = segments(chunk, dy.image, false);
+  std::vector<Terms> terms;
+  for (const Window& window : windows_) terms.push_back(terms_of(chunk, window, dy.image));
   BrgemmCall call{};
-  call.entries = entries.data();
-  call.count = static_cast<ptrdiff_t>(entries.size());
-  call.depth = flat_ ? chunk.rows * problem_.columns.outputs() : problem_.columns.outputs();
   call.b_block = dy.block;
   call.c_row = kBlock;
   call.c_block = block_sum_floats();
@@ -323,7 +367,8 @@ void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, const Gradi
     call.b = dy.at + block * dy.block;
     for (int64_t unit = 0; unit < task.units; ++unit) {
       for (const Rows& tile : rows_of(task, unit)) {
-        call.a = base + unit * unit_floats_ + tile.a;
+        take(terms[static_cast<size_t>(tile.tap)], &call);
+        call.a = base + unit * unit_floats_ + tile.channel;
         call.a_rows = tile.offsets.data();
         call.c = sums_of(task, block, unit, tile, sums);
         kernels_->at(kind_, tile.m, nb)(call);
@@ -339,20 +384,15 @@ void ConvGradStream::add_pairs(const Task& task, const Chunk& chunk, float* pack
   const int64_t image_x = unit_task_ * pairs_.x_words(), block_dy = chunk_images_ * pairs_.dy_words();
   float* const dy = packed + chunk_images_ * image_x;
   float* const scratch = dy + step_ * block_dy;
-  std::vector<BrgemmEntry> entries;
   for (int64_t image = 0; image < chunk.images; ++image) {
     for (int64_t unit = 0; unit < task.units; ++unit) {
       pairs_.pack_x(pack_, chunk.x + image * image_floats + unit * source_unit_floats_, chunk.first_row, chunk.rows,
                     scratch, packed + image * image_x + unit * pairs_.x_words());
     }
-    for (const auto& [i, j] : plane_products(problem_.planes)) {
-      entries.push_back({image * image_x + i * pairs_.x_plane(), image * pairs_.dy_words() + j * pairs_.dy_plane()});
-    }
   }
+  std::vector<Terms> terms;
+  for (const Window& window : windows_) terms.push_back(pair_terms_of(chunk, window));
   BrgemmCall call{};
-  call.entries = entries.data();
-  call.count = static_cast<ptrdiff_t>(entries.size());
-  call.depth = pairs_.depth(chunk.rows);
   call.a_step = pairs_.x_row();
   call.b = dy;
   call.b_block = block_dy;
@@ -369,7 +409,9 @@ void ConvGradStream::add_pairs(const Task& task, const Chunk& chunk, float* pack
     }
     for (int64_t unit = 0; unit < task.units; ++unit) {
       for (const Rows& tile : rows_of(task, unit)) {
-        call.a = pairs_.at(packed + unit * pairs_.x_words(), tile.channel, tile.a);
+        take(terms[static_cast<size_t>(tile.tap)], &call);
+        call.a =
+            pairs_.at(packed + unit * pairs_.x_words(), tile.channel, windows_[static_cast<size_t>(tile.tap)].offset);
         call.c = sums_of(task, first, unit, tile, sums);
         kernels_->at(kind_, tile.m, static_cast<int>(nb))(call);
       }
@@ -379,11 +421,12 @@ void ConvGradStream::add_pairs(const Task& task, const Chunk& chunk, float* pack
 
 // The sum of dy, in float32 always.
 void ConvGradStream::add_bias(const Task& task, const Chunk& chunk, const Gradient& dy, float* sums) const {
-  const std::vector<BrgemmEntry> ones = segments(chunk, dy.image, true);
+  std::vector<BrgemmEntry> images;
+  for (int64_t image = 0; image < chunk.images; ++image) images.push_back({0, image * dy.image});
   BrgemmCall call{};
-  call.entries = ones.data();
-  call.count = static_cast<ptrdiff_t>(ones.size());
-  call.depth = flat_ ? chunk.rows * problem_.columns.outputs() : problem_.columns.outputs();
+  call.entries = images.data();
+  call.count = chunk.images;
+  call.depth = chunk.rows * problem_.columns.outputs();
   call.a = kOnes;
   call.c_row = kBlock;
   call.accumulate = chunk.accumulate;

@@ -42,7 +42,7 @@ class ConvGradStream {
 
  private:
   struct Rows {       // rows of dw that one tile computes for one unit of x
-    int64_t a;        // floats from the packed unit; of pairs, positions
+    int64_t tap;      // of `windows_`
     int64_t channel;  // of the unit: the first
     int64_t target;   // first row of the unit's sums
     int m;
@@ -58,6 +58,11 @@ class ConvGradStream {
   void cut_for_threads();
   double packed_share() const;
   double task_cycles(int64_t units, int64_t blocks, int64_t taps, double part) const;
+  // Whether products of pairs run row by row, from one whole pair to another: shorter than rows with their padding in
+  // one run. A tile of AMX is too deep for that.
+  bool pair_rows() const { return problem_.planes > 0 && kernels_->tile_rows == 1 && problem_.columns.extra() > 0; }
+  int64_t tap_offset(const AxisTap& row, const AxisTap& column) const;
+  void make_windows();
   void make_rows();
   Task task(int64_t index) const;
   struct RowsRange {
@@ -78,8 +83,27 @@ class ConvGradStream {
     int64_t images, first_row, rows;
     bool accumulate;
     bool* not_finite;
+
+    AxisSpan rows_of(const AxisSpan& span) const;
   };
-  std::vector<BrgemmEntry> segments(const Chunk& chunk, int64_t dy_image, bool ones) const;
+  // The pixels of dy that meet pixels of x at one tap, and not its padding, and where x then stands: from the start of
+  // a packed or whole unit, in floats, or of pairs in positions.
+  struct Window {
+    AxisSpan rows, columns;
+    int64_t offset;
+  };
+  // What one tap multiplies in a chunk: runs of `depth` pixels, or words of pairs, begin at the entries.
+  struct Terms {
+    std::vector<BrgemmEntry> entries;
+    int64_t depth;
+  };
+  static void take(const Terms& terms, BrgemmCall* call) {
+    call->entries = terms.entries.data();
+    call->count = static_cast<ptrdiff_t>(terms.entries.size());
+    call->depth = terms.depth;
+  }
+  Terms terms_of(const Chunk& chunk, const Window& window, int64_t dy_image) const;
+  Terms pair_terms_of(const Chunk& chunk, const Window& window) const;
   Chunk chunk_of(const Task& task, int64_t index, Values x, Values dy) const;
   Gradient gradient_of(const Task& task, const Chunk& chunk, float* wide) const;
   void add_chunk(const Task& task, const Chunk& chunk, const Gradient& dy, float* packed, float* sums) const;
@@ -99,17 +123,19 @@ class ConvGradStream {
   GradProblem problem_;
   const BrgemmKernels* kernels_ = nullptr;
   BrgemmRows kind_ = BrgemmRows::kChannels;
-  bool direct_ = false, flat_ = false;
-  int64_t step_ = 1;  // blocks of filters that a tile takes at once
+  bool direct_ = false;  // x is read where it lies
+  int64_t step_ = 1;     // blocks of filters that a tile takes at once
   int threads_ = 1;
   int64_t lanes_ = 16, units_ = 0, blocks_ = 0, taps_ = 0;  // units of x and blocks of dy in one group
   int64_t unit_rows_ = 0;                                   // rows of dw in one unit: taps × lanes
   int64_t unit_task_ = 1, block_task_ = 1, tap_task_ = 1, parts_ = 1;
   int64_t band_ = 1, bands_ = 1, chunk_images_ = 1, chunks_ = 1;
-  int64_t source_unit_floats_ = 0, unit_floats_ = 0, packed_floats_ = 0, pitch_ = 0;
+  int64_t source_unit_floats_ = 0, unit_floats_ = 0, packed_floats_ = 0;
+  int64_t pitch_ = 0;        // pixels of x from one row of dy to the next
   int64_t wide_floats_ = 0;  // of a chunk of dy in float32, where it lies rounded and is needed so
   PackedBand pack_;
   PixelPairs pairs_;
+  std::vector<Window> windows_;         // of each tap; of all pixels if planar, where the rows of a tile are taps
   std::vector<Rows> rows_, last_rows_;  // of a whole unit, of the last one
 };
 

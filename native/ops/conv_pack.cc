@@ -2,15 +2,16 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "kernels/bf16/bf16.h"
 #include "kernels/layout/layout.h"
 
 namespace fovea {
 
-PackedBand::PackedBand(const Axis& rows, const Axis& columns, int64_t lanes, int64_t band)
+PackedBand::PackedBand(const Axis& rows, const Axis& columns, int64_t lanes, int64_t band, int64_t unit)
     : rows_(rows), source_width_(columns.source), lanes_(lanes) {
-  pitch_ = columns.outputs() + columns.extra();
+  pitch_ = (columns.outputs() + columns.extra() + unit - 1) / unit * unit;
   for (const AxisClass& cls : rows.classes) {
     row_base_.push_back(total_rows_);
     total_rows_ += band + cls.extra;
@@ -52,12 +53,23 @@ namespace {
 
 constexpr int64_t kShort = 8;
 
+// With the strides of stems known, they are loads and shuffles of vectors.
+template <class T>
+void copy_strided(const T* from, int64_t step, int64_t count, T* to) {
+  const auto copy = [=](auto known) {
+    for (int64_t i = 0; i < count; ++i) to[i] = from[i * known];
+  };
+  if (step == 2) return copy(std::integral_constant<int64_t, 2>());
+  if (step == 4) return copy(std::integral_constant<int64_t, 4>());
+  copy(step);
+}
+
 // `count` positions of `size` elements, `step` of them apart in the source. Runs are often of a few pixels: too short
 // for a call of memcpy with a size that the compiler does not know.
 template <class T>
 void copy(const T* from, int64_t step, int64_t count, int64_t size, T* to) {
   if (size == 1 && step != 1) {
-    for (int64_t i = 0; i < count; ++i) to[i] = from[i * step];
+    copy_strided(from, step, count, to);
   } else if (size == kBlock && (count <= kShort || step != 1)) {
     for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * kBlock, from + i * step * kBlock, kBlock * sizeof(T));
   } else {

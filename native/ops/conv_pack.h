@@ -16,8 +16,9 @@ namespace fovea {
 class PackedBand {
  public:
   PackedBand() = default;
-  // lanes: 16 for one block of the blocked layout, 1 for one plane. band: outputs along the rows.
-  PackedBand(const Axis& rows, const Axis& columns, int64_t lanes, int64_t band);
+  // lanes: 16 for one block of the blocked layout, 1 for one plane. band: outputs along the rows. Rows begin at
+  // multiples of `unit` positions.
+  PackedBand(const Axis& rows, const Axis& columns, int64_t lanes, int64_t band, int64_t unit = 1);
 
   int64_t pitch() const { return pitch_; }    // positions from one row to the next
   int64_t floats() const { return floats_; }  // of one block or plane

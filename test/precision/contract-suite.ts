@@ -222,6 +222,7 @@ function specials(backend: NativeBackend, sizes: Sizes, passes: readonly Pass[])
   });
 
   if (!passes.includes('conv2dGradWeight')) return;
+  if (layoutOf({ x, weight, dy }) === 'blocked') infinitePadding(backend, sizes, { x, weight, dy });
   test('conv2dGradWeight: ∞ and NaN in dy reach the gradient of the bias', () => {
     const [p, q] = outputSides(sizes);
     const second = p * q;
@@ -230,6 +231,23 @@ function specials(backend: NativeBackend, sizes: Sizes, passes: readonly Pass[])
     expect(bias?.data[0]).toBe(Number.NEGATIVE_INFINITY);
     expect(bias?.data[1]).toBeNaN();
     expect(bias?.data.slice(2).every(Number.isFinite)).toBe(true);
+  });
+}
+
+/** Of blocked images: those of planes are multiplied with their padding. */
+function infinitePadding(backend: NativeBackend, sizes: Sizes, { x, weight, dy }: Operands): void {
+  test('conv2dGradWeight: ∞ in dy does not meet the padding of x', () => {
+    const plane = outputSides(sizes).reduce((p, q) => p * q);
+    const infinite = new Map([
+      [0, Number.POSITIVE_INFINITY],
+      [2 * plane - 1, Number.NEGATIVE_INFINITY],
+    ]);
+    const marked = map(dy, (value, at) => infinite.get(at) ?? value);
+    const { actual, expected } = computePass(backend, 'conv2dGradWeight', { x, weight, dy: marked });
+    expectSameKinds(actual, expected);
+    expect(finite(expected).data.slice(0, 9 * sizes[1])).toContain(0); // some of the first filter's are infinite
+    expect([...expected.data].filter(Number.isNaN)).toEqual([]);
+    expect(relativeError(finite(actual), finite(expected))).toBeLessThan(bound('conv2dGradWeight', sizes));
   });
 }
 
