@@ -133,7 +133,7 @@ function forceBf16(backend: NonNullable<typeof native>): (precision: Precision) 
 
 /** Operators that have it, for operands in blocked layout: an image of few channels is convolved where it lies. */
 function forced(spec: ProgramSpec, step: ProgramStep): ProgramStep {
-  const blocked = spec.values[step.inputs[0] ?? -1]?.layout === 'blocked';
+  const blocked = spec.values[step.inputs[0] ?? -1]?.layout.startsWith('blocked');
   if (!/^conv2d(GradInput|GradWeight)?$/.test(step.operator) || !blocked) return step;
   return { ...step, attributes: { ...step.attributes, algorithm: 'bf16' } };
 }
