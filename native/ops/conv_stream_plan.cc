@@ -1,0 +1,380 @@
+// How a ConvStream is laid out: tiles, tasks, panels and what a chunk of channels is, all before anything runs.
+#include <algorithm>
+
+#include "kernels/bf16/bf16.h"
+#include "ops/bf16_products.h"
+#include "ops/conv_stream.h"
+#include "ops/parallel.h"
+
+namespace fovea {
+
+namespace {
+
+constexpr double kScratchBytes =
+    512 * 1024;  // packed pixels of one task: half of a core's L2, panels and sums have the rest
+constexpr int64_t kGroupPixels =
+    256;  // the least that makes fetching a panel cheap: 256 pixels ≈ 36,000 cycles a panel
+constexpr int64_t kLeastPixels = 112;
+// Of 32 channels and one tap, that are added up in one sum when it has to be as exact as float32: six products of each
+// make 384 additions. In one sum over 64 filters and 9 taps the error was 8.1e-7, with 6.3e-7 allowed.
+constexpr int64_t kExactSteps = 2;
+constexpr int64_t kTasks = 32;
+constexpr double kPackCycles = 8;          // of one pixel of 16 channels
+constexpr double kStridedSource = 1.08;    // what is read with a stride leaves every other line of the caches empty
+constexpr int64_t kMostEntries = 1 << 18;  // of all covers together: 4 MiB
+constexpr double kLeastFlops = 4e6;        // of one task: some 20 microseconds
+
+int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+// The size of parts that cuts `whole` into as many parts as `size` does, as evenly as can be.
+int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
+
+void append(const std::vector<AxisRun>& more, std::vector<AxisRun>* runs) {
+  runs->insert(runs->end(), more.begin(), more.end());
+}
+
+}  // namespace
+
+Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* stream) {
+  ConvStream& s = *stream;
+  s.problem_ = problem;
+  s.kernels_ = problem.planes > 0 ? brgemm_bf16_kernels() : &brgemm_kernels();
+  s.threads_ = threads;
+  s.source_lanes_ = problem.planar ? 1 : kBlock;
+  // What lies in memory as the words that are multiplied. A tile of AMX wants 32 channels of a pixel side by side.
+  const bool as_words = problem.planes == 0 ? problem.source_type == DType::kFloat32
+                                            : problem.source_type == DType::kBfloat16 && problem.planes == 1 &&
+                                                  s.kernels_->tile_rows == 1;
+  s.direct_ = as_words && problem.rows.direct() && problem.columns.direct();
+  s.unit_depth_ = problem.planes > 0 && !s.direct_ ? kPairUnit : s.source_lanes_;
+  s.lanes_ = problem.planes > 0 ? s.unit_depth_ / 2 : s.source_lanes_;
+  s.planes_ = std::max(1, problem.planes);
+  s.products_ = plane_products(s.planes_);
+  s.rows_kind_ = problem.planar                    ? BrgemmRows::kPlanes
+                 : problem.planes > 0 && s.direct_ ? BrgemmRows::kHalfPixels
+                                                   : BrgemmRows::kPixels;
+  s.units_ = ceil_div(problem.weight.depth, s.unit_depth_);
+  s.source_blocks_ = ceil_div(problem.weight.depth, s.source_lanes_);
+  s.dest_blocks_ = blocks(problem.weight.lanes);
+  s.source_block_values_ = problem.rows.source * problem.columns.source * s.source_lanes_;
+  s.outputs_ = problem.rows.outputs();
+
+  // Sizes as doubles first: nothing below may overflow. One row of one image, all of its units, is the least to pack.
+  const double row = static_cast<double>(problem.columns.classes.size()) *
+                     static_cast<double>(problem.rows.classes.size()) * static_cast<double>(1 + problem.rows.extra()) *
+                     static_cast<double>(problem.columns.outputs() + problem.columns.extra()) * 64.0;
+  const double panels = static_cast<double>(problem.groups) * static_cast<double>(s.dest_blocks_) * 16.0 *
+                        static_cast<double>(s.units_ * s.lanes_ * s.planes_) *
+                        static_cast<double>(problem.tap_offsets.size()) * 4.0;
+  constexpr double kMost = 1ll << 44;
+  if (row > kMost || panels > kMost) return {Code::kMemory, "convolution workspace would exceed 16 TiB"};
+
+  s.holes_ = problem.rows.holes || problem.columns.holes;
+  if (problem.rows.phases.empty() || problem.columns.phases.empty()) {  // every output is zero
+    s.image_groups_ = 0;
+    return {};
+  }
+  const TileChoice padded = s.choose_padded_tiles();
+  const TileChoice skipping = s.choose_skipping_tiles();
+  s.skips_ = skipping.cycles > 0 && skipping.cycles < padded.cycles;
+  s.direct_ = s.direct_ || s.skips_;
+  s.pads_ = problem.planes == 0 && !s.skips_ && (reads_zeros(problem.rows) || reads_zeros(problem.columns));
+  // The hardware sees by itself what is read without gaps. Pairs take half the time of float32, and asking more of it
+  // than it gains, unless a stride leaves out much.
+  const bool strided = problem.rows.step() > 1 || problem.columns.step() > 1;
+  s.asks_ahead_ = s.direct_ ? problem.columns.step() > 1 : problem.planes == 0 || strided;
+  // Pairs: of tiles that are equally fast, those with the smallest panels.
+  const int wanted = problem.planes > 0 && problem.tile_blocks == 0 ? 2 : problem.tile_blocks;
+  const bool possible = wanted > 0 && wanted <= s.kernels_->blocks && wanted <= s.dest_blocks_;
+  s.step_ = possible ? wanted : s.skips_ ? skipping.nb : padded.nb;
+  s.choose_blocking();
+  s.band_pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_);
+  s.unit_floats_ = s.direct_ ? s.source_block_values_ / s.source_lanes_ * s.lanes_ : s.band_pack_.floats();
+  s.scratch_floats_ = s.direct_ ? 0 : round_up(s.group_images_ * s.chunk_ * s.planes_ * s.unit_floats_, 16);
+  if (problem.dest_type == DType::kBfloat16) {
+    const int64_t step = problem.rows.phases.front().step;
+    const int64_t lines = std::max(s.band_ * step, problem.dest_h - (s.bands_ - 1) * s.band_ * step);
+    const int64_t blocks = s.chunks_ > 1 ? s.split_blocks_ : std::min(s.step_, s.split_blocks_);
+    s.sum_floats_ = s.group_images_ * blocks * lines * problem.dest_w * kBlock;
+  }
+  for (const AxisPhase& row_phase : s.problem_.rows.phases) {
+    for (const AxisPhase& column_phase : s.problem_.columns.phases) s.add_phase(row_phase, column_phase);
+  }
+  return {};
+}
+
+// Tiles run along rows, and on across them where rows follow each other without a gap. The cycles are those of one
+// image and group, with packing.
+TileChoice ConvStream::choose_padded_tiles() const {
+  const StreamProblem& p = problem_;
+  const int64_t columns = p.columns.phases.front().outputs;
+  const bool flat = p.columns.extra() == 0 && (!direct_ || p.columns.source == columns);
+  const int64_t length = flat ? outputs_ * columns : columns, lines = flat ? 1 : outputs_;
+  const int64_t taps = static_cast<int64_t>(p.tap_offsets.size()), products = static_cast<int64_t>(products_.size());
+  TileChoice choice = choose_tiles(*kernels_, length, dest_blocks_, std::min<int64_t>(taps * lanes_ * products, 144));
+  double packed = 0;
+  for (const AxisClass& row : p.rows.classes) {
+    for (const AxisClass& column : p.columns.classes)
+      packed += static_cast<double>((outputs_ + row.extra) * (columns + column.extra));
+  }
+  choice.cycles = static_cast<double>(lines) *
+                      tiles_cycles(*kernels_, length, dest_blocks_, choice.nb, taps * lanes_ * units_ * products) +
+                  (direct_ ? 0 : packed * static_cast<double>(units_) * kPackCycles);
+  return choice;
+}
+
+// The same of a source that is read where it lies, without what it would be padded with; no cycles if that cannot be.
+// The narrowest tiles that are not much worse than the best: they leave the most to share out.
+TileChoice ConvStream::choose_skipping_tiles() const {
+  const StreamProblem& p = problem_;
+  const bool zeros = p.rows.mode == PaddingMode::kZeros && p.columns.mode == PaddingMode::kZeros;
+  if (direct_ || p.planar || p.planes > 0 || p.source_type != DType::kFloat32 || !zeros) return {};
+  std::vector<AxisRun> rows, columns;
+  for (const AxisPhase& phase : p.rows.phases) append(runs_inside(p.rows, phase), &rows);
+  for (const AxisPhase& phase : p.columns.phases) append(runs_inside(p.columns, phase), &columns);
+  if (static_cast<int64_t>(rows.size() * columns.size() * p.tap_offsets.size()) * units_ > kMostEntries) return {};
+  const auto cycles_of = [&](int nb) {
+    double cycles = 0;
+    for (const AxisRun& row : rows) {
+      for (const AxisRun& column : columns) {
+        const int64_t taps = static_cast<int64_t>((row.tap_end - row.tap) * (column.tap_end - column.tap));
+        cycles += static_cast<double>(std::min(row.count, column.count)) *
+                  tiles_cycles(*kernels_, std::max(row.count, column.count), dest_blocks_, nb, taps * lanes_ * units_);
+      }
+    }
+    return p.columns.step() > 1 ? cycles * kStridedSource : cycles;
+  };
+  TileChoice choice;
+  for (int nb = static_cast<int>(std::min<int64_t>(kernels_->blocks, dest_blocks_)); nb > 0; --nb) {
+    if (group_blocks(dest_blocks_, nb) != nb) continue;
+    const double cycles = cycles_of(nb), best = choice.cycles == 0 ? cycles : choice.cycles;
+    if (cycles < 1.05 * best) choice.nb = nb;
+    choice.cycles = std::min(cycles, best);
+  }
+  return choice;
+}
+
+// How much of the problem one task takes, from the shape alone: the channels packed at once decide in which order
+// products are added.
+void ConvStream::choose_blocking() {
+  const StreamProblem& p = problem_;
+  const int64_t columns = p.columns.outputs(), pitch = columns + p.columns.extra();
+  const auto unit_bytes = [&](int64_t band) {
+    const double classes = static_cast<double>(p.rows.classes.size() * p.columns.classes.size());
+    const double lines = skips_ ? static_cast<double>(p.columns.step()) : 1;  // of a cache, with those that stay empty
+    return lines * classes * static_cast<double>(band + p.rows.extra()) *
+           static_cast<double>(pitch * lanes_ * planes_) * 4;
+  };
+  const auto all_bytes = [&](int64_t band) { return unit_bytes(band) * static_cast<double>(units_); };
+  const double weight_bytes =
+      static_cast<double>(p.weight.depth * p.weight.lanes) * static_cast<double>(p.tap_offsets.size()) * 4;
+  const int64_t goal = weight_bytes > 1e6 ? 2 * kGroupPixels : kGroupPixels;
+
+  band_ = outputs_;
+  group_images_ = 1;
+  if (all_bytes(band_) > kScratchBytes) {
+    const int64_t least = std::min(outputs_, ceil_div(goal, columns));
+    while (band_ > least && all_bytes(band_) > kScratchBytes) band_ = std::max(least, band_ * 3 / 4);
+  }
+  if (band_ == outputs_) group_images_ = std::min(p.images, ceil_div(goal, outputs_ * columns));
+
+  // More tasks while they stay worth their while.
+  const auto count = [&] { return p.groups * ceil_div(p.images, group_images_) * ceil_div(outputs_, band_); };
+  const int64_t wanted = times(std::min(kTasks, static_cast<int64_t>(p.flops / kLeastFlops)), p.cut);
+  while (count() < wanted && group_images_ > 1 && group_images_ * outputs_ * columns >= 2 * kLeastPixels) {
+    group_images_ = ceil_div(group_images_, 2);
+  }
+  while (count() < wanted && band_ > 1 && band_ * columns >= 2 * kLeastPixels) band_ = ceil_div(band_, 2);
+  group_images_ = even(p.images, group_images_);
+  band_ = even(outputs_, band_);
+
+  const double bytes = unit_bytes(band_) * static_cast<double>(group_images_);
+  chunk_ = std::clamp(static_cast<int64_t>(kScratchBytes / bytes), int64_t{1}, units_);
+  chunk_ = direct_ ? units_ : even(units_, chunk_);
+  chunks_ = ceil_div(units_, chunk_);
+  const int64_t steps = ceil_div(dest_blocks_, step_);
+  split_blocks_ = even(steps, ceil_div(steps, std::clamp<int64_t>(wanted / 2 / count(), 1, steps))) * step_;
+  cut_for_threads();
+  image_groups_ = ceil_div(p.images, group_images_);
+  bands_ = ceil_div(outputs_, band_);
+  splits_ = ceil_div(dest_blocks_, split_blocks_);
+  packs_own_ = image_groups_ * bands_ == 1;
+  panel_blocks_ = packs_own_ ? split_blocks_ : dest_blocks_;
+}
+
+// An estimate of what a task takes: products at nine tenths of two multiply-adds a cycle, packing, fetching the weights
+// from L2, and starting at all.
+double ConvStream::task_cycles(int64_t images, int64_t rows, int64_t blocks) const {
+  const StreamProblem& p = problem_;
+  const double share = static_cast<double>(images * rows) / static_cast<double>(p.images * outputs_) *
+                       static_cast<double>(blocks) / static_cast<double>(dest_blocks_ * p.groups);
+  const double pixels = static_cast<double>(images * rows * p.columns.outputs());
+  const double weights = static_cast<double>(p.weight.depth * blocks) * static_cast<double>(p.tap_offsets.size()) * 64;
+  const double products = p.planes > 0 ? static_cast<double>(products_.size()) / 2 : 1;
+  return products * p.flops * share / (3.6 * kernels_->lanes) +
+         (direct_ ? 0 : pixels * static_cast<double>(units_ * lanes_) / 2) + weights / 16 + 3000;
+}
+
+// Smaller tasks, where that lets the threads end together: which pixels and filters a task takes decides no bits, but
+// for the pixels when an epilogue adds something up over them.
+void ConvStream::cut_for_threads() {
+  const StreamProblem& p = problem_;
+  const int64_t steps = ceil_div(dest_blocks_, step_), images = group_images_, band = band_, split = split_blocks_;
+  const auto time = [&](int64_t group, int64_t rows, int64_t blocks) {
+    const int64_t cuts =
+        p.groups * ceil_div(p.images, group) * ceil_div(outputs_, rows) * ceil_div(dest_blocks_, blocks);
+    const double longest = task_cycles(group, rows, blocks);
+    const double whole =
+        static_cast<double>(p.groups * p.images * outputs_ * dest_blocks_) / static_cast<double>(group * rows * blocks);
+    return makespan(longest * whole, longest, cuts, threads_);
+  };
+  double best = 0.97 * time(images, band, split);  // a few percent are not worth more packing
+  for (int64_t group = images;; group = even(p.images, group - 1)) {
+    for (int64_t rows = band;; rows = even(outputs_, rows - 1)) {
+      for (int64_t step = split / step_;; step = even(steps, step - 1)) {
+        const double now = time(group, rows, step * step_);
+        if (now < best) best = now, group_images_ = group, band_ = rows, split_blocks_ = step * step_;
+        if (step == 1) break;
+      }
+      if (rows == 1 || p.epilogue) break;
+    }
+    if (group == 1 || p.epilogue) break;
+  }
+}
+
+void ConvStream::add_phase(const AxisPhase& row, const AxisPhase& column) {
+  const StreamProblem& p = problem_;
+  Phase phase;
+  phase.row = row;
+  phase.column = column;
+  for (const AxisTap& r : row.taps) {
+    for (const AxisTap& c : column.taps)
+      phase.taps.push_back(p.tap_offsets[static_cast<size_t>(r.tap * p.taps_w + c.tap)]);
+  }
+  const int64_t taps = static_cast<int64_t>(phase.taps.size());
+  phase.full = make_pieces(taps, chunk_);
+  phase.last = make_pieces(taps, units_ - (chunks_ - 1) * chunk_);
+  // The depth that the last unit really has: padding lanes are not multiplied.
+  const int64_t rest = p.weight.depth - (units_ - 1) * unit_depth_;
+  const int64_t depth = ceil_div(rest * lanes_, unit_depth_);
+  if (depth < lanes_ && taps > 0) {
+    phase.last = make_pieces(taps, units_ - (chunks_ - 1) * chunk_ - 1);
+    const int64_t first = (units_ - (chunks_ - 1) * chunk_ - 1) * taps;
+    for (Piece piece : make_pieces(taps, 1)) phase.last.push_back({first + piece.first, piece.count, depth});
+  }
+  // Without taps nothing is added up, but zeros are written all the same.
+  for (auto* pieces : {&phase.full, &phase.last})
+    if (pieces->empty()) pieces->push_back({0, 0, 0});
+  phase.panel = group_panel_floats_;
+  phase.block_floats = ceil_div(units_ * lanes_, panel_lanes()) * panel_floats(taps);
+  group_panel_floats_ += panel_blocks_ * phase.block_floats;
+  for (const AxisRun& rows : skips_ ? runs_inside(p.rows, row) : whole_run(row)) {
+    for (const AxisRun& columns : skips_ ? runs_inside(p.columns, column) : whole_run(column))
+      phase.covers.push_back(make_cover(phase, rows, columns));
+  }
+  make_tiles(&phase);
+  phases_.push_back(std::move(phase));
+}
+
+ConvStream::Cover ConvStream::make_cover(const Phase& phase, const AxisRun& rows, const AxisRun& columns) const {
+  const StreamProblem& p = problem_;
+  Cover cover{rows, columns, {}, {}};
+  const int64_t taps = static_cast<int64_t>(phase.taps.size());
+  for (int64_t unit = 0; unit < chunk_; ++unit) {
+    int64_t tap = 0;
+    for (size_t i = 0; i < phase.row.taps.size(); ++i) {
+      for (size_t j = 0; j < phase.column.taps.size(); ++j, ++tap) {
+        cover.before.push_back(static_cast<int64_t>(cover.entries.size()));
+        if (i < rows.tap || i >= rows.tap_end || j < columns.tap || j >= columns.tap_end) continue;
+        const AxisTap &r = phase.row.taps[i], &c = phase.column.taps[j];
+        const int64_t offset =
+            direct_ ? (p.rows.where(r) * p.columns.source + p.columns.where(c)) * lanes_ : band_pack_.offset(r, c);
+        const int64_t a = unit * planes_ * unit_floats_ + offset;
+        const int64_t whole = unit * lanes_ / panel_lanes(), half = unit * lanes_ % panel_lanes();
+        const int64_t b = (whole * taps + tap) * panel_floats(1) + half * kBlock;
+        for (const auto& [x, w] : products_) cover.entries.push_back({a + x * unit_floats_, b + w * lanes_ * kBlock});
+      }
+    }
+  }
+  cover.before.push_back(static_cast<int64_t>(cover.entries.size()));
+  return cover;
+}
+
+// Steps of `units` units cut into pieces that fit L1, at unit boundaries when several units fit.
+std::vector<ConvStream::Piece> ConvStream::make_pieces(int64_t taps, int64_t units) const {
+  const int64_t fitting = std::max<int64_t>(1, panel_bytes(*kernels_) / 4 / (planes_ * lanes_ * kBlock * step_));
+  const int64_t most = planes_ == kMaxPlanes ? std::min(fitting, kExactSteps) : fitting;
+  const int64_t total = taps * units;
+  const int64_t size = taps == 0 ? 1 : taps <= most ? most / taps * taps : even(taps, most);
+  std::vector<Piece> pieces;
+  for (int64_t first = 0; first < total; first += size)
+    pieces.push_back({first, std::min(size, total - first), lanes_});
+  return pieces;
+}
+
+// Of every band, or of a whole one and of the last: the bands of a cover that begins or ends between them differ.
+void ConvStream::make_tiles(Phase* phase) const {
+  const bool alike = phase->covers.size() == 1 && phase->covers[0].rows.count == phase->row.outputs;
+  phase->tiles.clear();
+  for (int64_t band = alike ? std::max<int64_t>(0, bands_ - 2) : 0; band < bands_; ++band) {
+    std::vector<Tile> tiles;
+    // The last band of the longest phase may hold a row more than this one has.
+    const int64_t first = band * band_, rows = std::min(band_, phase->row.outputs - first);
+    for (size_t i = 0; i < phase->covers.size(); ++i) add_tiles(*phase, static_cast<int>(i), first, rows, &tiles);
+    phase->tiles.push_back(std::move(tiles));
+  }
+}
+
+const std::vector<ConvStream::Tile>& ConvStream::tiles_of(const Task& task, const Phase& phase) const {
+  const size_t sets = phase.tiles.size();
+  const bool each = sets == static_cast<size_t>(bands_);
+  return phase.tiles[each ? static_cast<size_t>(task.row / band_) : task.last_band ? sets - 1 : 0];
+}
+
+// Every pixel of a cover in rows [first, first + rows) of a phase, in tiles of nearly equal height along the rows, on
+// across them where they follow each other without a gap in the operand and in the destination, or down the columns.
+void ConvStream::add_tiles(const Phase& phase, int index, int64_t first, int64_t rows, std::vector<Tile>* tiles) const {
+  const StreamProblem& p = problem_;
+  const Cover& cover = phase.covers[static_cast<size_t>(index)];
+  const int64_t top = std::max(first, cover.rows.first);
+  const int64_t height = std::min(first + rows, cover.rows.first + cover.rows.count) - top, width = cover.columns.count;
+  if (height <= 0) return;
+  const int64_t most = kernels_->rows[step_ - 1];
+  // From one pixel to the next along a row, and down a column, in pixels of the operand and of the destination.
+  const int64_t a_right = direct_ ? p.columns.step() : 1;
+  const int64_t a_down = direct_ ? p.rows.step() * p.columns.source : band_pack_.pitch();
+  const int64_t c_right = phase.column.step, c_down = phase.row.step * p.dest_w;
+  const bool flat = a_down == width * a_right && c_down == width * c_right;
+  const bool down = !flat && !p.planar && width * ceil_div(height, most) < height * ceil_div(width, most);
+  const int64_t lines = flat ? 1 : down ? width : height, length = flat ? height * width : down ? height : width;
+  // Pixels of a plane whose entries do not follow each other in the panel.
+  const bool gaps = p.planar && cover.entries.size() + 1 < cover.before.size();
+  const BrgemmRows pixels = gaps ? BrgemmRows::kColumns : rows_kind_;
+  const int64_t parts = ceil_div(length, most), a_step = down ? a_down : a_right, c_step = down ? c_down : c_right;
+  const int64_t a_first = (top - first) * a_down + cover.columns.first * a_right;
+  const int64_t c_first = (phase.row.first + (top - first) * phase.row.step) * p.dest_w + phase.column.first +
+                          cover.columns.first * c_right;
+  for (int64_t line = 0; line < lines; ++line) {
+    for (int64_t part = 0; part < parts; ++part) {
+      const int64_t begin = length * part / parts, end = length * (part + 1) / parts;
+      const int64_t a = a_first + line * (down ? a_right : a_down) + begin * a_step;
+      const int64_t c = c_first + line * (down ? c_right : c_down) + begin * c_step;
+      tiles->push_back({a * lanes_, c * kBlock, a_step * lanes_, c_step * kBlock, static_cast<int>(end - begin), index,
+                        a_step == 1 ? pixels : BrgemmRows::kRows});
+    }
+  }
+}
+
+ConvStream::Task ConvStream::task(int64_t index) const {
+  Task t;
+  t.block = index % splits_ * split_blocks_, index /= splits_;
+  t.blocks = std::min(split_blocks_, dest_blocks_ - t.block);
+  t.last_band = index % bands_ == bands_ - 1;
+  t.row = index % bands_ * band_, index /= bands_;
+  t.rows = std::min(band_, outputs_ - t.row);
+  t.image = index % image_groups_ * group_images_, index /= image_groups_;
+  t.images = std::min(group_images_, problem_.images - t.image);
+  t.group = index;
+  return t;
+}
+
+}  // namespace fovea
