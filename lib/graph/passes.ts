@@ -70,11 +70,12 @@ export function limitOf(pass: Pass, limits: Limits): Limit {
 
 /** GFLOP/s of the units that an algorithm uses, and its operations for each one of the formula. */
 function arithmeticOf(algorithm: string, limits: Limits): { rate: number; share: number } {
-  const [, tile, strided, pairs] = /^winograd (\d)x\d( of stride 2)?( in bf16)?/.exec(algorithm) ?? [];
+  const winograd = /^winograd (\d)x\d( of stride 2)?(?: of (\d) taps)?(?: dilated)?( in bf16)?/;
+  const [, tile, strided, taps = 3, pairs] = winograd.exec(algorithm) ?? [];
   if (tile !== undefined) {
-    const m = Number(tile); // for m outputs along an axis, of 3 taps; the transforms are not counted
-    const products = strided ? 2 * m + 1 : m + 2;
-    return { rate: pairs ? limits.bfloat16 : limits.float32, share: (products / (3 * m)) ** 2 };
+    const [m, r] = [Number(tile), Number(taps)]; // for m outputs along an axis; the transforms are not counted
+    const products = strided ? 2 * m + 1 : m + r - 1;
+    return { rate: pairs ? limits.bfloat16 : limits.float32, share: (products / (r * m)) ** 2 };
   }
   const [, products] = /, (\d) products/.exec(algorithm) ?? []; // of bfloat16, for each one of float32
   if (products !== undefined && limits.bfloat16 > 0) return { rate: limits.bfloat16, share: Number(products) };

@@ -97,7 +97,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
 }
 
 bool winograd_possible(const OpSpec& spec, const ConvGeometry& g) {
-  return spec.inputs[0].layout == Layout::kBlocked && winograd_possible(g);
+  return spec.inputs[0].layout == Layout::kBlocked && winograd_possible(g) && g.r == 3;
 }
 
 bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {

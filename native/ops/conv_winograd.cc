@@ -27,13 +27,13 @@ constexpr double kProduct = 17.5;
 constexpr double kPixel = 16;   // transforming 16 channels at one frequency, writing and reading them
 constexpr double kFilter = 15;  // likewise
 
-constexpr double kPack = 9000;  // of 16×16 channels and nine taps, for the direct sum
+constexpr double kPack = 1000;  // of 16×16 channels and one tap, for the direct sum
 // In pairs of bfloat16: two products in the time of one, and weights that are rounded as they are packed.
-constexpr double kPairProduct = kProduct / 2, kPairPack = 1500;
+constexpr double kPairProduct = kProduct / 2, kPairPack = 170;
 
 double direct_cycles(const WinogradProblem& p, double product = kProduct, double pack = kPack) {
   const double pixels = static_cast<double>(p.images * (p.spread ? p.source_h * p.source_w : p.dest_h * p.dest_w));
-  return static_cast<double>(blocks(p.depth) * blocks(p.lanes)) * (product * 9.0 * pixels + pack);
+  return static_cast<double>(blocks(p.depth) * blocks(p.lanes) * p.taps * p.taps) * (product * pixels + pack);
 }
 
 double winograd_cycles(const WinogradProblem& p, int tile, double product = kProduct) {
@@ -52,7 +52,7 @@ class ConvWinograd : public Operation {
   size_t workspace_bytes() const override;
   Status run(const RunContext& context) const override;
   std::string describe() const override;
-  int64_t epilogue_slots() const override { return shared_input_ ? 1 : tile_groups(); }
+  int64_t epilogue_slots() const override { return grid_.dilated() ? 0 : shared_input_ ? 1 : tile_groups(); }
 
  private:
   struct Task {
@@ -99,9 +99,9 @@ class ConvWinograd : public Operation {
 
 // Blocks of 16 channels that are summed before they are added to the others: as many as the table in winograd.h allows
 // with a tenth to spare.
-int64_t sum_blocks(int tile, int64_t stride, int64_t depth) {
-  if (tile == 2 || stride == 2) return 4;
-  return depth < 128 ? 1 : depth < 256 ? 2 : 4;
+int64_t sum_blocks(const WinogradProblem& p, int tile) {
+  if (p.taps == 3 && (tile == 2 || p.stride == 2)) return 4;
+  return p.depth < 128 ? 1 : p.depth < 256 ? 2 : 4;
 }
 
 ConvWinograd::ConvWinograd(const WinogradProblem& problem, int tile, int threads)
@@ -115,7 +115,7 @@ ConvWinograd::ConvWinograd(const WinogradProblem& problem, int tile, int threads
   tiles_ = grid_.count();
   depth_blocks_ = blocks(problem.depth);
   lane_blocks_ = blocks(problem.lanes);
-  sum_ = sum_blocks(tile, problem.stride, problem.depth);
+  sum_ = sum_blocks(problem, tile);
   const bool few = sum_ == 1 && depth_blocks_ > 1;
   const int64_t rows = few ? kernels_->few_rows : kernels_->rows;
   group_blocks_ = even(lane_blocks_, few ? kernels_->few_blocks : kernels_->blocks);
@@ -137,7 +137,7 @@ ConvWinograd::ConvWinograd(const WinogradProblem& problem, int tile, int threads
   chunk_blocks_ = std::min(depth_blocks_, kChunkBlocks);
 
   m_floats_ = frequencies() * v_step(group_tiles_, shared_input_ ? group_blocks_ : lane_blocks_);
-  tap_floats_ = chunk_blocks_ * kBlock * 9 * kBlock;
+  tap_floats_ = chunk_blocks_ * kBlock * problem.filter_floats();
   if (shared_input_) {
     shared_floats_ = ceil_div(depth_blocks_, chunk_blocks_) * frequencies() * v_step(group_tiles_, chunk_blocks_);
     u_floats_ = frequencies() * u_step(group_blocks_, chunk_blocks_);
@@ -162,12 +162,12 @@ void ConvWinograd::transform_input(Values source, const Task& task, float* v) co
   WinogradWindow windows[kMaxTiles];
   grid_.windows(task.tile, task.tiles, depth_blocks_, windows);
   for (int64_t block = 0; block < task.blocks; ++block) {
-    winograd_input(transforms_, rounded_, source + (task.block + block) * plane, problem_.source_w * kBlock, windows,
-                   task.tiles, v + block * task.tiles * kBlock, v_step(task.tiles, task.blocks));
+    winograd_input(transforms_, rounded_, source + (task.block + block) * plane, grid_, windows, task.tiles,
+                   v + block * task.tiles * kBlock, v_step(task.tiles, task.blocks));
   }
 }
 
-// U of one group of filters and some blocks of their depth. `taps`: [depth][9][16], filters in the lanes.
+// U of one group of filters and some blocks of their depth. `taps`: [depth][taps²][16], filters in the lanes.
 void ConvWinograd::transform_weight(const float* weight, int64_t block, int64_t blocks, int64_t depth_block,
                                     int64_t depth_blocks, float* taps, float* u, int64_t u_step) const {
   const int64_t first = depth_block * kBlock, depth = std::min(depth_blocks * kBlock, problem_.depth - first);
@@ -209,10 +209,9 @@ bool ConvWinograd::transform_output(const float* product, const Task& task, cons
   bool finite = true;
   for (int64_t b = 0; b < task.blocks; ++b) {
     const int64_t block = task.block + b;
-    const bool all =
-        winograd_output(transforms_, rounded_, product + b * task.tiles * kBlock, v_step(task.tiles, task.blocks),
-                        bias ? bias + block * kBlock : nullptr, p.relu, p.lanes - block * kBlock, targets, task.tiles,
-                        dest + block * plane, p.dest_w * kBlock);
+    const bool all = winograd_output(transforms_, rounded_, product + b * task.tiles * kBlock,
+                                     v_step(task.tiles, task.blocks), bias ? bias + block * kBlock : nullptr, p.relu,
+                                     p.lanes - block * kBlock, targets, task.tiles, dest + block * plane, grid_);
     if (!all) finite = false;
   }
   return finite;
@@ -323,12 +322,16 @@ std::string ConvWinograd::describe() const {
 
 namespace {
 
-// Pixels [first, first + size) along both axes, cut to the image, in the first of its `blocks` blocks of channels.
-WinogradWindow cut(int64_t image, int64_t blocks, int64_t h, int64_t w, int64_t size, int64_t height, int64_t width) {
-  const auto inside = [size](int64_t position) { return static_cast<int>(std::clamp<int64_t>(position, 0, size)); };
-  WinogradWindow window{0, inside(-h), inside(height - h), inside(-w), inside(width - w)};
+// `size` pixels from (h, w) on along both axes, `step` apart and cut to the image, in the first of its `blocks` blocks
+// of channels.
+WinogradWindow cut(int64_t image, int64_t blocks, int64_t h, int64_t w, int64_t size, int64_t step, int64_t height,
+                   int64_t width) {
+  const auto steps = [size, step](int64_t distance) {
+    return static_cast<int>(std::min(size, distance <= 0 ? 0 : ceil_div(distance, step)));
+  };
+  WinogradWindow window{0, steps(-h), steps(height - h), steps(-w), steps(width - w)};
   if (window.row < window.row_end && window.column < window.column_end)
-    window.offset = ((image * blocks * height + h + window.row) * width + w + window.column) * kBlock;
+    window.offset = ((image * blocks * height + h + window.row * step) * width + w + window.column * step) * kBlock;
   return window;
 }
 
@@ -364,22 +367,21 @@ void ask_for_rows(const WinogradTiles& grid, int64_t first, int64_t count, Value
 
 void WinogradTiles::windows(int64_t first, int64_t count, int64_t blocks, WinogradWindow* windows) const {
   each_tile(*this, first, count, [&](int64_t i, int64_t image, int64_t row, int64_t column) {
-    windows[i] = cut(image, blocks, rows.source_first + row * rows.source_step,
-                     columns.source_first + column * columns.source_step, rows.inputs, rows.source, columns.source);
+    windows[i] = cut(image, blocks, rows.source_at(row), columns.source_at(column), rows.inputs, rows.dilation,
+                     rows.source, columns.source);
   });
 }
 
 void WinogradTiles::targets(int64_t first, int64_t count, int64_t blocks, WinogradTarget* targets) const {
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t tile = first + i, line = tile / columns.count();
-    targets[i] =
-        cut(line / rows.count(), blocks, rows.dest_first + line % rows.count() * rows.outputs,
-            columns.dest_first + tile % columns.count() * columns.outputs, rows.outputs, rows.dest, columns.dest);
-  }
+  each_tile(*this, first, count, [&](int64_t i, int64_t image, int64_t row, int64_t column) {
+    targets[i] = cut(image, blocks, rows.dest_at(row), columns.dest_at(column), rows.outputs, rows.dilation, rows.dest,
+                     columns.dest);
+  });
 }
 
 void WinogradTiles::ask_for_source(int64_t first, int64_t count, int64_t blocks, int64_t block, int64_t some,
                                    Values source, Ahead* ahead) const {
+  if (dilated()) return;
   const int64_t plane = rows.source * columns.source * kBlock;
   ask_for_rows(
       *this, first, count, source + block * plane, blocks * plane, plane, some, columns.source * kBlock,
@@ -389,6 +391,7 @@ void WinogradTiles::ask_for_source(int64_t first, int64_t count, int64_t blocks,
 
 void WinogradTiles::ask_for_dest(int64_t first, int64_t count, int64_t blocks, int64_t block, int64_t some, Values dest,
                                  Ahead* ahead) const {
+  if (dilated()) return;
   const int64_t plane = rows.dest * columns.dest * kBlock;
   ask_for_rows(
       *this, first, count, dest + block * plane, blocks * plane, plane, some, columns.dest * kBlock,
@@ -419,13 +422,15 @@ const float* winograd_taps(const WinogradProblem& p, const float* weight, int64_
                            float* taps) {
   const int64_t lane = block * kBlock;
   const int lanes = static_cast<int>(std::min<int64_t>(kBlock, p.lanes - lane));
+  const int64_t all = p.taps * p.taps;
   if (p.depth_first) {
     for (int64_t i = 0; i < depth; ++i)
-      layout_kernels().to_blocked(weight + ((first + i) * p.lanes + lane) * 9, 9, lanes, 9, taps + i * 144);
+      layout_kernels().to_blocked(weight + ((first + i) * p.lanes + lane) * all, all, lanes, all,
+                                  taps + i * p.filter_floats());
   } else {
-    layout_kernels().to_blocked(weight + (lane * p.depth + first) * 9, p.depth * 9, lanes, depth * 9, taps);
+    layout_kernels().to_blocked(weight + (lane * p.depth + first) * all, p.depth * all, lanes, depth * all, taps);
   }
-  return p.rotated ? taps + 8 * kBlock : taps;
+  return p.rotated ? taps + (all - 1) * kBlock : taps;
 }
 
 const float* padded_bias(const WinogradProblem& p, const RunContext& context, float* padded) {
@@ -435,21 +440,21 @@ const float* padded_bias(const WinogradProblem& p, const RunContext& context, fl
   return padded;
 }
 
-void winograd_input(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, Values from, int64_t row,
-                    const WinogradWindow* windows, int64_t tiles, float* v, int64_t step) {
+void winograd_input(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, Values from,
+                    const WinogradTiles& grid, const WinogradWindow* windows, int64_t tiles, float* v, int64_t step) {
   const int count = static_cast<int>(tiles);
   if (from.half())
-    rounded->input(from.halves(), row, windows, count, v, step);
+    rounded->input(from.halves(), grid.source_pitch(), windows, count, v, step);
   else
-    plain.input(from.floats(), row, windows, count, v, step);
+    plain.input(from.floats(), grid.source_pitch(), windows, count, v, step);
 }
 
 bool winograd_output(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, const float* product,
                      int64_t step, const float* bias, bool relu, int64_t lanes, const WinogradTarget* targets,
-                     int64_t tiles, MutableValues to, int64_t row) {
+                     int64_t tiles, MutableValues to, const WinogradTiles& grid) {
   const int count = static_cast<int>(tiles), some = static_cast<int>(std::min<int64_t>(kBlock, lanes));
-  return to.half() ? rounded->output(product, step, bias, relu, some, targets, count, to.halves(), row)
-                   : plain.output(product, step, bias, relu, some, targets, count, to.floats(), row);
+  return to.half() ? rounded->output(product, step, bias, relu, some, targets, count, to.halves(), grid.dest_pitch())
+                   : plain.output(product, step, bias, relu, some, targets, count, to.floats(), grid.dest_pitch());
 }
 
 namespace {
@@ -457,6 +462,7 @@ namespace {
 template <class Kernels>
 const auto& transforms_of(const Kernels& kernels, const WinogradProblem& p, int tile) {
   if (p.stride == 2) return p.spread ? kernels.strided_gradient : kernels.strided;
+  if (p.taps == 5) return kernels.five_taps;
   return tile == 2 ? kernels.two : kernels.four;
 }
 
@@ -474,7 +480,7 @@ const WinogradBf16Transforms* winograd_bf16_transforms(const WinogradProblem& p,
 WinogradTiles winograd_tiles(const WinogradProblem& p, int tile) {
   const WinogradTransforms& t = winograd_transforms(p, tile);
   const auto axis = [&](int64_t source, int64_t dest, int64_t before) -> WinogradTileAxis {
-    if (!p.spread) return {source, dest, t.n, t.m, -before, t.m * p.stride, 0};
+    if (!p.spread) return {source, dest, t.n, t.m, -before, t.m * p.stride, 0, p.dilation};
     // Pixel h has tap 1 where h + 2 - before is odd, and taps 0 and 2 elsewhere; a tile begins with one of the former.
     const int64_t first = before % 2 == 0 ? -1 : 0;
     return {source, dest, t.n, t.m, (first + 1 - before) / 2, t.m / p.stride, first};
@@ -484,12 +490,18 @@ WinogradTiles winograd_tiles(const WinogradProblem& p, int tile) {
 
 std::string winograd_name(const WinogradProblem& p, int tile) {
   const std::string m = std::to_string(tile);
-  return "winograd " + m + "x" + m + (p.stride == 2 ? " of stride 2" : "");
+  return "winograd " + m + "x" + m +
+         (p.stride == 2 ? " of stride 2"
+          : p.taps == 5 ? " of 5 taps"
+                        : "") +
+         (p.dilation > 1 ? " dilated" : "");
 }
 
 bool winograd_possible(const ConvGeometry& g) {
-  return g.r == 3 && g.s == 3 && g.stride_h == g.stride_w && g.stride_h <= 2 && g.dilation_h == 1 &&
-         g.dilation_w == 1 && g.groups == 1 && g.mode == PaddingMode::kZeros && g.c >= kBlock && g.k >= kBlock;
+  const bool alike = g.r == g.s && g.stride_h == g.stride_w && g.dilation_h == g.dilation_w;
+  const bool filter = g.stride_h == 1 ? g.r == 3 || g.r == 5 : g.stride_h == 2 && g.r == 3 && g.dilation_h == 1;
+  const int64_t least = g.r == 5 ? 2 * kBlock : kBlock;  // channels: winograd.h has the errors
+  return alike && filter && g.groups == 1 && g.mode == PaddingMode::kZeros && std::min(g.c, g.k) >= least;
 }
 
 WinogradProblem winograd_forward(const ConvGeometry& g, bool bias, bool relu) {
@@ -497,7 +509,7 @@ WinogradProblem winograd_forward(const ConvGeometry& g, bool bias, bool relu) {
   p.images = g.n, p.depth = g.c, p.lanes = g.k;
   p.source_h = g.h, p.source_w = g.w, p.dest_h = g.p, p.dest_w = g.q, p.top = g.top, p.left = g.left;
   p.rotated = g.flip;
-  p.stride = g.stride_h;
+  p.stride = g.stride_h, p.taps = g.r, p.dilation = g.dilation_h;
   p.bias = bias, p.relu = relu;
   return p;
 }
@@ -505,16 +517,18 @@ WinogradProblem winograd_forward(const ConvGeometry& g, bool bias, bool relu) {
 WinogradProblem winograd_gradient(const ConvGeometry& g) {
   WinogradProblem p;
   p.images = g.n, p.depth = g.k, p.lanes = g.c;
-  p.source_h = g.p, p.source_w = g.q, p.dest_h = g.h, p.dest_w = g.w, p.top = 2 - g.top, p.left = 2 - g.left;
+  p.source_h = g.p, p.source_w = g.q, p.dest_h = g.h, p.dest_w = g.w;
+  p.stride = g.stride_h, p.taps = g.r, p.dilation = g.dilation_h;
+  p.top = (p.taps - 1) * p.dilation - g.top, p.left = (p.taps - 1) * p.dilation - g.left;
   p.depth_first = true;
   p.rotated = !g.flip;
-  p.stride = g.stride_h;
   p.spread = p.stride > 1;
   return p;
 }
 
 int winograd_tile(const WinogradProblem& p) {
   if (p.stride == 2) return 4;
+  if (p.taps == 5) return 2;
   return winograd_kernels().fused && winograd_cycles(p, 4) <= winograd_cycles(p, 2) ? 4 : 2;
 }
 

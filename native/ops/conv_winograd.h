@@ -1,5 +1,5 @@
-// 3×3 convolutions of stride 1 and 2 by Winograd's minimal filtering: kernels/winograd/winograd.h has the formula and
-// what it costs in accuracy.
+// 3×3 convolutions of stride 1 and 2, and 5×5 ones of stride 1, by Winograd's minimal filtering:
+// kernels/winograd/winograd.h has the formula and what it costs in accuracy.
 //
 //   V[f][channel block][tile][16]        transform_input, for the tiles of one task
 //   U[f][filter group][channel][16·nb]   transform_weight, nb blocks to a group
@@ -14,6 +14,7 @@
 #include "kernels/winograd/winograd.h"
 #include "ops/ahead.h"
 #include "ops/conv_geometry.h"
+#include "ops/parallel.h"
 
 namespace fovea {
 
@@ -23,29 +24,44 @@ namespace fovea {
 struct WinogradProblem {
   int64_t images = 1, depth = 1, lanes = 1;
   int64_t source_h = 1, source_w = 1, dest_h = 1, dest_w = 1, top = 0, left = 0;
-  bool depth_first = false;  // weight is [depth][lanes][3][3], not [lanes][depth][3][3]
-  bool rotated = false;      // filter (r, s) is weight (2 - r, 2 - s)
+  bool depth_first = false;  // weight is [depth][lanes][taps][taps], not [lanes][depth][taps][taps]
+  bool rotated = false;      // filter (r, s) is weight (taps - 1 - r, taps - 1 - s)
   bool bias = false, relu = false;
   DType source_type = DType::kFloat32, dest_type = DType::kFloat32;  // in memory
   bool epilogue = false;  // the cut into tasks must not depend on the number of threads
   int64_t stride = 1;
   bool spread = false;
+  int64_t taps = 3, dilation = 1;  // along both axes
+
+  int64_t filter_floats() const { return taps * taps * kBlock; }  // of one channel, for one block of lanes
 };
 
 // How an axis of the images is cut into tiles. Tile i has the inputs from source_first + i·source_step and the outputs
-// from dest_first + i·outputs; some of them may not exist.
+// from dest_first + i·outputs; some of them may not exist. Dilated, each phase, every dilation-th pixel, is an axis of
+// its own, and tiles are numbered phase by phase.
 struct WinogradTileAxis {
   int64_t source, dest;     // pixels
   int64_t inputs, outputs;  // of a tile
   int64_t source_first, source_step, dest_first;
+  int64_t dilation = 1;
 
-  int64_t count() const { return (dest - dest_first + outputs - 1) / outputs; }
+  int64_t phase_count() const { return ceil_div(ceil_div(dest - dest_first, dilation), outputs); }
+  int64_t count() const { return std::min(dilation, dest) * phase_count(); }
+  // The pixels of a tile's first input and output.
+  int64_t source_at(int64_t tile) const { return source_first + pixel(tile, source_step); }
+  int64_t dest_at(int64_t tile) const { return dest_first + pixel(tile, outputs); }
+  // Of all pixels of a tile; neighbours only without dilation.
   int64_t source_begin(int64_t tile) const { return std::clamp<int64_t>(source_first + tile * source_step, 0, source); }
   int64_t source_end(int64_t tile) const {
     return std::clamp<int64_t>(source_first + tile * source_step + inputs, 0, source);
   }
   int64_t dest_begin(int64_t tile) const { return std::max<int64_t>(0, dest_first + tile * outputs); }
   int64_t dest_end(int64_t tile) const { return std::min(dest, dest_first + (tile + 1) * outputs); }
+
+ private:
+  int64_t pixel(int64_t tile, int64_t step) const {
+    return dilation == 1 ? tile * step : tile / phase_count() + tile % phase_count() * step * dilation;
+  }
 };
 
 // Tiles are numbered image by image, row by row.
@@ -54,22 +70,28 @@ struct WinogradTiles {
   WinogradTileAxis rows, columns;
 
   int64_t count() const { return images * rows.count() * columns.count(); }
+  bool dilated() const { return rows.dilation > 1; }
+  WinogradPitch source_pitch() const { return pitch(columns.source); }
+  WinogradPitch dest_pitch() const { return pitch(columns.dest); }
   // Of tiles [first, first + count), in the first of the `blocks` blocks of channels that the image has.
   void windows(int64_t first, int64_t count, int64_t blocks, WinogradWindow* windows) const;
   void targets(int64_t first, int64_t count, int64_t blocks, WinogradTarget* targets) const;
   // Asks for what these tiles read of blocks [block, block + some) of the `blocks` of the source, or write to those of
-  // the output.
+  // the output. Not where they are dilated.
   void ask_for_source(int64_t first, int64_t count, int64_t blocks, int64_t block, int64_t some, Values source,
                       Ahead* ahead) const;
   void ask_for_dest(int64_t first, int64_t count, int64_t blocks, int64_t block, int64_t some, Values dest,
                     Ahead* ahead) const;
+
+ private:
+  WinogradPitch pitch(int64_t width) const { return {rows.dilation * width * kBlock, columns.dilation * kBlock}; }
 };
 
-// What an epilogue does with those tiles and blocks of filters. See ConvPart for the slot.
+// What an epilogue does with those tiles and blocks of filters, which must not be dilated. See ConvPart for the slot.
 void finish_tiles(const WinogradTiles& grid, int64_t first_tile, int64_t tiles, int64_t first_block, int64_t blocks,
                   int64_t slot, const ConvEpilogue& epilogue);
 
-// [depth][9][16]: the filters of one block of lanes in the lanes, for channels [first, first + depth). Returns the
+// [depth][taps²][16]: the filters of one block of lanes in the lanes, for channels [first, first + depth). Returns the
 // first tap; the others follow by 16 floats, or precede it where the filter is rotated.
 const float* winograd_taps(const WinogradProblem& problem, const float* weight, int64_t block, int64_t first,
                            int64_t depth, float* taps);
@@ -77,22 +99,23 @@ const float* winograd_taps(const WinogradProblem& problem, const float* weight, 
 const float* padded_bias(const WinogradProblem& problem, const RunContext& context, float* padded);
 
 // The transforms of pixels of either type: of one block of channels.
-void winograd_input(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, Values from, int64_t row,
-                    const WinogradWindow* windows, int64_t tiles, float* v, int64_t step);
+void winograd_input(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, Values from,
+                    const WinogradTiles& grid, const WinogradWindow* windows, int64_t tiles, float* v, int64_t step);
 bool winograd_output(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, const float* product,
                      int64_t step, const float* bias, bool relu, int64_t lanes, const WinogradTarget* targets,
-                     int64_t tiles, MutableValues to, int64_t row);
+                     int64_t tiles, MutableValues to, const WinogradTiles& grid);
 
 // The transforms for a problem and the size of its tiles, and the cut into them.
 const WinogradTransforms& winograd_transforms(const WinogradProblem& problem, int tile);
 // For what lies in memory as bfloat16; null where the CPU has none.
 const WinogradBf16Transforms* winograd_bf16_transforms(const WinogradProblem& problem, int tile);
 WinogradTiles winograd_tiles(const WinogradProblem& problem, int tile);
-// "winograd 4x4", "winograd 4x4 of stride 2": what lib/graph/passes.ts counts the products by.
+// "winograd 4x4", "winograd 4x4 of stride 2", "winograd 2x2 of 5 taps": what lib/graph/passes.ts counts the products
+// by.
 std::string winograd_name(const WinogradProblem& problem, int tile);
 
-// 3×3, stride 1 or 2 along both axes, no dilation, no groups, padding of zeros, and channels to fill the lanes of the
-// transforms.
+// 3×3 of stride 1 or 2, 5×5 of stride 1, or dilated and of stride 1, alike along both axes; no groups, padding of
+// zeros, and enough channels.
 bool winograd_possible(const ConvGeometry& g);
 
 WinogradProblem winograd_forward(const ConvGeometry& g, bool bias, bool relu);

@@ -82,7 +82,8 @@ class ConvWinogradGrad : public Operation {
   int64_t frequencies() const { return transforms_.points * transforms_.points; }
   int64_t channel_splits() const { return ceil_div(channel_blocks_, task_channels_); }
   int64_t filter_splits() const { return ceil_div(filter_blocks_, filters_); }
-  int64_t part_floats() const { return filter_blocks_ * channel_blocks_ * kBlock * 9 * kBlock; }
+  int64_t part_floats() const { return filter_blocks_ * channel_blocks_ * piece_floats(); }
+  int64_t piece_floats() const { return kBlock * problem_.filter_floats(); }  // of 16 filters and 16 channels
   int64_t thread_floats() const { return v_floats_ + u_floats_ + m_floats_ + tap_floats_; }
 
   Task task(int64_t index) const;
@@ -150,7 +151,7 @@ ConvWinogradGrad::ConvWinogradGrad(const ConvGeometry& g, int tile, const Winogr
   v_floats_ = frequencies() * step(channels_ * chunk_tiles_);
   u_floats_ = frequencies() * step(filters_ * chunk_tiles_);
   m_floats_ = frequencies() * step(filters_ * channels_ * kBlock);
-  tap_floats_ = channels_ * kBlock * 9 * kBlock;
+  tap_floats_ = channels_ * piece_floats();
 }
 
 ConvWinogradGrad::Task ConvWinogradGrad::task(int64_t index) const {
@@ -170,7 +171,7 @@ void ConvWinogradGrad::transform_input(Values x, int64_t first, int64_t tiles, i
   WinogradWindow windows[kMaxTiles];
   grid_.windows(first, tiles, channel_blocks_, windows);
   for (int64_t b = 0; b < blocks; ++b) {
-    winograd_input(transforms_, rounded_, x + (block + b) * g_.h * g_.w * kBlock, g_.w * kBlock, windows, tiles,
+    winograd_input(transforms_, rounded_, x + (block + b) * g_.h * g_.w * kBlock, grid_, windows, tiles,
                    v + b * tiles * kBlock, step(blocks * tiles));
   }
 }
@@ -183,11 +184,12 @@ void ConvWinogradGrad::transform_gradient(Values dy, int64_t first, int64_t tile
     const Values from = dy + (block + b) * g_.p * g_.q * kBlock;
     float* const to = u + b * tiles * kBlock;
     float* const sum = total ? total + (block + b) * kBlock : nullptr;
-    const int64_t row = g_.q * kBlock, step = this->step(blocks * tiles);
+    const int64_t step = this->step(blocks * tiles);
+    const WinogradPitch pitch = grid_.dest_pitch();
     if (from.half())
-      rounded_->output_gradient(from.halves(), row, targets, static_cast<int>(tiles), to, step, sum);
+      rounded_->output_gradient(from.halves(), pitch, targets, static_cast<int>(tiles), to, step, sum);
     else
-      transforms_.output_gradient(from.floats(), row, targets, static_cast<int>(tiles), to, step, sum);
+      transforms_.output_gradient(from.floats(), pitch, targets, static_cast<int>(tiles), to, step, sum);
   }
 }
 
@@ -257,24 +259,25 @@ bool ConvWinogradGrad::finish_piece(const Task& task, int64_t channel, int64_t c
   bool finite = true;
   for (int64_t filter = 0; filter < task.filters; ++filter) {
     const int64_t block = task.filter + filter;
-    float* const taps =
-        parts_ == 1 ? scratch.taps
-                    : parts + task.part * part_floats() + (block * channel_blocks_ + channel) * kBlock * 9 * kBlock;
+    float* const taps = parts_ == 1
+                            ? scratch.taps
+                            : parts + task.part * part_floats() + (block * channel_blocks_ + channel) * piece_floats();
     const bool all = transforms_.weight_gradient(
         scratch.m + filter * channels * kBlock * kBlock, step(task.filters * channels * kBlock),
-        static_cast<int>(channels * kBlock), g_.flip ? taps + 8 * kBlock : taps, g_.flip ? -kBlock : kBlock);
+        static_cast<int>(channels * kBlock), g_.flip ? taps + problem_.filter_floats() - kBlock : taps,
+        g_.flip ? -kBlock : kBlock);
     if (!all) finite = false;
     if (parts_ == 1) write(taps, channel, channels, block, dw);
   }
   return finite;
 }
 
-// taps: [channel][9][16 filters], to dw: [filter][channel][9].
+// taps: [channel][taps²][16 filters], to dw: [filter][channel][taps²].
 void ConvWinogradGrad::write(const float* taps, int64_t channel, int64_t channels, int64_t filter, float* dw) const {
   const int64_t first = channel * kBlock, count = std::min(channels * kBlock, g_.c - first);
   const int64_t filters = std::min<int64_t>(kBlock, g_.k - filter * kBlock);
-  layout_kernels().from_blocked(taps, g_.c * 9, static_cast<int>(filters), count * 9,
-                                dw + (filter * kBlock * g_.c + first) * 9);
+  layout_kernels().from_blocked(taps, g_.c * g_.taps(), static_cast<int>(filters), count * g_.taps(),
+                                dw + (filter * kBlock * g_.c + first) * g_.taps());
 }
 
 // sum[i] += the floats of the other parts, in order. False if a sum is not finite.
@@ -291,7 +294,7 @@ bool add_up(float* sum, int64_t floats, int64_t part_floats, int64_t parts) {
 }
 
 bool ConvWinogradGrad::add_parts(const RunContext& context, float* parts, float* dw) const {
-  const int64_t floats = kBlock * 9 * kBlock;
+  const int64_t floats = piece_floats();
   std::atomic<bool> finite{true};
   context.pool.parallel_for(filter_blocks_ * channel_blocks_, [&](int64_t index, int) {
     float* const sum = parts + index * floats;
@@ -359,7 +362,7 @@ int winograd_grad_tile(const ConvGeometry& g) {
 }
 
 bool winograd_grad_pays(const ConvGeometry& g) {
-  const double direct = 18.0 * 9 * static_cast<double>(g.n * g.p * g.q * blocks(g.c) * blocks(g.k));
+  const double direct = 18.0 * static_cast<double>(g.taps() * g.n * g.p * g.q * blocks(g.c) * blocks(g.k));
   return g.flops() >= kLeastWinogradFlops && grad_cycles(g, winograd_grad_tile(g)) < 0.9 * direct;
 }
 

@@ -34,7 +34,7 @@ class ConvWinogradPairs : public Operation {
   size_t workspace_bytes() const override;
   Status run(const RunContext& context) const override;
   std::string describe() const override;
-  int64_t epilogue_slots() const override { return groups(); }
+  int64_t epilogue_slots() const override { return grid_.dilated() ? 0 : groups(); }
 
  private:
   int64_t groups() const { return ceil_div(tiles_, group_tiles_); }
@@ -106,8 +106,8 @@ void ConvWinogradPairs::transform_input(Values source, int64_t first, int64_t ti
   for (int64_t unit = 0; unit < units_; ++unit) {
     const int64_t halves = std::min<int64_t>(2, depth_blocks_ - 2 * unit);
     for (int64_t half = 0; half < halves; ++half) {
-      winograd_input(transforms_, rounded_, source + (2 * unit + half) * plane, problem_.source_w * kBlock, windows,
-                     tiles, staged + half * tiles * kBlock, step);
+      winograd_input(transforms_, rounded_, source + (2 * unit + half) * plane, grid_, windows, tiles,
+                     staged + half * tiles * kBlock, step);
     }
     for (int64_t f = 0; f < kFrequencies; ++f) {
       const float* const from = staged + f * step;
@@ -151,7 +151,7 @@ bool ConvWinogradPairs::transform_output(const float* product, int64_t first, in
   for (int64_t b = block; b < block + blocks; ++b) {
     const bool all = winograd_output(transforms_, rounded_, product + (b - block) * tiles * kBlock, m_step(tiles),
                                      bias ? bias + b * kBlock : nullptr, p.relu, p.lanes - b * kBlock, targets, tiles,
-                                     dest + b * plane, p.dest_w * kBlock);
+                                     dest + b * plane, grid_);
     if (!all) finite = false;
   }
   return finite;
@@ -201,7 +201,7 @@ std::string ConvWinogradPairs::describe() const {
 
 bool winograd_pairs_possible(const OpSpec& spec, const WinogradProblem& problem) {
   return spec.precision == Precision::kMedium && bf16_kernels() && !bf16_beats_winograd(spec.precision) &&
-         problem.stride == 1;
+         problem.stride == 1 && problem.taps == 3;
 }
 
 Status make_winograd_pairs(const WinogradProblem& problem, int threads, std::unique_ptr<Operation> direct,

@@ -9,13 +9,15 @@ import { dot } from './helpers.js';
 type Shape = readonly [number, number, number, number];
 type Sides = readonly [top: number, bottom: number, left: number, right: number];
 
-/** A 3×3 convolution that is large enough for Winograd to pay. */
+/** A convolution, of 3×3 taps at most times, that is large enough for Winograd to pay. */
 interface Case {
   readonly name: string;
   readonly x: Shape;
   readonly filters: number;
   readonly padding: Sides;
   readonly stride?: 1 | 2;
+  readonly kernel?: 3 | 5;
+  readonly dilation?: number;
   readonly flipKernel?: boolean;
 }
 
@@ -32,10 +34,31 @@ const cases: readonly Case[] = [
   { name: 'stride 2, padding per side', x: [5, 96, 31, 31], filters: 96, padding: [0, 2, 2, 0], stride: 2 },
   { name: 'stride 2, rotated', x: [5, 96, 31, 31], filters: 112, padding: [1, 1, 0, 2], stride: 2, flipKernel: true },
   { name: 'stride 2, more filters than tiles', x: [16, 128, 16, 16], filters: 144, padding: [1, 1, 1, 1], stride: 2 },
+  { name: '5×5', x: [3, 64, 27, 27], filters: 96, padding: [2, 2, 2, 2], kernel: 5 },
+  { name: '5×5, cut, rotated', x: [2, 40, 18, 23], filters: 70, padding: [0, 3, 4, 1], kernel: 5, flipKernel: true },
+  { name: '5×5, more filters than tiles', x: [2, 96, 8, 8], filters: 200, padding: [2, 2, 2, 2], kernel: 5 },
+  { name: 'dilation 2', x: [2, 64, 28, 27], filters: 64, padding: [2, 2, 2, 2], dilation: 2 },
+  {
+    name: 'dilation 3, cut, rotated',
+    x: [2, 48, 23, 29],
+    filters: 64,
+    padding: [0, 5, 6, 1],
+    dilation: 3,
+    flipKernel: true,
+  },
+  { name: '5×5, dilation 2', x: [2, 64, 20, 21], filters: 64, padding: [4, 4, 4, 4], kernel: 5, dilation: 2 },
 ];
 
+/** How describe() names them. */
+const named = ({ stride = 1, kernel = 3, dilation = 1 }: Case) => {
+  const taps = kernel === 5 ? ' of 5 taps' : '';
+  return new RegExp(`winograd [24]x[24]${stride === 2 ? ' of stride 2' : taps}${dilation > 1 ? ' dilated' : ''}:`);
+};
+
 type Pass = 'conv2d' | 'conv2dGradInput' | 'conv2dGradWeight';
-const passes: readonly Pass[] = ['conv2d', 'conv2dGradInput', 'conv2dGradWeight'];
+/** Those that use it: a weight gradient of 5×5 taps would be beyond the contract. */
+const passesOf = ({ kernel }: Case): readonly Pass[] =>
+  kernel === 5 ? ['conv2d', 'conv2dGradInput'] : ['conv2d', 'conv2dGradInput', 'conv2dGradWeight'];
 
 /** The relative error that 'highest' allows in a sum of so many products. */
 const contract = (products: number) => 5e-7 * Math.sqrt(products / 1000 + 1);
@@ -69,32 +92,35 @@ function expectWithinContract(actual: Tensor, expected: Tensor, products: number
   expect(largest).toBeLessThan(10 * contract(products));
 }
 
-function outputShape({ x: [n, , h, w], filters, padding: [top, bottom, left, right], stride = 1 }: Case): Shape {
-  const along = (size: number) => Math.floor((size - 3) / stride) + 1;
+function outputShape(row: Case): Shape {
+  const { x, filters, padding, stride = 1, kernel = 3, dilation = 1 } = row;
+  const [n, , h, w] = x;
+  const [top, bottom, left, right] = padding;
+  const along = (size: number) => Math.floor((size - dilation * (kernel - 1) - 1) / stride) + 1;
   return [n, filters, along(h + top + bottom), along(w + left + right)];
 }
 
 /** One blocked convolution, from its two inputs to its outputs. */
 function programOf(row: Case, operator: Pass, threads: number): ProgramSpec {
-  const { x, filters, padding, stride = 1, flipKernel = false } = row;
+  const { x, filters, padding, stride = 1, kernel = 3, dilation = 1, flipKernel = false } = row;
   const conv: Attributes = {
     stride: [stride, stride],
     padding,
-    dilation: [1, 1],
+    dilation: [dilation, dilation],
     groups: 1,
     paddingMode: 'zeros',
     flipKernel,
   };
   const blocked = (shape: Shape) => ({ shape, dtype: 'float32', layout: 'blocked' }) as const;
   const plain = (shape: readonly number[]) => ({ shape, dtype: 'float32', layout: 'plain' }) as const;
-  const weight = plain([filters, x[1], 3, 3]);
+  const weight = plain([filters, x[1], kernel, kernel]);
   const y = blocked(outputShape(row));
   const { values, attributes } = {
     conv2d: { values: [blocked(x), weight, y], attributes: { ...conv, activation: 'none' } },
     conv2dGradInput: { values: [y, weight, blocked(x)], attributes: { ...conv, inputShape: x } },
     conv2dGradWeight: {
       values: [blocked(x), y, weight, plain([filters])],
-      attributes: { ...conv, kernelSize: [3, 3], withBias: true },
+      attributes: { ...conv, kernelSize: [kernel, kernel], withBias: true },
     },
   }[operator];
   return {
@@ -125,8 +151,8 @@ describe.runIf(native)('Winograd', () => {
   beforeAll(() => useBackend('native'));
 
   for (const [i, row] of cases.entries()) {
-    const { name, x, filters, padding, stride = 1, flipKernel = false } = row;
-    const depth = x[1];
+    const { name, x, filters, padding, stride = 1, kernel = 3, dilation = 1, flipKernel = false } = row;
+    const [depth, taps] = [x[1], kernel ** 2];
     const [top, bottom, left, right] = padding;
     const options = {
       padding: [
@@ -134,31 +160,32 @@ describe.runIf(native)('Winograd', () => {
         [left, right],
       ],
       stride,
+      dilation,
       flipKernel,
     } as const;
     const input = normals(x, 10 * i + 1);
-    const weight = normals([filters, depth, 3, 3], 10 * i + 2);
+    const weight = normals([filters, depth, kernel, kernel], 10 * i + 2);
     const bias = normals([filters], 10 * i + 3);
     const dy = normals(outputShape(row), 10 * i + 4);
 
     describe(name, () => {
       test('is what the plan picks', () => {
-        for (const operator of passes) {
+        for (const operator of passesOf(row)) {
           const program = namedBackend('native').compile(programOf(row, operator, 1));
-          expect(program.describe()[0]).toMatch(stride === 2 ? 'winograd 4x4 of stride 2' : /winograd [24]x[24]:/);
+          expect(program.describe()[0]).toMatch(named(row));
           program.dispose();
         }
       });
 
       test('keeps the contract, with bias', () => {
         const expected = ops.conv2d(doubles(input), doubles(weight), doubles(bias), options);
-        expectWithinContract(ops.conv2d(input, weight, bias, options), expected, 9 * depth);
+        expectWithinContract(ops.conv2d(input, weight, bias, options), expected, taps * depth);
       });
 
       test('keeps the contract in the gradient of its input', () => {
         const { gradInput } = ops.conv2dBackward(dy, input, weight, options);
         const expected = ops.conv2dBackward(doubles(dy), doubles(input), doubles(weight), options).gradInput;
-        expectWithinContract(gradInput, expected, 9 * filters);
+        expectWithinContract(gradInput, expected, taps * filters);
       });
 
       test('keeps the contract in the gradients of weight and bias', () => {
@@ -172,13 +199,13 @@ describe.runIf(native)('Winograd', () => {
       test('⟨conv(x, w), dy⟩ = ⟨x, gradInput⟩ = ⟨w, gradWeight⟩', () => {
         const y = ops.conv2d(input, weight, null, options);
         const { gradInput, gradWeight } = ops.conv2dBackward(dy, input, weight, options);
-        const bound = contract(9 * depth) * Math.sqrt(dot(y, y) * dot(dy, dy));
+        const bound = contract(taps * depth) * Math.sqrt(dot(y, y) * dot(dy, dy));
         expect(Math.abs(dot(y, dy) - dot(input, gradInput))).toBeLessThan(bound);
         expect(Math.abs(dot(y, dy) - dot(weight, gradWeight))).toBeLessThan(bound);
       });
 
       test('gives the same bits on 1, 2 and 3 threads, and zeros in the lanes beyond', () => {
-        for (const operator of passes) {
+        for (const operator of passesOf(row)) {
           const { values } = programOf(row, operator, 1);
           const inputs = values.slice(0, 2).map((value, j) => {
             const data = normals([floatsOf(value)], 5 + j).data as Float32Array<ArrayBuffer>;
@@ -220,7 +247,7 @@ describe.runIf(native)('Winograd', () => {
     expect(describeWith({ paddingMode: 'circular' })).not.toMatch(/winograd/);
     const narrow = spec.values.map((value, i) => (i === 2 ? { ...value, shape: [2, 64, 16, 8] } : value));
     expect(describeWith({ stride: [1, 2] }, narrow)).not.toMatch(/winograd/);
-    expect(describeWith({ padding: [2, 2, 2, 2], dilation: [2, 2] })).not.toMatch(/winograd/);
+    expect(describeWith({ padding: [2, 2, 1, 1], dilation: [2, 1] })).not.toMatch(/winograd/);
     const plain = spec.values.map((value, i) => (i === 0 ? { ...value, layout: 'plain' as const } : value));
     expect(describeWith({}, plain)).not.toMatch(/winograd/);
     const small = programOf({ ...row, x: [1, 16, 8, 8], filters: 16 }, 'conv2d', 1);

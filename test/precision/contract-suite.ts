@@ -24,13 +24,20 @@ const ungraded: readonly Pass[] = ['conv2d', 'conv2dGradInput'];
 /** Those of a stem, whose image is read as planes: its gradient is no algorithm's of its own. */
 const stemPasses: readonly Pass[] = ['conv2d', 'conv2dGradWeight'];
 
-/** A 3×3 convolution with padding 1. */
-type Sizes = readonly [n: number, channels: number, h: number, w: number, filters: number, stride?: 1 | 2];
+/** A convolution whose padding, of stride 1, keeps the size of the image. The kernel is square, of 3×3 at most times. */
+type Sizes = readonly [
+  ...[n: number, channels: number, h: number, w: number, filters: number],
+  ...[stride?: 1 | 2, kernel?: number, dilation?: number],
+];
 
-interface Operands {
+interface Tensors {
   readonly x: Tensor;
   readonly weight: Tensor;
   readonly dy: Tensor;
+}
+
+interface Operands extends Tensors {
+  readonly dilation: number;
 }
 
 // Of the tests that are being declared: a file is one process and tests of one level.
@@ -66,6 +73,7 @@ export function contractSuite(cap: 'baseline' | 'avx2' | 'avx512' | 'avx512bf16'
         );
         wideRange(backend, [4, 64, 16, 16, 64], ungraded);
         specials(backend, [2, 64, 16, 16, 48], ungraded);
+        describe('dilation 2', () => normalData(backend, [[2, 32, 30, 31, 64, 1, 3, 2]], ungraded));
         return;
       }
       normalData(backend, channelCounts, passes);
@@ -76,7 +84,10 @@ export function contractSuite(cap: 'baseline' | 'avx2' | 'avx512' | 'avx512bf16'
           specials(backend, [2, 64, 16 * stride, 16 * stride, 48, stride], passes);
         });
       }
-      if (way.algorithm === 'winograd') return;
+      if (way.algorithm === 'winograd') {
+        other(backend);
+        return;
+      }
       describe('stems', () => {
         normalData(backend, stems, stemPasses);
         wideRange(backend, [3, 3, 22, 21, 40], stemPasses);
@@ -104,19 +115,43 @@ const channelCounts: readonly Sizes[] = [
   [4, 512, 14, 14, 256, 2],
 ];
 
+/** Filters for which Winograd has transforms of its own, or the tiles are cut otherwise. */
+const otherFilters: readonly Sizes[] = [
+  [2, 32, 28, 31, 32, 1, 5],
+  [3, 48, 14, 14, 128, 1, 5],
+  [2, 256, 9, 9, 64, 1, 5],
+  [2, 32, 30, 31, 64, 1, 3, 2],
+  [2, 96, 17, 20, 64, 1, 3, 6],
+  [1, 64, 27, 27, 48, 1, 5, 2],
+];
+
+function other(backend: NativeBackend): void {
+  normalData(backend, otherFilters, passes);
+  describe('5×5', () => {
+    wideRange(backend, [2, 32, 12, 13, 48, 1, 5], ungraded); // a weight gradient would be beyond the contract
+    specials(backend, [2, 32, 12, 13, 48, 1, 5], ungraded);
+  });
+  describe('dilation 2', () => {
+    wideRange(backend, [2, 32, 15, 17, 48, 1, 3, 2], passes);
+    specials(backend, [2, 32, 15, 17, 48, 1, 3, 2], passes);
+  });
+}
+
 const stems: readonly Sizes[] = [
   [9, 1, 28, 28, 32],
   [3, 3, 32, 32, 64],
   [2, 4, 40, 37, 17],
 ];
-const layoutOf = ({ x }: Operands) => ((x.shape[1] as number) <= 4 ? 'plain' : 'blocked');
+const layoutOf = (x: Tensor) => ((x.shape[1] as number) <= 4 ? 'plain' : 'blocked');
 
 function normalData(backend: NativeBackend, all: readonly Sizes[], passes: readonly Pass[]): void {
   for (const sizes of all) {
     const operands = normals(sizes, 1);
-    for (const pass of passes) {
-      test(`${pass} of ${sizes.slice(0, 4).join('×')} → ${sizes[4]}, stride ${sizes[5] ?? 1}`, () => {
-        const { actual, expected, algorithm } = compute(backend, callOf(pass, operands), way, layoutOf(operands));
+    for (const pass of kernelOf(sizes) === 3 ? passes : ungraded) {
+      const [, , , , filters, stride = 1, kernel = 3, dilation = 1] = sizes;
+      const filter = `${kernel}×${kernel}, stride ${stride}${dilation > 1 ? `, dilation ${dilation}` : ''}`;
+      test(`${pass} of ${sizes.slice(0, 4).join('×')} → ${filters}, ${filter}`, () => {
+        const { actual, expected, algorithm } = compute(backend, callOf(pass, operands), way, layoutOf(operands.x));
         expect(algorithm).toMatch(named());
         expect(relativeError(actual, expected)).toBeLessThan(bound(pass, sizes));
       });
@@ -135,7 +170,7 @@ function oneImage(backend: NativeBackend): void {
 }
 
 /** The axis of an operand that is scaled, and that of the result which is scaled with it. */
-const scaled: readonly { pass: Pass; operand: keyof Operands; axis: number; along: number; of: string }[] = [
+const scaled: readonly { pass: Pass; operand: keyof Tensors; axis: number; along: number; of: string }[] = [
   { pass: 'conv2d', operand: 'x', axis: 0, along: 0, of: 'images' },
   { pass: 'conv2d', operand: 'weight', axis: 0, along: 1, of: 'filters' },
   { pass: 'conv2dGradInput', operand: 'dy', axis: 0, along: 0, of: 'images' },
@@ -148,9 +183,14 @@ function wideRange(backend: NativeBackend, sizes: Sizes, passes: readonly Pass[]
   for (const pass of passes) {
     test(`${pass}: values over 12 decades`, () => {
       const random = new Random(3);
-      const { x, weight, dy } = normals(sizes, 2);
+      const { dilation, x, weight, dy } = normals(sizes, 2);
       const spread = (tensor: Tensor) => map(tensor, (value) => value * 10 ** (12 * random.uniform() - 6));
-      const { actual, expected } = computePass(backend, pass, { x: spread(x), weight: spread(weight), dy: spread(dy) });
+      const { actual, expected } = computePass(backend, pass, {
+        dilation,
+        x: spread(x),
+        weight: spread(weight),
+        dy: spread(dy),
+      });
       expect(relativeError(actual, expected)).toBeLessThan(bound(pass, sizes));
     });
   }
@@ -172,14 +212,16 @@ function wideRange(backend: NativeBackend, sizes: Sizes, passes: readonly Pass[]
 }
 
 function specials(backend: NativeBackend, sizes: Sizes, passes: readonly Pass[]): void {
-  const { x, weight, dy } = normals(sizes, 5);
+  const { x, weight, dy, dilation } = normals(sizes, 5);
+  const taps = tapsOf(sizes);
 
   for (const pass of passes) {
     test(`${pass}: near the largest float32`, () => {
       // Sums of at most some 1e38 that a transformed tile, with larger terms, cannot hold.
       const size = { conv2d: 2e36, conv2dGradInput: 2e36, conv2dGradWeight: 1e36 }[pass];
       const big = (tensor: Tensor) => map(tensor, (value) => value * size);
-      const operands = pass === 'conv2dGradInput' ? { x, weight, dy: big(dy) } : { x: big(x), weight, dy };
+      const operands =
+        pass === 'conv2dGradInput' ? { dilation, x, weight, dy: big(dy) } : { dilation, x: big(x), weight, dy };
       const { actual, expected } = computePass(backend, pass, operands);
       expect(actual.data.every(Number.isFinite)).toBe(true);
       expect(relativeError(actual, expected)).toBeLessThan(bound(pass, sizes));
@@ -187,11 +229,11 @@ function specials(backend: NativeBackend, sizes: Sizes, passes: readonly Pass[])
 
     for (const operand of operandsOf[pass]) {
       test(`${pass}: ±∞ and NaN in ${operand} reach what they reach in a direct sum`, () => {
-        const operands = { x, weight, dy };
+        const operands = { dilation, x, weight, dy };
         const { length } = operands[operand].data;
         for (const [i, special] of [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN].entries()) {
           // The middle of a filter never meets padding: 0·∞ would be NaN there.
-          const place = Math.floor((length * (2 * i + 1)) / 63) * 9 + 4;
+          const place = Math.floor((length * (2 * i + 1)) / (7 * taps)) * taps + Math.floor(taps / 2);
           const marked = map(operands[operand], (value, at) => (at === place ? special : value));
           const { actual, expected } = computePass(backend, pass, { ...operands, [operand]: marked });
           expectSameKinds(actual, expected);
@@ -203,7 +245,7 @@ function specials(backend: NativeBackend, sizes: Sizes, passes: readonly Pass[])
     test(`${pass}: ±0 gives 0, and so do denormals`, () => {
       for (const value of [0, -0, 1e-40, -1e-40]) {
         for (const operand of operandsOf[pass]) {
-          const operands = { x, weight, dy };
+          const operands = { dilation, x, weight, dy };
           const none = map(operands[operand], () => value);
           const { actual } = computePass(backend, pass, { ...operands, [operand]: none });
           expect(actual.data.every((result: number) => result === 0)).toBe(true);
@@ -215,19 +257,19 @@ function specials(backend: NativeBackend, sizes: Sizes, passes: readonly Pass[])
   test('conv2d: a ReLU does not hide what overflowed', () => {
     const big = map(x, (value) => -Math.abs(value) * 2e36);
     const positive = map(weight, (value, i) => (i < weight.data.length / 2 ? Math.abs(value) / 8 : value));
-    const call = callOf('conv2d', { x: big, weight: positive, dy });
+    const call = callOf('conv2d', { dilation, x: big, weight: positive, dy });
     const relu = { ...call, attributes: { ...call.attributes, activation: 'relu' } };
-    const { actual, expected } = compute(backend, relu, way, layoutOf({ x, weight, dy }));
+    const { actual, expected } = compute(backend, relu, way, layoutOf(x));
     expect(relativeError(actual, expected)).toBeLessThan(bound('conv2d', sizes));
   });
 
   if (!passes.includes('conv2dGradWeight')) return;
-  if (layoutOf({ x, weight, dy }) === 'blocked') infinitePadding(backend, sizes, { x, weight, dy });
+  if (layoutOf(x) === 'blocked') infinitePadding(backend, sizes, { dilation, x, weight, dy });
   test('conv2dGradWeight: ∞ and NaN in dy reach the gradient of the bias', () => {
     const [p, q] = outputSides(sizes);
     const second = p * q;
     const marked = map(dy, (value, i) => (i === 7 ? Number.NEGATIVE_INFINITY : i === second ? Number.NaN : value));
-    const { bias } = computePass(backend, 'conv2dGradWeight', { x, weight, dy: marked });
+    const { bias } = computePass(backend, 'conv2dGradWeight', { dilation, x, weight, dy: marked });
     expect(bias?.data[0]).toBe(Number.NEGATIVE_INFINITY);
     expect(bias?.data[1]).toBeNaN();
     expect(bias?.data.slice(2).every(Number.isFinite)).toBe(true);
@@ -235,7 +277,7 @@ function specials(backend: NativeBackend, sizes: Sizes, passes: readonly Pass[])
 }
 
 /** Of blocked images: those of planes are multiplied with their padding. */
-function infinitePadding(backend: NativeBackend, sizes: Sizes, { x, weight, dy }: Operands): void {
+function infinitePadding(backend: NativeBackend, sizes: Sizes, { dilation, x, weight, dy }: Operands): void {
   test('conv2dGradWeight: ∞ in dy does not meet the padding of x', () => {
     const plane = outputSides(sizes).reduce((p, q) => p * q);
     const infinite = new Map([
@@ -243,15 +285,15 @@ function infinitePadding(backend: NativeBackend, sizes: Sizes, { x, weight, dy }
       [2 * plane - 1, Number.NEGATIVE_INFINITY],
     ]);
     const marked = map(dy, (value, at) => infinite.get(at) ?? value);
-    const { actual, expected } = computePass(backend, 'conv2dGradWeight', { x, weight, dy: marked });
+    const { actual, expected } = computePass(backend, 'conv2dGradWeight', { dilation, x, weight, dy: marked });
     expectSameKinds(actual, expected);
-    expect(finite(expected).data.slice(0, 9 * sizes[1])).toContain(0); // some of the first filter's are infinite
+    expect(finite(expected).data.slice(0, tapsOf(sizes) * sizes[1])).toContain(0); // some of the first filter's are infinite
     expect([...expected.data].filter(Number.isNaN)).toEqual([]);
     expect(relativeError(finite(actual), finite(expected))).toBeLessThan(bound('conv2dGradWeight', sizes));
   });
 }
 
-const operandsOf: Readonly<Record<Pass, readonly (keyof Operands)[]>> = {
+const operandsOf: Readonly<Record<Pass, readonly (keyof Tensors)[]>> = {
   conv2d: ['x', 'weight'],
   conv2dGradInput: ['dy', 'weight'],
   conv2dGradWeight: ['x', 'dy'],
@@ -262,32 +304,36 @@ const bound = (pass: Pass, sizes: Sizes): number => {
   const [n, channels, , , filters, stride = 1] = sizes;
   const [p, q] = outputSides(sizes);
   const products = {
-    conv2d: 9 * channels,
-    conv2dGradInput: (9 * filters) / stride ** 2,
+    conv2d: tapsOf(sizes) * channels,
+    conv2dGradInput: (tapsOf(sizes) * filters) / stride ** 2,
     conv2dGradWeight: n * p * q,
   }[pass];
   return bounds[way.precision](products);
 };
 
+const kernelOf = ([, , , , , , kernel = 3]: Sizes) => kernel;
+const tapsOf = (sizes: Sizes) => kernelOf(sizes) ** 2;
 const outputSides = ([, , h, w, , stride = 1]: Sizes) => [Math.ceil(h / stride), Math.ceil(w / stride)] as const;
 
 function normals(sizes: Sizes, seed: number): Operands {
-  const [n, channels, h, w, filters] = sizes;
+  const [n, channels, h, w, filters, , kernel = 3, dilation = 1] = sizes;
   const random = new Random(seed);
   const draw = (shape: readonly number[]) => map(Tensor.zeros(shape), () => random.normal());
   return {
+    dilation,
     x: draw([n, channels, h, w]),
-    weight: draw([filters, channels, 3, 3]),
+    weight: draw([filters, channels, kernel, kernel]),
     dy: draw([n, filters, ...outputSides(sizes)]),
   };
 }
 
-function callOf(pass: Pass, { x, weight, dy }: Operands): Call {
+function callOf(pass: Pass, { dilation, x, weight, dy }: Operands): Call {
   const like = ({ shape }: Tensor): Spec => ({ shape, dtype: 'float32' });
   const stride = x.shape[2] === dy.shape[2] ? 1 : 2;
+  const kernel = weight.shape[2] as number;
   const attributes: Attributes = {
-    ...{ stride: [stride, stride], padding: [1, 1, 1, 1], dilation: [1, 1], groups: 1 },
-    ...{ paddingMode: 'zeros', flipKernel: false },
+    ...{ stride: [stride, stride], dilation: [dilation, dilation], groups: 1 },
+    ...{ padding: Array(4).fill((dilation * (kernel - 1)) / 2), paddingMode: 'zeros', flipKernel: false },
   };
   const filters: Spec = { shape: [dy.shape[1] as number], dtype: 'float32' };
   return {
@@ -307,18 +353,18 @@ function callOf(pass: Pass, { x, weight, dy }: Operands): Call {
       operator: pass,
       inputs: [x, dy],
       outputs: [like(weight), filters],
-      attributes: { ...attributes, kernelSize: [3, 3], withBias: true },
+      attributes: { ...attributes, kernelSize: [kernel, kernel], withBias: true },
     },
   }[pass];
 }
 
 const named = () => {
-  if (way.algorithm === 'winograd bf16') return /winograd 2x2 in bf16: /;
+  if (way.algorithm === 'winograd bf16') return /winograd 2x2( dilated)? in bf16: /;
   return way.algorithm === 'winograd' ? /winograd [24]x[24]/ : new RegExp(`${way.algorithm}: `);
 };
 
 function computePass(backend: NativeBackend, pass: Pass, operands: Operands): Computed {
-  const computed = compute(backend, callOf(pass, operands), way, layoutOf(operands));
+  const computed = compute(backend, callOf(pass, operands), way, layoutOf(operands.x));
   expect(computed.algorithm).toMatch(named());
   return computed;
 }

@@ -10,6 +10,7 @@ using winograd::Transforms;
 extern constexpr WinogradBf16Kernels winograd_avx512bf16 = {
     Transforms<Mixed, Axis<winograd::Two<Mixed>>, false>::rounded(),
     Transforms<Mixed, Axis<winograd::Four<Mixed>>, false>::rounded(),
+    Transforms<Mixed, Axis<winograd::TwoOfFive<Mixed>>, false>::rounded(),
     Transforms<Mixed, winograd::Strided<Mixed>, false>::rounded(),
     Transforms<Mixed, winograd::Strided<Mixed>, true>::rounded()};
 

@@ -14,6 +14,8 @@
 // Bᵀ is 9×9, G 9×3, Aᵀ 4×9, with the rows of one phase below those of the other. The input gradient has the same
 // phases, with the filter rotated, and writes them to pixels of their own: 5 values of dy, 9 products, 8 pixels of dx.
 //
+// 5×5 taps: F(2, 5) has the same six products as F(4, 3), 36 instead of 100 for 2×2.
+//
 // m = 2 takes the points 0, ±1, ∞. m = 4 takes 0, ±5/8, ±3/2, ∞ (of those between 1/2 and 1 and between 1 and 2 about
 // the best; Barabasz, Anderson, Soodhalter and Gregg, 2020, say why the usual 0, ±1, ±2 are poor): Bᵀ and Aᵀ then hold
 // dyadic fractions, G does not. F(4, 2) takes ±3/8, ±5/4, ∞. Relative error in the 2-norm against float64, normally
@@ -30,6 +32,10 @@
 //        m = 4, sums of 64      4.6    5.9    7.5    7.7    7.8    8.0
 //        m = 4, one sum         4.6    5.9    7.5   10.0   14.0   19.3     beyond the contract
 //        m = 4, points 0 ±1 ±2  9.9   10.6   10.9   12.0   13.0   15.5     beyond the contract, in sums of 16
+//
+//        contract, 5×5 taps     5.9    6.7    8.1   10.2   13.6
+//        5×5, sums of 16        5.8    6.5    6.6           6.9   simulated; with one block of channels too near
+//        5×5, sums of 32                       7.5    7.5
 //
 //        stride 2, sums of 16   2.3    2.4    2.6    2.6    2.9
 //        stride 2, sums of 64   2.3    2.8    3.8    3.6    3.6
@@ -55,40 +61,47 @@ struct WinogradWindow {
 // The m×m output pixels of a tile, likewise.
 using WinogradTarget = WinogradWindow;
 
+// From one row of a tile's pixels to the next and from one pixel to the next: neighbours in the image, or as far apart
+// as a filter's dilation.
+struct WinogradPitch {
+  ptrdiff_t row, pixel;
+};
+
 // All values are pixels of 16 floats. Reads and writes nothing but what exists; any alignment.
 struct WinogradTransforms {
   int m, n;    // outputs and inputs of a tile along an axis
   int points;  // products along an axis
 
-  // v[f·v_step + 16·t] = (Bᵀ d B)_f, f = points·row + column, d behind x + windows[t].offset with x_row floats from a
-  // row to the next.
-  void (*input)(const float* x, ptrdiff_t x_row, const WinogradWindow* windows, int count, float* v, ptrdiff_t v_step);
+  // v[f·v_step + 16·t] = (Bᵀ d B)_f, f = points·row + column, d behind x + windows[t].offset.
+  void (*input)(const float* x, WinogradPitch pitch, const WinogradWindow* windows, int count, float* v,
+                ptrdiff_t v_step);
 
-  // u[i·u_row + f·u_step] = (G g Gᵀ)_f for `count` filters g: tap (r, s) at w + 144·i + (3r + s)·tap_step. A negative
-  // step rotates the filter.
+  // u[i·u_row + f·u_step] = (G g Gᵀ)_f for `count` filters g: tap (r, s) at w + (taps·taps·16)·i +
+  // (taps·r + s)·tap_step. A negative step rotates the filter.
   void (*weight)(const float* w, ptrdiff_t tap_step, int count, float* u, ptrdiff_t u_row, ptrdiff_t u_step);
 
   // y = act(Aᵀ M A + bias) in the first `lanes` lanes, zero in the others; M_f at product + f·step + 16·t. bias: 16
   // floats or null. NaN stays NaN. False if a value of Aᵀ M A is not finite.
   bool (*output)(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
-                 const WinogradTarget* targets, int count, float* y, ptrdiff_t y_row);
+                 const WinogradTarget* targets, int count, float* y, WinogradPitch pitch);
 
   // u[f·u_step + 16·t] = (A d Aᵀ)_f, d the pixels of targets[t] in dy, which begin at (0, 0). Adds the sum of all of
   // them to the 16 floats of `total`, if there is one.
-  void (*output_gradient)(const float* dy, ptrdiff_t dy_row, const WinogradTarget* targets, int count, float* u,
+  void (*output_gradient)(const float* dy, WinogradPitch pitch, const WinogradTarget* targets, int count, float* u,
                           ptrdiff_t u_step, float* total);
 
-  // dw[144·i + (3r + s)·tap_step] = (Gᵀ M G)_rs, M_f at product + f·step + 16·i. False if a value is not finite.
+  // dw[(taps·taps·16)·i + (taps·r + s)·tap_step] = (Gᵀ M G)_rs, M_f at product + f·step + 16·i. False if a value is not
+  // finite.
   bool (*weight_gradient)(const float* product, ptrdiff_t step, int count, float* dw, ptrdiff_t tap_step);
 };
 
 // Those that touch pixels, for pixels that lie in memory as bfloat16: y is rounded to nearest even.
 struct WinogradBf16Transforms {
-  void (*input)(const Bfloat16* x, ptrdiff_t x_row, const WinogradWindow* windows, int count, float* v,
+  void (*input)(const Bfloat16* x, WinogradPitch pitch, const WinogradWindow* windows, int count, float* v,
                 ptrdiff_t v_step);
   bool (*output)(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
-                 const WinogradTarget* targets, int count, Bfloat16* y, ptrdiff_t y_row);
-  void (*output_gradient)(const Bfloat16* dy, ptrdiff_t dy_row, const WinogradTarget* targets, int count, float* u,
+                 const WinogradTarget* targets, int count, Bfloat16* y, WinogradPitch pitch);
+  void (*output_gradient)(const Bfloat16* dy, WinogradPitch pitch, const WinogradTarget* targets, int count, float* u,
                           ptrdiff_t u_step, float* total);
 };
 
@@ -124,6 +137,7 @@ struct WinogradKernels {
   int grad_blocks;               // of 16 filters, likewise
   bool fused;                    // fma() rounds once; if twice, m = 4 comes within 3 % of the contract
   WinogradTransforms two, four;  // by m
+  WinogradTransforms five_taps;  // m = 2, without output_gradient and weight_gradient
   // Of stride 2, m = 4; and of its input gradient, which has no output_gradient and weight_gradient.
   WinogradTransforms strided, strided_gradient;
   void (*multiply)(const WinogradMultiply& call);
@@ -131,7 +145,7 @@ struct WinogradKernels {
 };
 
 struct WinogradBf16Kernels {  // as WinogradKernels has them
-  WinogradBf16Transforms two, four, strided, strided_gradient;
+  WinogradBf16Transforms two, four, five_taps, strided, strided_gradient;
 };
 
 #define WINOGRAD_KERNEL(name, needs) extern const WinogradKernels name;

@@ -98,6 +98,34 @@ struct Four {
   }
 };
 
+// F(2, 5) at the same points: Bᵀ does not depend on how many are taps and how many outputs. Not for the gradient of the
+// weight, whose sums over 4 products a tile would be beyond the contract (6.6e-7 of 6.7e-7 over 200 tiles).
+template <class V>
+struct TwoOfFive {
+  using Points = Four<V>;
+  static constexpr int kOutputs = 2, kTaps = 5, kPoints = 6;
+  static constexpr float a = Points::a, b = Points::b, aa = a * a, bb = b * b;
+  static constexpr double kA = Points::kA, kB = Points::kB;
+
+  static FOVEA_INLINE void input(const V (&d)[6], V (&v)[6]) { Points::input(d, v); }
+  // (g_0 + g_2 p² + g_4 p⁴ ± p (g_1 + g_3 p²)) / N for ±p.
+  static FOVEA_INLINE void weight(const V (&g)[5], V (&u)[6]) {
+    const auto of = [&g](double n, float p, float pp, V* plus, V* minus) {
+      const V odd = fma(V::splat(float(n * pp)), g[3], V::splat(float(n)) * g[1]);
+      const V high = fma(V::splat(float(n * pp * pp)), g[4], V::splat(float(n * pp)) * g[2]);
+      pair<V>(V::splat(p), odd, fma(V::splat(float(n)), g[0], high), plus, minus);
+    };
+    u[0] = V::splat(float(Points::kZero)) * g[0];
+    of(kA, a, aa, &u[1], &u[2]);
+    of(kB, b, bb, &u[3], &u[4]);
+    u[5] = g[4];
+  }
+  static FOVEA_INLINE void output(const V (&p)[6], V (&y)[2]) {
+    y[0] = p[0] + ((p[1] + p[2]) + (p[3] + p[4]));
+    y[1] = fma(V::splat(a), p[1] - p[2], fma(V::splat(b), p[3] - p[4], p[5]));
+  }
+};
+
 // F(4, 2) at the points ±a, ±b, ∞.
 template <class V>
 struct FourOfTwo {
@@ -164,6 +192,7 @@ struct Axis;
 template <class First>
 struct Axis<First> {
   static constexpr int kStride = 1, kOutputs = First::kOutputs, kPoints = First::kPoints, kInputs = First::kPoints;
+  static constexpr int kTaps = First::kTaps;
   template <int a>
   using Phase = First;
 };
@@ -171,6 +200,7 @@ template <class First, class Second>
 struct Axis<First, Second> {
   static constexpr int kStride = 2, kOutputs = First::kOutputs, kPoints = First::kPoints + Second::kPoints;
   static constexpr int kInputs = First::kPoints;  // of the longest phase
+  static constexpr int kTaps = First::kTaps + Second::kTaps;
   template <int a>
   using Phase = std::conditional_t<a == 0, First, Second>;
 };
@@ -237,16 +267,20 @@ struct Transforms {
   static constexpr int kPoints = A::kPoints;
   static constexpr int kInputs = kSpread ? A::kInputs : A::kStride * (A::kInputs - 1) + 1;
   static constexpr int kOutputs = kSpread ? A::kStride * A::kOutputs : A::kOutputs;
+  static constexpr int kFilter = 16 * A::kTaps * A::kTaps;  // floats
 
   static FOVEA_INLINE int frequency(int a, int i, int b, int j) { return point<A>(a, i) * kPoints + point<A>(b, j); }
   static FOVEA_INLINE int source(int a, int i) { return kSpread ? i : tap<A>(a, i); }
   // The last phase of a gradient has the first pixels.
   static FOVEA_INLINE int spread(int a, int i) { return tap<A>(A::kStride - 1 - a, i); }
 
-  // T is how pixels lie in memory: float, or another form that V can load and store.
-  template <class T = float>
-  static void input(const T* x, ptrdiff_t x_row, const WinogradWindow* windows, int count, float* v, ptrdiff_t v_step) {
+  // T is how pixels lie in memory: float, or another form that V can load and store. kPixel: pitch.pixel where it is
+  // known here, so that addresses are constants apart; else 0.
+  template <class T, ptrdiff_t kPixel>
+  static void input_at(const T* x, WinogradPitch pitch, const WinogradWindow* windows, int count, float* v,
+                       ptrdiff_t v_step) {
     constexpr int n = kInputs;
+    const ptrdiff_t pixel = kPixel ? kPixel : pitch.pixel;
     for (int t = 0; t < count; ++t, v += 16) {
       const WinogradWindow w = windows[t];
       const bool whole = w.row == 0 && w.row_end == n && w.column == 0 && w.column_end == n;
@@ -256,14 +290,14 @@ struct Transforms {
         const auto put = [&](int a, int i, int b, int j, V value) { value.store(to + frequency(a, i, b, j) * v_step); };
         if (whole) {
           const auto at = [&](int a, int i, int b, int j) {
-            return V::load(from + source(a, i) * x_row + source(b, j) * 16);
+            return V::load(from + source(a, i) * pitch.row + source(b, j) * pixel);
           };
           both_axes<V, A, Input>(at, put);
         } else {
           const auto at = [&](int a, int i, int b, int j) {
             const int row = source(a, i), column = source(b, j);
             const bool exists = row >= w.row && row < w.row_end && column >= w.column && column < w.column_end;
-            return exists ? V::load(from + (row - w.row) * x_row + (column - w.column) * 16) : V::zero();
+            return exists ? V::load(from + (row - w.row) * pitch.row + (column - w.column) * pixel) : V::zero();
           };
           both_axes<V, A, Input>(at, put);
         }
@@ -272,21 +306,22 @@ struct Transforms {
   }
 
   static void weight(const float* w, ptrdiff_t tap_step, int count, float* u, ptrdiff_t u_row, ptrdiff_t u_step) {
-    for (int i = 0; i < count; ++i, w += 144, u += u_row) {
+    for (int i = 0; i < count; ++i, w += kFilter, u += u_row) {
       for (int lane = 0; lane < 16; lane += V::kLanes) {
         both_axes<V, A, Weight>(
             [&](int a, int r, int b, int s) {
-              return V::load(w + lane + (3 * tap<A>(a, r) + tap<A>(b, s)) * tap_step);
+              return V::load(w + lane + (A::kTaps * tap<A>(a, r) + tap<A>(b, s)) * tap_step);
             },
             [&](int a, int r, int b, int s, V value) { value.store(u + lane + frequency(a, r, b, s) * u_step); });
       }
     }
   }
 
-  template <class T = float>
-  static bool output(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
-                     const WinogradTarget* targets, int count, T* y, ptrdiff_t y_row) {
+  template <class T, ptrdiff_t kPixel>
+  static bool output_at(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
+                        const WinogradTarget* targets, int count, T* y, WinogradPitch pitch) {
     constexpr int m = kOutputs;
+    const ptrdiff_t pixel = kPixel ? kPixel : pitch.pixel;
     V poison = V::zero();  // 0 times a value that is not finite is NaN
     for (int t = 0; t < count; ++t, product += 16) {
       const WinogradTarget target = targets[t];
@@ -303,9 +338,9 @@ struct Transforms {
           if (lanes < 16) value = select(V::first_lanes(lanes - lane), value, V::zero());
           const bool exists = i >= target.row && i < target.row_end && j >= target.column && j < target.column_end;
           if (whole) {
-            value.store(to + i * y_row + j * 16);
+            value.store(to + i * pitch.row + j * pixel);
           } else if (exists) {
-            value.store(to + (i - target.row) * y_row + (j - target.column) * 16);
+            value.store(to + (i - target.row) * pitch.row + (j - target.column) * pixel);
           }
         };
         if constexpr (kSpread) {
@@ -325,10 +360,11 @@ struct Transforms {
     return bits(is_nan(poison)) == 0;
   }
 
-  template <class T = float>
-  static void output_gradient(const T* dy, ptrdiff_t dy_row, const WinogradTarget* targets, int count, float* u,
-                              ptrdiff_t u_step, float* total) {
+  template <class T, ptrdiff_t kPixel>
+  static void output_gradient_at(const T* dy, WinogradPitch pitch, const WinogradTarget* targets, int count, float* u,
+                                 ptrdiff_t u_step, float* total) {
     constexpr int m = kOutputs;
+    const ptrdiff_t pixel = kPixel ? kPixel : pitch.pixel;
     for (int lane = 0; lane < 16; lane += V::kLanes) {
       V pixels = V::zero();
       for (int t = 0; t < count; ++t) {
@@ -340,7 +376,7 @@ struct Transforms {
           row[i] = V::zero();
         const auto put = [&](int a, int i, int b, int j, V value) { value.store(to + frequency(a, i, b, j) * u_step); };
         const auto read = [&](int a, int i, int b, int j) {
-          const V value = V::load(from + i * dy_row + j * 16);
+          const V value = V::load(from + i * pitch.row + j * pixel);
           if (a + b == 0) row[i] = row[i] + value;
           return value;
         };
@@ -361,27 +397,50 @@ struct Transforms {
 
   static bool weight_gradient(const float* product, ptrdiff_t step, int count, float* dw, ptrdiff_t tap_step) {
     V poison = V::zero();
-    for (int i = 0; i < count; ++i, product += 16, dw += 144) {
+    for (int i = 0; i < count; ++i, product += 16, dw += kFilter) {
       for (int lane = 0; lane < 16; lane += V::kLanes) {
         both_axes<V, A, WeightTransposed>(
             [&](int a, int r, int b, int s) { return V::load(product + lane + frequency(a, r, b, s) * step); },
             [&](int a, int r, int b, int s, V value) {
               poison = fma(value, V::zero(), poison);
-              value.store(dw + lane + (3 * tap<A>(a, r) + tap<A>(b, s)) * tap_step);
+              value.store(dw + lane + (A::kTaps * tap<A>(a, r) + tap<A>(b, s)) * tap_step);
             });
       }
     }
     return bits(is_nan(poison)) == 0;
   }
 
+  template <class T = float>
+  static void input(const T* x, WinogradPitch pitch, const WinogradWindow* windows, int count, float* v,
+                    ptrdiff_t v_step) {
+    return pitch.pixel == 16 ? input_at<T, 16>(x, pitch, windows, count, v, v_step)
+                             : input_at<T, 0>(x, pitch, windows, count, v, v_step);
+  }
+
+  template <class T = float>
+  static bool output(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
+                     const WinogradTarget* targets, int count, T* y, WinogradPitch pitch) {
+    return pitch.pixel == 16 ? output_at<T, 16>(product, step, bias, relu, lanes, targets, count, y, pitch)
+                             : output_at<T, 0>(product, step, bias, relu, lanes, targets, count, y, pitch);
+  }
+
+  template <class T = float>
+  static void output_gradient(const T* dy, WinogradPitch pitch, const WinogradTarget* targets, int count, float* u,
+                              ptrdiff_t u_step, float* total) {
+    return pitch.pixel == 16 ? output_gradient_at<T, 16>(dy, pitch, targets, count, u, u_step, total)
+                             : output_gradient_at<T, 0>(dy, pitch, targets, count, u, u_step, total);
+  }
+
+  static constexpr bool kGradient = !kSpread && A::kTaps == 3;  // of the weight
+
   static constexpr WinogradTransforms table() {
-    if constexpr (kSpread)
+    if constexpr (!kGradient)
       return {kOutputs, kInputs, kPoints, input<float>, weight, output<float>, nullptr, nullptr};
     else
       return {kOutputs, kInputs, kPoints, input<float>, weight, output<float>, output_gradient<float>, weight_gradient};
   }
   static constexpr WinogradBf16Transforms rounded() {
-    if constexpr (kSpread)
+    if constexpr (!kGradient)
       return {input<Bfloat16>, output<Bfloat16>, nullptr};
     else
       return {input<Bfloat16>, output<Bfloat16>, output_gradient<Bfloat16>};
@@ -546,20 +605,21 @@ void multiply_gradient(const WinogradGradMultiply& call) {
 
 // rows × 16·blocks sums, one row of U and one element of V must fit the registers; likewise for the gradient.
 // few_rows × 16·few_blocks sums should fit twice, for what short sums add up to.
-#define WINOGRAD_INSTANCE(name, V, rows, blocks, few_rows, few_blocks, grad_rows, grad_blocks, fused)           \
-  extern const WinogradKernels name;                                                                            \
-  constexpr WinogradKernels name = {#name,                                                                      \
-                                    rows,                                                                       \
-                                    blocks,                                                                     \
-                                    few_rows,                                                                   \
-                                    few_blocks,                                                                 \
-                                    grad_blocks,                                                                \
-                                    fused,                                                                      \
-                                    winograd::Transforms<V, winograd::Axis<winograd::Two<V>>, false>::table(),  \
-                                    winograd::Transforms<V, winograd::Axis<winograd::Four<V>>, false>::table(), \
-                                    winograd::Transforms<V, winograd::Strided<V>, false>::table(),              \
-                                    winograd::Transforms<V, winograd::Strided<V>, true>::table(),               \
-                                    winograd::multiply<V, rows, blocks, few_rows, few_blocks>,                  \
+#define WINOGRAD_INSTANCE(name, V, rows, blocks, few_rows, few_blocks, grad_rows, grad_blocks, fused)                \
+  extern const WinogradKernels name;                                                                                 \
+  constexpr WinogradKernels name = {#name,                                                                           \
+                                    rows,                                                                            \
+                                    blocks,                                                                          \
+                                    few_rows,                                                                        \
+                                    few_blocks,                                                                      \
+                                    grad_blocks,                                                                     \
+                                    fused,                                                                           \
+                                    winograd::Transforms<V, winograd::Axis<winograd::Two<V>>, false>::table(),       \
+                                    winograd::Transforms<V, winograd::Axis<winograd::Four<V>>, false>::table(),      \
+                                    winograd::Transforms<V, winograd::Axis<winograd::TwoOfFive<V>>, false>::table(), \
+                                    winograd::Transforms<V, winograd::Strided<V>, false>::table(),                   \
+                                    winograd::Transforms<V, winograd::Strided<V>, true>::table(),                    \
+                                    winograd::multiply<V, rows, blocks, few_rows, few_blocks>,                       \
                                     winograd::multiply_gradient<V, grad_rows, grad_blocks>};
 
 }  // namespace fovea
