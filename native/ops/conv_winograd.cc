@@ -327,7 +327,7 @@ namespace {
 WinogradWindow cut(int64_t image, int64_t blocks, int64_t h, int64_t w, int64_t size, int64_t step, int64_t height,
                    int64_t width) {
   const auto steps = [size, step](int64_t distance) {
-    return static_cast<int>(std::min(size, distance <= 0 ? 0 : ceil_div(distance, step)));
+    return static_cast<int>(std::min(size, distance <= 0 ? 0 : step == 1 ? distance : ceil_div(distance, step)));
   };
   WinogradWindow window{0, steps(-h), steps(height - h), steps(-w), steps(width - w)};
   if (window.row < window.row_end && window.column < window.column_end)

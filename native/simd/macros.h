@@ -9,3 +9,16 @@
 #endif
 
 #define FOVEA_INLINE inline __attribute__((always_inline))
+
+namespace fovea {
+
+// An address in a register of its own: GCC would derive each of its neighbours anew, and spill.
+template <class T>
+FOVEA_INLINE T* kept(T* address) {
+#if defined(__GNUC__)
+  asm("" : "+r"(address));
+#endif
+  return address;
+}
+
+}  // namespace fovea

@@ -236,7 +236,7 @@ WINOGRAD_MAP(WeightTransposed, weight_transposed, kPoints, kTaps)
 // A transform along both axes, columns first, for each phase a of the rows and b of the columns: at(a, i, b, j) gives
 // the element (i, j) of what is transformed, put(a, i, b, j, value) takes that of the result.
 template <class V, class A, template <class> class Map, int a = 0, int b = 0, class At, class Put>
-FOVEA_INLINE void both_axes(const At& at, const Put& put) {
+FOVEA_INLINE void both_axes(At&& at, Put&& put) {
   using Rows = Map<typename A::template Phase<a>>;
   using Columns = Map<typename A::template Phase<b>>;
   V middle[Rows::kTo][Columns::kFrom];
@@ -261,6 +261,39 @@ FOVEA_INLINE void both_axes(const At& at, const Put& put) {
   }
 }
 
+constexpr WinogradPitch framed(int size) { return {16 * size, 16}; }
+
+// The pixels of a tile that the image's edge cuts, with zeros in the place of those that do not exist.
+template <class T, int kSize>
+struct Frame {
+  alignas(64) T pixels[kSize * kSize * 16];
+
+  static FOVEA_INLINE bool needed(const WinogradWindow& w) {
+    return w.row > 0 || w.row_end < kSize || w.column > 0 || w.column_end < kSize;
+  }
+  void read(const T* image, WinogradPitch pitch, const WinogradWindow& w) {
+    for (int i = 0; i < kSize; ++i) {
+      const bool exists = i >= w.row && i < w.row_end;
+      const int first = exists ? w.column : kSize, end = exists ? w.column_end : kSize;
+      for (int j = 0; j < first; ++j) __builtin_memset(at(i, j), 0, kBytes);
+      const T* from = image + (i - w.row) * pitch.row;
+      for (int j = first; j < end; ++j, from += pitch.pixel) __builtin_memcpy(at(i, j), from, kBytes);
+      for (int j = end; j < kSize; ++j) __builtin_memset(at(i, j), 0, kBytes);
+    }
+  }
+  void write(T* image, WinogradPitch pitch, const WinogradTarget& w) {
+    for (int i = w.row; i < w.row_end; ++i, image += pitch.row) {
+      T* to = image;
+      for (int j = w.column; j < w.column_end; ++j, to += pitch.pixel) __builtin_memcpy(to, at(i, j), kBytes);
+    }
+  }
+
+ private:
+  static constexpr size_t kBytes = 16 * sizeof(T);  // of a pixel
+
+  FOVEA_INLINE T* at(int i, int j) { return pixels + (i * kSize + j) * 16; }
+};
+
 // What WinogradTransforms says of a kernel holds for `A`; kSpread: the input gradient of a convolution of that stride.
 template <class V, class A, bool kSpread>
 struct Transforms {
@@ -274,33 +307,46 @@ struct Transforms {
   // The last phase of a gradient has the first pixels.
   static FOVEA_INLINE int spread(int a, int i) { return tap<A>(A::kStride - 1 - a, i); }
 
+  // The frequencies of a tile as both_axes() asks for them. How far they are apart is known at run time only: GCC would
+  // keep all multiples of it on the stack, and load each anew.
+  struct Gather {
+    const float* from;
+    ptrdiff_t step;
+    const float* line = nullptr;
+
+    FOVEA_INLINE V operator()(int a, int i, int b, int j) {
+      line = kept(i == 0 ? from + frequency(a, 0, b, j) * step : line + kPoints * step);
+      return V::load(line);
+    }
+  };
+  struct Scatter {
+    float* to;
+    ptrdiff_t step;
+    float* line = nullptr;
+
+    FOVEA_INLINE void operator()(int a, int i, int b, int j, V value) {
+      line = kept(j == 0 ? to + frequency(a, i, b, 0) * step : line + step);
+      value.store(line);
+    }
+  };
+
   // T is how pixels lie in memory: float, or another form that V can load and store. kPixel: pitch.pixel where it is
   // known here, so that addresses are constants apart; else 0.
   template <class T, ptrdiff_t kPixel>
   static void input_at(const T* x, WinogradPitch pitch, const WinogradWindow* windows, int count, float* v,
                        ptrdiff_t v_step) {
-    constexpr int n = kInputs;
-    const ptrdiff_t pixel = kPixel ? kPixel : pitch.pixel;
+    Frame<T, kInputs> frame;
     for (int t = 0; t < count; ++t, v += 16) {
-      const WinogradWindow w = windows[t];
-      const bool whole = w.row == 0 && w.row_end == n && w.column == 0 && w.column_end == n;
+      const bool cut = frame.needed(windows[t]);
+      if (cut) frame.read(x + windows[t].offset, pitch, windows[t]);
+      const T* const tile = cut ? frame.pixels : x + windows[t].offset;
+      const WinogradPitch p = cut ? framed(kInputs) : pitch;
       for (int lane = 0; lane < 16; lane += V::kLanes) {
-        const T* const from = x + w.offset + lane;
-        float* const to = v + lane;
-        const auto put = [&](int a, int i, int b, int j, V value) { value.store(to + frequency(a, i, b, j) * v_step); };
-        if (whole) {
-          const auto at = [&](int a, int i, int b, int j) {
-            return V::load(from + source(a, i) * pitch.row + source(b, j) * pixel);
-          };
-          both_axes<V, A, Input>(at, put);
-        } else {
-          const auto at = [&](int a, int i, int b, int j) {
-            const int row = source(a, i), column = source(b, j);
-            const bool exists = row >= w.row && row < w.row_end && column >= w.column && column < w.column_end;
-            return exists ? V::load(from + (row - w.row) * pitch.row + (column - w.column) * pixel) : V::zero();
-          };
-          both_axes<V, A, Input>(at, put);
-        }
+        both_axes<V, A, Input>(
+            [&](int a, int i, int b, int j) {
+              return V::load(tile + lane + source(a, i) * p.row + source(b, j) * (kPixel ? kPixel : p.pixel));
+            },
+            Scatter{v + lane, v_step});
       }
     }
   }
@@ -312,7 +358,7 @@ struct Transforms {
             [&](int a, int r, int b, int s) {
               return V::load(w + lane + (A::kTaps * tap<A>(a, r) + tap<A>(b, s)) * tap_step);
             },
-            [&](int a, int r, int b, int s, V value) { value.store(u + lane + frequency(a, r, b, s) * u_step); });
+            Scatter{u + lane, u_step});
       }
     }
   }
@@ -321,28 +367,22 @@ struct Transforms {
   static bool output_at(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
                         const WinogradTarget* targets, int count, T* y, WinogradPitch pitch) {
     constexpr int m = kOutputs;
-    const ptrdiff_t pixel = kPixel ? kPixel : pitch.pixel;
+    const V floor = V::splat(relu ? 0 : -__builtin_inff());
     V poison = V::zero();  // 0 times a value that is not finite is NaN
+    Frame<T, m> frame;
     for (int t = 0; t < count; ++t, product += 16) {
-      const WinogradTarget target = targets[t];
-      const bool whole = target.row == 0 && target.row_end == m && target.column == 0 && target.column_end == m;
+      const bool cut = frame.needed(targets[t]);
+      T* const tile = cut ? frame.pixels : y + targets[t].offset;
+      const WinogradPitch p = cut ? framed(m) : pitch;
       for (int lane = 0; lane < 16; lane += V::kLanes) {
         const V shift = bias ? V::load(bias + lane) : V::zero();
-        const float* const from = product + lane;
-        T* const to = y + target.offset + lane;
-        const auto at = [&](int a, int i, int b, int j) { return V::load(from + frequency(a, i, b, j) * step); };
+        const auto exist = V::first_lanes(lanes - lane);
         const auto finish = [&](int i, int j, V sum) {
           poison = fma(sum, V::zero(), poison);
-          V value = sum + shift;
-          if (relu) value = max(V::zero(), value);
-          if (lanes < 16) value = select(V::first_lanes(lanes - lane), value, V::zero());
-          const bool exists = i >= target.row && i < target.row_end && j >= target.column && j < target.column_end;
-          if (whole) {
-            value.store(to + i * pitch.row + j * pixel);
-          } else if (exists) {
-            value.store(to + (i - target.row) * pitch.row + (j - target.column) * pixel);
-          }
+          const V value = select(exist, max(floor, sum + shift), V::zero());
+          value.store(tile + lane + i * p.row + j * (kPixel ? kPixel : p.pixel));
         };
+        Gather at{product + lane, step};
         if constexpr (kSpread) {
           both_axes<V, A, Output>(
               at, [&](int a, int i, int b, int j, V value) { finish(spread(a, i), spread(b, j), value); });
@@ -356,6 +396,7 @@ struct Transforms {
           }
         }
       }
+      if (cut) frame.write(y + targets[t].offset, pitch, targets[t]);
     }
     return bits(is_nan(poison)) == 0;
   }
@@ -364,47 +405,42 @@ struct Transforms {
   static void output_gradient_at(const T* dy, WinogradPitch pitch, const WinogradTarget* targets, int count, float* u,
                                  ptrdiff_t u_step, float* total) {
     constexpr int m = kOutputs;
-    const ptrdiff_t pixel = kPixel ? kPixel : pitch.pixel;
-    for (int lane = 0; lane < 16; lane += V::kLanes) {
-      V pixels = V::zero();
-      for (int t = 0; t < count; ++t) {
-        const WinogradTarget target = targets[t];
-        const T* const from = dy + target.offset + lane;
-        float* const to = u + 16 * t + lane;
+    V pixels[16 / V::kLanes];
+    for (V& sum : pixels) sum = V::zero();
+    Frame<T, m> frame;
+    for (int t = 0; t < count; ++t, u += 16) {
+      const bool cut = frame.needed(targets[t]);
+      if (cut) frame.read(dy + targets[t].offset, pitch, targets[t]);
+      const T* const tile = cut ? frame.pixels : dy + targets[t].offset;
+      const WinogradPitch p = cut ? framed(m) : pitch;
+      for (int lane = 0; lane < 16; lane += V::kLanes) {
         V row[m];
         UNROLL for (int i = 0; i < m; ++i)
           row[i] = V::zero();
-        const auto put = [&](int a, int i, int b, int j, V value) { value.store(to + frequency(a, i, b, j) * u_step); };
-        const auto read = [&](int a, int i, int b, int j) {
-          const V value = V::load(from + i * pitch.row + j * pixel);
-          if (a + b == 0) row[i] = row[i] + value;
-          return value;
-        };
-        if (target.row_end == m && target.column_end == m) {
-          both_axes<V, A, OutputTransposed>(read, put);
-        } else {
-          const auto at = [&](int a, int i, int b, int j) {
-            return i < target.row_end && j < target.column_end ? read(a, i, b, j) : V::zero();
-          };
-          both_axes<V, A, OutputTransposed>(at, put);
-        }
+        both_axes<V, A, OutputTransposed>(
+            [&](int a, int i, int b, int j) {
+              const V value = V::load(tile + lane + i * p.row + j * (kPixel ? kPixel : p.pixel));
+              if (a + b == 0) row[i] = row[i] + value;
+              return value;
+            },
+            Scatter{u + lane, u_step});
+        V& sum = pixels[lane / V::kLanes];
         UNROLL for (int i = 0; i < m; ++i)
-          pixels = pixels + row[i];
+          sum = sum + row[i];
       }
-      if (total) (V::load(total + lane) + pixels).store(total + lane);
     }
+    for (int lane = 0; total && lane < 16; lane += V::kLanes)
+      (V::load(total + lane) + pixels[lane / V::kLanes]).store(total + lane);
   }
 
   static bool weight_gradient(const float* product, ptrdiff_t step, int count, float* dw, ptrdiff_t tap_step) {
     V poison = V::zero();
     for (int i = 0; i < count; ++i, product += 16, dw += kFilter) {
       for (int lane = 0; lane < 16; lane += V::kLanes) {
-        both_axes<V, A, WeightTransposed>(
-            [&](int a, int r, int b, int s) { return V::load(product + lane + frequency(a, r, b, s) * step); },
-            [&](int a, int r, int b, int s, V value) {
-              poison = fma(value, V::zero(), poison);
-              value.store(dw + lane + (A::kTaps * tap<A>(a, r) + tap<A>(b, s)) * tap_step);
-            });
+        both_axes<V, A, WeightTransposed>(Gather{product + lane, step}, [&](int a, int r, int b, int s, V value) {
+          poison = fma(value, V::zero(), poison);
+          value.store(dw + lane + (A::kTaps * tap<A>(a, r) + tap<A>(b, s)) * tap_step);
+        });
       }
     }
     return bits(is_nan(poison)) == 0;
@@ -544,7 +580,9 @@ void multiply_rest(const WinogradMultiply& call, int tile, int c, int end) {
 // kFewBlocks.
 template <class V, int kRows, int NB, int kFewRows, int kFewBlocks>
 void multiply(const WinogradMultiply& call) {
-  constexpr int M = NB <= kFewBlocks ? kFewRows : kRows;
+  // One block leaves room for twice as many tiles, and so half as many stores that wait for their sums.
+  constexpr bool kTwice = NB == 1 && (4 * kFewRows + 1) * (16 / V::kLanes) + 1 <= V::kRegisters;
+  constexpr int M = NB > kFewBlocks ? kRows : kTwice ? 2 * kFewRows : kFewRows;
   if constexpr (NB > 1) {
     if (call.blocks < NB) return multiply<V, kRows, NB - 1, kFewRows, kFewBlocks>(call);
   }
