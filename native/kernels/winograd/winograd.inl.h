@@ -294,6 +294,17 @@ struct Frame {
   FOVEA_INLINE T* at(int i, int j) { return pixels + (i * kSize + j) * 16; }
 };
 
+constexpr int kTilesAhead = 2;
+
+// Asks for the pixels of a tile before its turn: what caches fetch by themselves ends with each short row.
+template <int kSize, class T>
+FOVEA_INLINE void ask(const T* tile, WinogradPitch pitch) {
+  UNROLL for (int i = 0; i < kSize; ++i) {
+    UNROLL for (int j = 0; j < kSize; ++j)
+      __builtin_prefetch(tile + i * pitch.row + j * pitch.pixel, 0, 3);
+  }
+}
+
 // What WinogradTransforms says of a kernel holds for `A`; kSpread: the input gradient of a convolution of that stride.
 template <class V, class A, bool kSpread>
 struct Transforms {
@@ -409,6 +420,7 @@ struct Transforms {
     for (V& sum : pixels) sum = V::zero();
     Frame<T, m> frame;
     for (int t = 0; t < count; ++t, u += 16) {
+      if (t + kTilesAhead < count) ask<m>(dy + targets[t + kTilesAhead].offset, pitch);
       const bool cut = frame.needed(targets[t]);
       if (cut) frame.read(dy + targets[t].offset, pitch, targets[t]);
       const T* const tile = cut ? frame.pixels : dy + targets[t].offset;
