@@ -219,6 +219,7 @@ class Depthwise : public Operation {
       for (const AxisPhase& column : bands_.columns.phases)
         phases_.push_back({row, column, bands_.regions(row, column)});
     }
+    gaps_ = bands_.columns.step() > 1 || phases_.size() > 1;
   }
 
   size_t workspace_bytes() const override {
@@ -250,10 +251,9 @@ class Depthwise : public Operation {
       bias[i] = i < bands_.channels ? context.in<float>(2)[i] : 0;
     context.pool.parallel_for(tasks(), [&](int64_t task, int thread) {
       if (context.cancelled.load(std::memory_order_relaxed)) return;
-      // Only where taps leave gaps in what they read at a time: dense reads are followed by the hardware, and asking
-      // for them would but take their place.
-      const bool ask = bands_.columns.step() > 1 && task + 1 < tasks();
-      run_task(this->task(task), ask ? bands_.ahead(source, this->task(task + 1)) : DepthwiseAhead(), source, weight,
+      const bool ask = gaps_ && task + 1 < tasks();
+      run_task(this->task(task), ask ? bands_.ahead(source, this->task(task + 1)) : DepthwiseAhead(),
+               ask ? dest_ahead(dest, this->task(task + 1)) : DepthwiseAhead(), source, weight,
                target_.bias ? bias : nullptr, dest, scratch + thread * bands_.scratch_floats());
     });
     return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
@@ -275,27 +275,38 @@ class Depthwise : public Operation {
             std::min(bands_.band, bands_.rows.outputs() - first)};
   }
 
-  void run_task(const BandTask& task, const DepthwiseAhead& ahead, Values source, const float* weight,
-                const float* bias, MutableValues dest, float* scratch) const {
-    const int group = group_index(bands_.group);
-    if (dest.half())
-      run_task(depthwise_bf16_kernels()->forward[group], task, ahead, source.halves(), weight, bias, dest.halves(),
-               scratch);
-    else
-      run_task(depthwise_kernels().forward[group], task, ahead, source.floats(), weight, bias, dest.floats(), scratch);
+  DepthwiseAhead dest_ahead(MutableValues dest, const BandTask& task) const {
+    if (bands_.bands > 1) return {};
+    const int64_t plane = target_.h * target_.w * kBlock;
+    const MutableValues first = dest + (task.image * bands_.channel_blocks() + task.block) * plane;
+    return {reinterpret_cast<const char*>(first.at()),
+            reinterpret_cast<const char*>((first + task.blocks * plane).at()), kBlock * dest.bytes()};
   }
 
-  // ahead: what the thread will read next.
+  void run_task(const BandTask& task, const DepthwiseAhead& x_ahead, const DepthwiseAhead& y_ahead, Values source,
+                const float* weight, const float* bias, MutableValues dest, float* scratch) const {
+    const int group = group_index(bands_.group);
+    if (dest.half())
+      run_task(depthwise_bf16_kernels()->forward[group], task, x_ahead, y_ahead, source.halves(), weight, bias,
+               dest.halves(), scratch);
+    else
+      run_task(depthwise_kernels().forward[group], task, x_ahead, y_ahead, source.floats(), weight, bias, dest.floats(),
+               scratch);
+  }
+
+  // x_ahead, y_ahead: what the thread will read and write next.
   template <class T>
-  void run_task(void (*kernel)(const DepthwiseCallOf<T>&), const BandTask& task, DepthwiseAhead ahead, const T* source,
-                const float* weight, const float* bias, T* dest, float* scratch) const {
+  void run_task(void (*kernel)(const DepthwiseCallOf<T>&), const BandTask& task, DepthwiseAhead x_ahead,
+                DepthwiseAhead y_ahead, const T* source, const float* weight, const float* bias, T* dest,
+                float* scratch) const {
     const int64_t plane = task.image * bands_.channel_blocks() + task.block;
     const T* const operand = bands_.prepare(source + plane * bands_.source_floats(), task.first, task.count, scratch);
     DepthwiseCallOf<T> call{};
     call.weight = weight + task.block * bands_.weight_floats();
     call.bias = bias ? bias + task.block * kBlock : nullptr;
     call.relu = target_.relu;
-    call.ahead = &ahead;
+    call.x_ahead = &x_ahead;
+    call.y_ahead = &y_ahead;
     call.planes = task.blocks;
     call.x_plane = bands_.source_floats();
     call.y_plane = target_.h * target_.w * kBlock;
@@ -329,6 +340,9 @@ class Depthwise : public Operation {
   int threads_;
   int64_t per_task_, block_tasks_;  // blocks of channels of a task: a plane of 7x7 is less work than handing it out
   std::vector<Phase> phases_;
+  // With a stride, taps or phases leave gaps in what they read or write at a time, and what comes next is asked for.
+  // Dense planes are followed by the hardware: asking for them would but take their place.
+  bool gaps_;
 };
 
 // Sums [tap][q][16] of one block and its bias: of x in lane l with dy in lane l ^ q.

@@ -37,7 +37,7 @@ struct DepthwiseCallOf {
   ptrdiff_t y_row, y_step;
   ptrdiff_t rows, count;
   ptrdiff_t planes, x_plane, y_plane, weight_plane;  // how many, and from one n to the next
-  DepthwiseAhead* ahead;
+  DepthwiseAhead *x_ahead, *y_ahead;
 };
 
 using DepthwiseCall = DepthwiseCallOf<float>;

@@ -157,7 +157,8 @@ void pixels(const DepthwiseCallOf<T>& call, ptrdiff_t lane, const T* x, T* y) {
     UNROLL for (int q = 0; q < G; ++q)
       sums[i][q] = S::zero();
   }
-  fetch(*call.ahead, R * M);
+  fetch(*call.x_ahead, R * M);
+  fetch(*call.y_ahead, R * M);
   for (const DepthwiseTap *tap = call.taps, *end = tap + call.tap_count; tap != end;) {
     if constexpr (loads_once<T, G, kStep>()) {
       if (tap->run == 3) {
