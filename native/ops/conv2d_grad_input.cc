@@ -58,7 +58,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
 Status make_narrow(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
   std::unique_ptr<Operation> exact;
   FOVEA_RETURN_IF_ERROR(make_stream(spec, g, 0, &exact));
-  return make_narrow_grad_input(g, spec.threads, std::move(exact), operation);
+  return make_narrow_grad_input(spec, g, std::move(exact), operation);
 }
 
 bool winograd_possible(const OpSpec&, const ConvGeometry& g) { return winograd_possible(g); }

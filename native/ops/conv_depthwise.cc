@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/bf16/bf16.h"
 #include "kernels/depthwise/depthwise.h"
 #include "kernels/layout/layout.h"
 #include "ops/parallel.h"
@@ -92,7 +91,8 @@ struct Bands {
     return 3 * longest(row_runs) * longest(column_runs) >= row.outputs * column.outputs &&
            static_cast<int64_t>(row_runs.size() * column_runs.size()) * taps() <= kMostTaps;
   }
-  // In the order of the outputs' rows; one region when the operand is packed.
+  // The largest first: it reads row after row, and what the columns at the edges read is then in the cache. One region
+  // when the operand is packed.
   std::vector<Region> regions(const AxisPhase& row, const AxisPhase& column) const {
     if (packed)
       return {region(row, {0, row.outputs, 0, row.taps.size()}, column, {0, column.outputs, 0, column.taps.size()})};
@@ -101,6 +101,9 @@ struct Bands {
       for (const AxisRun& columns_run : runs_inside(columns, column))
         list.push_back(region(row, rows_run, column, columns_run));
     }
+    std::stable_sort(list.begin(), list.end(), [](const Region& a, const Region& b) {
+      return a.rows.count * a.columns.count > b.rows.count * b.columns.count;
+    });
     return list;
   }
   Region region(const AxisPhase& row, const AxisRun& rows_run, const AxisPhase& column,
@@ -131,8 +134,7 @@ struct Bands {
     pack.pack_halves(source, first, count, halves);
     return halves;
   }
-  // What a task reads, for whoever works on another. Only where taps leave gaps in what they read at a time: dense
-  // reads are followed by the hardware, and asking for them would but take their place.
+  // What a task reads, for whoever works on the one before.
   DepthwiseAhead ahead(Values source, const BandTask& task) const {
     const int64_t row = rows.step() * columns.source * kBlock;
     const int64_t first = std::min(source_floats(), task.first * row);
@@ -140,7 +142,7 @@ struct Bands {
     const Values plane = source + (task.image * channel_blocks() + task.block) * source_floats();
     const auto at = [&](int64_t element) { return reinterpret_cast<const char*>((plane + element).at()); };
     return {at(first), at((task.blocks - 1) * source_floats() + last),
-            columns.step() == 1 ? 0 : rows.step() * columns.step()};
+            rows.step() * columns.step() * kBlock * source.bytes()};
   }
   // The rows [*first, *end) of a region in a band: whether there are any. *x: what the first tap of the first reads.
   template <class T>
@@ -217,6 +219,7 @@ class Depthwise : public Operation {
       for (const AxisPhase& column : bands_.columns.phases)
         phases_.push_back({row, column, bands_.regions(row, column)});
     }
+    gaps_ = bands_.columns.step() > 1 || phases_.size() > 1;
   }
 
   size_t workspace_bytes() const override {
@@ -248,8 +251,10 @@ class Depthwise : public Operation {
       bias[i] = i < bands_.channels ? context.in<float>(2)[i] : 0;
     context.pool.parallel_for(tasks(), [&](int64_t task, int thread) {
       if (context.cancelled.load(std::memory_order_relaxed)) return;
-      run_task(this->task(task), bands_.ahead(source, this->task(std::min(task + threads_, tasks() - 1))), source,
-               weight, target_.bias ? bias : nullptr, dest, scratch + thread * bands_.scratch_floats());
+      const bool ask = gaps_ && task + 1 < tasks();
+      run_task(this->task(task), ask ? bands_.ahead(source, this->task(task + 1)) : DepthwiseAhead(),
+               ask ? dest_ahead(dest, this->task(task + 1)) : DepthwiseAhead(), source, weight,
+               target_.bias ? bias : nullptr, dest, scratch + thread * bands_.scratch_floats());
     });
     return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
   }
@@ -270,27 +275,38 @@ class Depthwise : public Operation {
             std::min(bands_.band, bands_.rows.outputs() - first)};
   }
 
-  void run_task(const BandTask& task, const DepthwiseAhead& ahead, Values source, const float* weight,
-                const float* bias, MutableValues dest, float* scratch) const {
-    const int group = group_index(bands_.group);
-    if (dest.half())
-      run_task(depthwise_bf16_kernels()->forward[group], task, ahead, source.halves(), weight, bias, dest.halves(),
-               scratch);
-    else
-      run_task(depthwise_kernels().forward[group], task, ahead, source.floats(), weight, bias, dest.floats(), scratch);
+  DepthwiseAhead dest_ahead(MutableValues dest, const BandTask& task) const {
+    if (bands_.bands > 1) return {};
+    const int64_t plane = target_.h * target_.w * kBlock;
+    const MutableValues first = dest + (task.image * bands_.channel_blocks() + task.block) * plane;
+    return {reinterpret_cast<const char*>(first.at()),
+            reinterpret_cast<const char*>((first + task.blocks * plane).at()), kBlock * dest.bytes()};
   }
 
-  // ahead: what the thread will read next.
+  void run_task(const BandTask& task, const DepthwiseAhead& x_ahead, const DepthwiseAhead& y_ahead, Values source,
+                const float* weight, const float* bias, MutableValues dest, float* scratch) const {
+    const int group = group_index(bands_.group);
+    if (dest.half())
+      run_task(depthwise_bf16_kernels()->forward[group], task, x_ahead, y_ahead, source.halves(), weight, bias,
+               dest.halves(), scratch);
+    else
+      run_task(depthwise_kernels().forward[group], task, x_ahead, y_ahead, source.floats(), weight, bias, dest.floats(),
+               scratch);
+  }
+
+  // x_ahead, y_ahead: what the thread will read and write next.
   template <class T>
-  void run_task(void (*kernel)(const DepthwiseCallOf<T>&), const BandTask& task, DepthwiseAhead ahead, const T* source,
-                const float* weight, const float* bias, T* dest, float* scratch) const {
+  void run_task(void (*kernel)(const DepthwiseCallOf<T>&), const BandTask& task, DepthwiseAhead x_ahead,
+                DepthwiseAhead y_ahead, const T* source, const float* weight, const float* bias, T* dest,
+                float* scratch) const {
     const int64_t plane = task.image * bands_.channel_blocks() + task.block;
     const T* const operand = bands_.prepare(source + plane * bands_.source_floats(), task.first, task.count, scratch);
     DepthwiseCallOf<T> call{};
     call.weight = weight + task.block * bands_.weight_floats();
     call.bias = bias ? bias + task.block * kBlock : nullptr;
     call.relu = target_.relu;
-    call.ahead = &ahead;
+    call.x_ahead = &x_ahead;
+    call.y_ahead = &y_ahead;
     call.planes = task.blocks;
     call.x_plane = bands_.source_floats();
     call.y_plane = target_.h * target_.w * kBlock;
@@ -324,6 +340,9 @@ class Depthwise : public Operation {
   int threads_;
   int64_t per_task_, block_tasks_;  // blocks of channels of a task: a plane of 7x7 is less work than handing it out
   std::vector<Phase> phases_;
+  // With a stride, taps or phases leave gaps in what they read or write at a time, and what comes next is asked for.
+  // Dense planes are followed by the hardware: asking for them would but take their place.
+  bool gaps_;
 };
 
 // Sums [tap][q][16] of one block and its bias: of x in lane l with dy in lane l ^ q.
@@ -343,7 +362,7 @@ class DepthwiseGradWeight : public Operation {
 
   size_t workspace_bytes() const override {
     const int64_t sums = bands_.channel_blocks() * parts_ * sum_floats();
-    return (blocked_.floats() + static_cast<size_t>(sums + threads_ * thread_floats())) * sizeof(float);
+    return (blocked_.floats() + static_cast<size_t>(sums + threads_ * bands_.scratch_floats())) * sizeof(float);
   }
 
   Status run(const RunContext& context) const override {
@@ -355,7 +374,9 @@ class DepthwiseGradWeight : public Operation {
     const Values dy{context.inputs[1], type_};
     context.pool.parallel_for(bands_.channel_blocks() * parts_, [&](int64_t task, int thread) {
       if (context.cancelled.load(std::memory_order_relaxed)) return;
-      run_part(task / parts_, task % parts_, x, dy, scratch + thread * thread_floats(), sums + task * sum_floats());
+      const int64_t block = task % bands_.channel_blocks(), part = task / bands_.channel_blocks();
+      run_part(block, part, x, dy, scratch + thread * bands_.scratch_floats(),
+               sums + (block * parts_ + part) * sum_floats());
     });
     if (context.cancelled.load(std::memory_order_relaxed)) return {Code::kAborted, "cancelled"};
     return for_ranges(context, bands_.channel_blocks(), units_per_task(parts_ * sum_floats()),
@@ -376,54 +397,63 @@ class DepthwiseGradWeight : public Operation {
   int64_t sum_floats() const { return bands_.weight_floats() + kBlock; }
 
   int64_t dy_floats() const { return bands_.rows.outputs() * bands_.columns.outputs() * kBlock; }
-  // Of what lies as bfloat16 there are copies, images_ planes of x and then of dy.
-  int64_t thread_floats() const {
-    const int64_t wide = type_ == DType::kBfloat16 ? images_ * (bands_.source_floats() + dy_floats()) : 0;
-    return bands_.scratch_floats() + wide;
-  }
-
-  // Planes of one block of channels in some images as float32. *image_floats: from an image to the next.
-  const float* widened(Values plane, int64_t floats, int64_t images, float* scratch, ptrdiff_t* image_floats) const {
-    const int64_t between = bands_.channel_blocks() * floats;
-    *image_floats = plane.half() ? floats : between;
-    if (!plane.half()) return plane.floats();
-    for (int64_t image = 0; image < images; ++image)
-      bf16_kernels()->widen((plane + image * between).halves(), floats, scratch + image * floats);
-    return scratch;
-  }
 
   void run_part(int64_t block, int64_t part, Values x, Values dy, float* scratch, float* sums) const {
-    const int64_t rows = bands_.rows.outputs(), row_floats = bands_.columns.outputs() * kBlock;
-    const auto kernel = depthwise_kernels().gradient[group_index(bands_.group)];
-    float* const copies = scratch + bands_.scratch_floats();
     std::fill_n(sums, sum_floats(), 0.f);
-    DepthwiseGradCall call{};
+    const int64_t end_image = bands_.images * (part + 1) / parts_;
+    const auto band_of = [&](int64_t image, int64_t first) {
+      return BandTask{image, block, 1, first, std::min(bands_.band, bands_.rows.outputs() - first)};
+    };
+    for (BandTask band = band_of(bands_.images * part / parts_, 0), next; band.image < end_image; band = next) {
+      const int64_t row = band.first + band.count;
+      next = row < bands_.rows.outputs() ? band_of(band.image, row) : band_of(band.image + images_, 0);
+      const bool last = next.image >= end_image;
+      const DepthwiseAhead x_ahead = last ? DepthwiseAhead() : bands_.ahead(x, next);
+      const DepthwiseAhead dy_ahead = last ? DepthwiseAhead() : gradient_ahead(dy, next);
+      const int64_t images = std::min(images_, end_image - band.image);
+      if (type_ == DType::kBfloat16)
+        run_band(depthwise_bf16_kernels()->gradient, band, images, x.halves(), dy.halves(), x_ahead, dy_ahead, scratch,
+                 sums);
+      else
+        run_band(depthwise_kernels().gradient, band, images, x.floats(), dy.floats(), x_ahead, dy_ahead, scratch, sums);
+    }
+  }
+
+  // What a band reads of dy, for whoever works on the one before.
+  DepthwiseAhead gradient_ahead(Values dy, const BandTask& band) const {
+    const Values plane = dy + (band.image * bands_.channel_blocks() + band.block) * dy_floats();
+    const auto at = [&](int64_t row) {
+      return reinterpret_cast<const char*>((plane + row * bands_.columns.outputs() * kBlock).at());
+    };
+    return {at(band.first), at(band.first + band.count), kBlock * dy.bytes()};
+  }
+
+  // The same band of some images.
+  template <class T>
+  void run_band(void (*const* kernels)(const DepthwiseGradCallOf<T>&), const BandTask& band, int64_t images, const T* x,
+                const T* dy, const DepthwiseAhead& x_ahead, const DepthwiseAhead& dy_ahead, float* scratch,
+                float* sums) const {
+    const int64_t plane = band.image * bands_.channel_blocks() + band.block;
+    const T* const operand = bands_.prepare(x + plane * bands_.source_floats(), band.first, band.count, scratch);
+    DepthwiseGradCallOf<T> call{};
     call.x_row = bands_.row_floats(), call.x_step = bands_.step_floats();
-    call.dy_row = row_floats;
+    call.dy_row = bands_.columns.outputs() * kBlock;
+    call.images = images;
+    call.x_image = bands_.channel_blocks() * bands_.source_floats();
+    call.dy_image = bands_.channel_blocks() * dy_floats();
     call.sums = sums;
     call.bias = bias_ ? sums + bands_.weight_floats() : nullptr;
-    const int64_t end_image = bands_.images * (part + 1) / parts_;
-    for (int64_t image = bands_.images * part / parts_; image < end_image; image += call.images) {
-      const int64_t plane = image * bands_.channel_blocks() + block;
-      call.images = std::min(images_, end_image - image);
-      const float* const x_plane =
-          widened(x + plane * bands_.source_floats(), bands_.source_floats(), call.images, copies, &call.x_image);
-      const float* const dy_plane = widened(dy + plane * dy_floats(), dy_floats(), call.images,
-                                            copies + images_ * bands_.source_floats(), &call.dy_image);
-      for (int64_t first = 0; first < rows; first += bands_.band) {
-        const int64_t count = std::min(bands_.band, rows - first);
-        const float* operand = bands_.prepare(x_plane, first, count, scratch);
-        for (const Region& region : regions_) {
-          int64_t row, end;
-          call.x = operand;
-          if (!bands_.cut(region, first, count, &call.x, &row, &end)) continue;
-          call.taps = region.taps.data();
-          call.tap_count = static_cast<ptrdiff_t>(region.taps.size());
-          call.dy = dy_plane + row * row_floats + region.columns.first * kBlock;
-          call.rows = end - row, call.count = region.columns.count;
-          kernel(call);
-        }
-      }
+    call.x_ahead = x_ahead, call.dy_ahead = dy_ahead;
+    for (const Region& region : regions_) {
+      int64_t row, end;
+      call.x = operand;
+      if (!bands_.cut(region, band.first, band.count, &call.x, &row, &end)) continue;
+      call.taps = region.taps.data();
+      call.tap_count = static_cast<ptrdiff_t>(region.taps.size());
+      call.dy = dy + plane * dy_floats() + row * call.dy_row + region.columns.first * kBlock;
+      call.rows = end - row, call.count = region.columns.count;
+      kernels[group_index(bands_.group)](call);
+      call.x_ahead = call.dy_ahead = {};
     }
   }
 

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 
+#include "kernels/bf16/bf16.h"
 #include "kernels/layout/layout.h"
 #include "kernels/planes/planes.h"
 #include "ops/conv_pack.h"
 #include "ops/parallel.h"
+#include "runtime/values.h"
 
 namespace fovea {
 
@@ -18,12 +20,14 @@ constexpr int64_t kSum = 256;  // products that one register adds up
 
 class ConvNarrow : public Operation {
  public:
-  ConvNarrow(const ConvGeometry& g, const Axis& rows, const Axis& columns, int threads,
+  ConvNarrow(const OpSpec& spec, const ConvGeometry& g, const Axis& rows, const Axis& columns,
              std::unique_ptr<Operation> exact)
       : g_(g),
+        dy_type_(spec.inputs[0].dtype),
+        dx_type_(spec.outputs[0].dtype),
         rows_(rows),
         columns_(columns),
-        threads_(threads),
+        threads_(spec.threads),
         pitch_(columns.outputs() + columns.extra()),
         exact_(std::move(exact)) {
     // Rows of the slowest phase; every dest row is stride_h * o + a phase.
@@ -55,12 +59,14 @@ class ConvNarrow : public Operation {
       float *planes = scratch + thread * thread_floats(), *sums = planes + planes_floats(),
             *line = sums + sums_floats();
       const int64_t image = task / bands_, first = task % bands_ * band_;
-      pack_planes(context.in<float>(0) + image * blocks(g_.k) * g_.p * g_.q * kBlock, first, planes);
+      pack_planes(Values(context.inputs[0], dy_type_) + image * blocks(g_.k) * g_.p * g_.q * kBlock, first,
+                  line + line_floats(), planes);
       for (size_t i = 0; i < phases_.size(); ++i)
         run_phase(phases_[i], weight, planes, sums + phase_floats() * static_cast<int64_t>(i));
       const int64_t last = std::min(g_.h, (first + band_) * g_.stride_h);
       for (int64_t h = first * g_.stride_h; h < last; ++h)
-        write_row(h, first, sums, line, context.out<float>(0) + (image * g_.h + h) * g_.w * kBlock);
+        write_row(h, first, sums, line,
+                  MutableValues(context.outputs[0], dx_type_) + (image * g_.h + h) * g_.w * kBlock);
     });
     return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
   }
@@ -82,7 +88,13 @@ class ConvNarrow : public Operation {
   // With what the last vector of a stream reads behind the last plane.
   int64_t planes_floats() const { return ceil_div(g_.k * plane_ + kBlock + columns_.extra(), kBlock) * kBlock; }
   int64_t sums_floats() const { return phase_floats() * static_cast<int64_t>(phases_.size()); }
-  int64_t thread_floats() const { return planes_floats() + sums_floats() + ceil_div(g_.c * g_.w, kBlock) * kBlock; }
+  int64_t line_floats() const { return ceil_div(g_.c * g_.w, kBlock) * kBlock; }
+  // Of a row of dy or of dx, where it lies as bfloat16.
+  int64_t wide_floats() const {
+    const int64_t dy = dy_type_ == DType::kBfloat16 ? pitch_ : 0, dx = dx_type_ == DType::kBfloat16 ? g_.w : 0;
+    return std::max(dy, dx) * kBlock;
+  }
+  int64_t thread_floats() const { return planes_floats() + sums_floats() + line_floats() + wide_floats(); }
 
   void add_phase(const AxisPhase& row, const AxisPhase& column) {
     Phase phase{row, column, {}, {}, weight_floats_};
@@ -110,7 +122,7 @@ class ConvNarrow : public Operation {
 
   // Place j of packed row i of every plane holds dy of row `first` + i and column j, counted from where the classes
   // begin, or zero outside of it.
-  void pack_planes(const float* dy, int64_t first, float* planes) const {
+  void pack_planes(Values dy, int64_t first, float* wide, float* planes) const {
     std::fill_n(planes, planes_floats(), 0.f);
     const int64_t top = rows_.classes[0].first + first, left = columns_.classes[0].first;
     const int64_t begin = std::max<int64_t>(0, -left), end = std::min(pitch_, g_.q - left);
@@ -118,8 +130,10 @@ class ConvNarrow : public Operation {
     for (int64_t i = 0; i < band_ + rows_.extra(); ++i) {
       if (top + i < 0 || top + i >= g_.p) continue;
       for (int64_t k = 0; k < g_.k; k += kBlock) {
-        const float* from = dy + (k * g_.p * g_.q) + ((top + i) * g_.q + left + begin) * kBlock;
-        layout_kernels().from_blocked(from, plane_, static_cast<int>(std::min<int64_t>(kBlock, g_.k - k)), end - begin,
+        const Values row = dy + (k * g_.p * g_.q + ((top + i) * g_.q + left + begin) * kBlock);
+        if (row.half()) bf16_kernels()->widen(row.halves(), (end - begin) * kBlock, wide);
+        layout_kernels().from_blocked(row.half() ? wide : row.floats(), plane_,
+                                      static_cast<int>(std::min<int64_t>(kBlock, g_.k - k)), end - begin,
                                       planes + k * plane_ + i * pitch_ + begin);
       }
     }
@@ -143,7 +157,7 @@ class ConvNarrow : public Operation {
   }
 
   // The row of dx from the phases of its columns: zeros where no tap of the filter falls.
-  void write_row(int64_t h, int64_t first, const float* sums, float* line, float* dest) const {
+  void write_row(int64_t h, int64_t first, const float* sums, float* line, MutableValues dest) const {
     std::fill_n(line, g_.c * g_.w, 0.f);
     for (size_t i = 0; i < phases_.size(); ++i) {
       const AxisPhase &row = phases_[i].row, &column = phases_[i].column;
@@ -155,10 +169,13 @@ class ConvNarrow : public Operation {
         for (int64_t j = 0; j < column.outputs; ++j) to[j * column.step] = from[j];
       }
     }
-    layout_kernels().to_blocked(line, g_.w, static_cast<int>(g_.c), g_.w, dest);
+    float* const row = dest.half() ? line + line_floats() : dest.floats();
+    layout_kernels().to_blocked(line, g_.w, static_cast<int>(g_.c), g_.w, row);
+    if (dest.half()) bf16_kernels()->round(row, g_.w * kBlock, dest.halves());
   }
 
   ConvGeometry g_;
+  DType dy_type_, dx_type_;  // in memory
   Axis rows_, columns_;
   int threads_;
   int64_t pitch_, band_ = 1, bands_ = 1, plane_ = 0, stream_ = 0, weight_floats_ = 0;
@@ -171,8 +188,7 @@ Axis columns_of(const ConvGeometry& g) { return gradient_axis(g.w, g.q, g.s, g.s
 
 }  // namespace
 
-bool supports_narrow(const OpSpec& spec, const ConvGeometry& g) {
-  if (has_rounded(spec)) return false;
+bool supports_narrow(const OpSpec&, const ConvGeometry& g) {
   if (g.c > kPlanesMost || g.groups != 1 || g.mode != PaddingMode::kZeros) return false;
   const Axis rows = rows_of(g), columns = columns_of(g);
   // Taps that share one padded copy, and rows that are mostly pixels.
@@ -181,9 +197,9 @@ bool supports_narrow(const OpSpec& spec, const ConvGeometry& g) {
          g.k * (1 + rows.extra()) * (columns.outputs() + columns.extra()) * 4 <= kMostBytes;
 }
 
-Status make_narrow_grad_input(const ConvGeometry& g, int threads, std::unique_ptr<Operation> exact,
+Status make_narrow_grad_input(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation> exact,
                               std::unique_ptr<Operation>* operation) {
-  *operation = std::make_unique<ConvNarrow>(g, rows_of(g), columns_of(g), threads, std::move(exact));
+  *operation = std::make_unique<ConvNarrow>(spec, g, rows_of(g), columns_of(g), std::move(exact));
   return {};
 }
 

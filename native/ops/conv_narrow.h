@@ -13,7 +13,7 @@ namespace fovea {
 bool supports_narrow(const OpSpec& spec, const ConvGeometry& geometry);
 
 // `exact` computes the same where a weight is not finite: times the zeros of the padding it would be NaN.
-Status make_narrow_grad_input(const ConvGeometry& geometry, int threads, std::unique_ptr<Operation> exact,
+Status make_narrow_grad_input(const OpSpec& spec, const ConvGeometry& geometry, std::unique_ptr<Operation> exact,
                               std::unique_ptr<Operation>* operation);
 
 }  // namespace fovea

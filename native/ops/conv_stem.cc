@@ -131,8 +131,10 @@ class ConvStem : public Operation {
   int64_t packed_rows(int64_t outputs) const { return (outputs - 1) * g_.stride_h + (g_.r - 1) * g_.dilation_h + 1; }
   int64_t panel_floats() const { return g_.r * planes_ * depth_ * kBlock; }  // of 16 filters
   int64_t packed_floats() const { return planes_ * packed_rows(band_) * pitch_; }
-  // Of a row of outputs, where they are rounded afterwards.
-  int64_t sum_floats() const { return dest_type_ == DType::kBfloat16 ? columns_ * g_.q * kBlock : 0; }
+  // Of a row of outputs, where they are rounded and there is more than one sum to each.
+  int64_t sum_floats() const {
+    return dest_type_ == DType::kBfloat16 && rows_at_once_ < g_.r ? columns_ * g_.q * kBlock : 0;
+  }
   int64_t scratch_floats() const { return std::max(packed_floats() + sum_floats(), 2 * depth_ * kBlock); }
   int64_t rows_of(int64_t band) const { return std::min(band_, g_.p - band * band_); }
 
@@ -184,16 +186,16 @@ class ConvStem : public Operation {
     call.b_block = panel_floats();
     call.c_row = phases_ * kBlock;
     call.c_block = dest.half() ? line : plane;
+    call.rounded_block = plane;
     for (int64_t row = 0; row < rows; ++row) {
       const float* const source = packed + row * g_.stride_h * pitch_;
       for (int64_t block = 0; block < blocks_; block += columns_) {
         const MutableValues target = dest + ((image * blocks_ + block) * plane + (first + row) * line);
-        float* const sums = dest.half() ? packed + packed_floats() : target.floats();
         const int nb = static_cast<int>(std::min<int64_t>(columns_, blocks_ - block));
         call.b = panels + block * panel_floats();
-        add_row(source, sums, has_bias_ ? bias + block * kBlock : nullptr, nb, &not_finite, call);
-        for (int i = 0; i < nb && dest.half(); ++i)
-          bf16_kernels()->round(sums + i * line, line, (target + i * plane).halves());
+        add_row(source, dest.half() ? packed + packed_floats() : target.floats(),
+                dest.half() ? target.halves() : nullptr, has_bias_ ? bias + block * kBlock : nullptr, nb, &not_finite,
+                call);
       }
     }
     if (not_finite) report_not_finite(context);
@@ -201,8 +203,9 @@ class ConvStem : public Operation {
       context.epilogue->finish({index, image, block, first, rows, 0, g_.q});
   }
 
-  // One row of outputs of `nb` blocks of filters.
-  void add_row(const float* source, float* target, const float* bias, int nb, bool* not_finite, BrgemmCall call) const {
+  // One row of outputs of `nb` blocks of filters, to `target`, or rounded.
+  void add_row(const float* source, float* target, Bfloat16* rounded, const float* bias, int nb, bool* not_finite,
+               BrgemmCall call) const {
     for (int64_t r = 0; r < g_.r; r += rows_at_once_) {
       const bool last = r + rows_at_once_ >= g_.r;
       call.entries = entries_.data() + r * product_count();
@@ -214,6 +217,7 @@ class ConvStem : public Operation {
       for (const Tile& tile : tiles_) {
         call.a = reinterpret_cast<const float*>(reinterpret_cast<const char*>(source) + 2 * tile.a);
         call.c = target + tile.c;
+        call.rounded = last && rounded ? rounded + tile.c : nullptr;
         kernels_.at(BrgemmRows::kRows, tile.m, nb)(call);
       }
     }

@@ -61,6 +61,10 @@ class ConvStemGrad : public Operation {
       const int64_t offset = offsets_[static_cast<size_t>(row % g.taps())];
       list_.push_back((offset % 2 * g.c + row / g.taps()) * half_plane_ + offset / 2);
     }
+    for (int64_t row = 0; row < (listed_ ? band_ : 1); ++row) {
+      for (const auto& [x, w] : plane_products(planes_))
+        entries_.push_back({x * a_plane() + row * pack_.pitch() / 2, w * b_plane() + row * depth(1) * kBlock});
+    }
   }
 
   size_t workspace_bytes() const override {
@@ -171,16 +175,11 @@ class ConvStemGrad : public Operation {
 
   // A run for each row and product of planes.
   void multiply_list(const float* a, const float* b, int64_t rows, int nb, bool accumulate, float* sums) const {
-    std::vector<BrgemmEntry> entries;
-    for (const auto& [x, w] : plane_products(planes_)) {
-      for (int64_t row = 0; row < rows; ++row)
-        entries.push_back({x * a_plane() + row * pack_.pitch() / 2, w * b_plane() + row * depth(1) * kBlock});
-    }
     BrgemmCall call{};
     call.a = a;
     call.b = b;
-    call.entries = entries.data();
-    call.count = static_cast<ptrdiff_t>(entries.size());
+    call.entries = entries_.data();
+    call.count = static_cast<ptrdiff_t>(entries_.size()) / band_ * rows;
     call.depth = depth(1);
     call.b_block = planes_ * b_plane();
     call.c_row = kBlock;
@@ -239,23 +238,20 @@ class ConvStemGrad : public Operation {
   void multiply(const float* a, const float* b, int64_t depth, int nb, bool accumulate, float* sums) const {
     const int64_t most = planes_ == kMaxPlanes ? kExactPixels / 2 : depth;
     BrgemmCall call{};
+    call.entries = entries_.data();
+    call.count = static_cast<ptrdiff_t>(entries_.size());
     call.a_step = row_words_;
     call.b_block = planes_ * b_plane();
     call.c_row = kBlock;
     call.c_block = block_floats();
     const int64_t tiles = ceil_div(rows_, kernels_.rows[columns_ - 1]);
     for (int64_t q = 0; q < depth; q += most) {
-      std::vector<BrgemmEntry> entries;
-      for (const auto& [x, w] : plane_products(planes_))
-        entries.push_back({x * rows_ * row_words_ + q, w * b_plane() + q * kBlock});
-      call.entries = entries.data();
-      call.count = static_cast<ptrdiff_t>(entries.size());
       call.depth = std::min(most, depth - q);
       call.accumulate = accumulate || q > 0;
-      call.b = b;
+      call.b = b + q * kBlock;
       for (int64_t i = 0; i < tiles; ++i) {
         const int64_t row = rows_ * i / tiles;
-        call.a = a + row * row_words_;
+        call.a = a + row * row_words_ + q;
         call.c = sums + row * kBlock;
         kernels_.at(BrgemmRows::kRows, static_cast<int>(rows_ * (i + 1) / tiles - row), nb)(call);
       }
@@ -302,6 +298,7 @@ class ConvStemGrad : public Operation {
   std::vector<int64_t> offsets_;       // of each tap in the packed band
   bool listed_ = false;                // taps are read where they stand in it
   std::vector<ptrdiff_t> list_;        // where: of each channel and tap
+  std::vector<BrgemmEntry> entries_;   // [row of the band, where they are listed][product of planes]
   int64_t words_ = 0, row_words_ = 0;  // of a band's pixels; from one row of A to the next
   int64_t columns_ = 1;                // blocks of filters that a tile takes at once
   int64_t half_plane_ = 0;             // words of the packed band as bfloat16

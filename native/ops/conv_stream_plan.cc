@@ -24,12 +24,14 @@ constexpr double kStridedSource = 1.08;    // what is read with a stride leaves 
 constexpr int64_t kMostEntries = 1 << 18;  // of all covers together: 4 MiB
 constexpr double kLeastFlops = 4e6;        // of one task: some 20 microseconds
 
-int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
-// The size of parts that cuts `whole` into as many parts as `size` does, as evenly as can be.
-int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
-
-void append(const std::vector<AxisRun>& more, std::vector<AxisRun>* runs) {
-  runs->insert(runs->end(), more.begin(), more.end());
+// Of all phases.
+std::vector<AxisRun> runs_of(const Axis& axis) {
+  std::vector<AxisRun> runs;
+  for (const AxisPhase& phase : axis.phases) {
+    const std::vector<AxisRun> more = runs_inside(axis, phase);
+    runs.insert(runs.end(), more.begin(), more.end());
+  }
+  return runs;
 }
 
 }  // namespace
@@ -39,20 +41,11 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   s.problem_ = problem;
   s.kernels_ = problem.planes > 0 ? brgemm_bf16_kernels() : &brgemm_kernels();
   s.threads_ = threads;
+  s.tiles_round_ = problem.planes > 0 && problem.dest_type == DType::kBfloat16;
   s.source_lanes_ = problem.planar ? 1 : kBlock;
-  // What lies in memory as the words that are multiplied. A tile of AMX wants 32 channels of a pixel side by side.
-  const bool as_words = problem.planes == 0 ? problem.source_type == DType::kFloat32
-                                            : problem.source_type == DType::kBfloat16 && problem.planes == 1 &&
-                                                  s.kernels_->tile_rows == 1;
-  s.direct_ = as_words && problem.rows.direct() && problem.columns.direct();
-  s.unit_depth_ = problem.planes > 0 && !s.direct_ ? kPairUnit : s.source_lanes_;
-  s.lanes_ = problem.planes > 0 ? s.unit_depth_ / 2 : s.source_lanes_;
   s.planes_ = std::max(1, problem.planes);
   s.products_ = plane_products(s.planes_);
-  s.rows_kind_ = problem.planar                    ? BrgemmRows::kPlanes
-                 : problem.planes > 0 && s.direct_ ? BrgemmRows::kHalfPixels
-                                                   : BrgemmRows::kPixels;
-  s.units_ = ceil_div(problem.weight.depth, s.unit_depth_);
+  s.read_in_place(s.lies_as_words() && problem.rows.direct() && problem.columns.direct());
   s.source_blocks_ = ceil_div(problem.weight.depth, s.source_lanes_);
   s.dest_blocks_ = blocks(problem.weight.lanes);
   s.source_block_values_ = problem.rows.source * problem.columns.source * s.source_lanes_;
@@ -74,9 +67,13 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
     return {};
   }
   const TileChoice padded = s.choose_padded_tiles();
-  const TileChoice skipping = s.choose_skipping_tiles();
-  s.skips_ = skipping.cycles > 0 && skipping.cycles < padded.cycles;
-  s.direct_ = s.direct_ || s.skips_;
+  TileChoice skipping;
+  if (s.can_skip()) {
+    s.read_in_place(true);
+    skipping = s.choose_skipping_tiles();
+    s.skips_ = skipping.cycles < padded.cycles;
+    s.read_in_place(s.skips_);
+  }
   s.pads_ = problem.planes == 0 && !s.skips_ && (reads_zeros(problem.rows) || reads_zeros(problem.columns));
   // The hardware sees by itself what is read without gaps. Pairs take half the time of float32, and asking more of it
   // than it gains, unless a stride leaves out much.
@@ -90,16 +87,39 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   s.band_pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_);
   s.unit_floats_ = s.direct_ ? s.source_block_values_ / s.source_lanes_ * s.lanes_ : s.band_pack_.floats();
   s.scratch_floats_ = s.direct_ ? 0 : round_up(s.group_images_ * s.chunk_ * s.planes_ * s.unit_floats_, 16);
-  if (problem.dest_type == DType::kBfloat16) {
-    const int64_t step = problem.rows.phases.front().step;
-    const int64_t lines = std::max(s.band_ * step, problem.dest_h - (s.bands_ - 1) * s.band_ * step);
-    const int64_t blocks = s.chunks_ > 1 ? s.split_blocks_ : std::min(s.step_, s.split_blocks_);
-    s.sum_floats_ = s.group_images_ * blocks * lines * problem.dest_w * kBlock;
-  }
   for (const AxisPhase& row_phase : s.problem_.rows.phases) {
     for (const AxisPhase& column_phase : s.problem_.columns.phases) s.add_phase(row_phase, column_phase);
   }
+  if (problem.dest_type == DType::kBfloat16) s.sum_floats_ = s.count_sums();
   return {};
+}
+
+// Of a task, where what lies in memory is rounded: none, if tiles round and add up all of a sum at once.
+int64_t ConvStream::count_sums() const {
+  const bool at_once =
+      chunks_ == 1 && std::all_of(phases_.begin(), phases_.end(), [](const Phase& p) { return p.last.size() == 1; });
+  if (tiles_round_ && at_once) return 0;
+  const int64_t step = problem_.rows.phases.front().step;
+  const int64_t lines = std::max(band_ * step, problem_.dest_h - (bands_ - 1) * band_ * step);
+  const int64_t blocks = chunks_ > 1 ? split_blocks_ : std::min(step_, split_blocks_);
+  return group_images_ * blocks * lines * problem_.dest_w * kBlock;
+}
+
+// Whether the source lies in memory as the words that are multiplied. A tile of AMX wants 32 channels of a pixel side
+// by side.
+bool ConvStream::lies_as_words() const {
+  const StreamProblem& p = problem_;
+  if (p.planes == 0) return p.source_type == DType::kFloat32;
+  return p.source_type == DType::kBfloat16 && p.planes == 1 && kernels_->tile_rows == 1;
+}
+
+void ConvStream::read_in_place(bool direct) {
+  const bool pairs = problem_.planes > 0;
+  direct_ = direct;
+  unit_depth_ = pairs && !direct ? kPairUnit : source_lanes_;
+  lanes_ = pairs ? unit_depth_ / 2 : source_lanes_;
+  rows_kind_ = problem_.planar ? BrgemmRows::kPlanes : pairs && direct ? BrgemmRows::kHalfPixels : BrgemmRows::kPixels;
+  units_ = ceil_div(problem_.weight.depth, unit_depth_);
 }
 
 // Tiles run along rows, and on across them where rows follow each other without a gap. The cycles are those of one
@@ -122,16 +142,20 @@ TileChoice ConvStream::choose_padded_tiles() const {
   return choice;
 }
 
-// The same of a source that is read where it lies, without what it would be padded with; no cycles if that cannot be.
-// The narrowest tiles that are not much worse than the best: they leave the most to share out.
-TileChoice ConvStream::choose_skipping_tiles() const {
+// Whether a source that is packed could be read where it lies, but for what it would be padded with.
+bool ConvStream::can_skip() const {
   const StreamProblem& p = problem_;
   const bool zeros = p.rows.mode == PaddingMode::kZeros && p.columns.mode == PaddingMode::kZeros;
-  if (direct_ || p.planar || p.planes > 0 || p.source_type != DType::kFloat32 || !zeros) return {};
-  std::vector<AxisRun> rows, columns;
-  for (const AxisPhase& phase : p.rows.phases) append(runs_inside(p.rows, phase), &rows);
-  for (const AxisPhase& phase : p.columns.phases) append(runs_inside(p.columns, phase), &columns);
-  if (static_cast<int64_t>(rows.size() * columns.size() * p.tap_offsets.size()) * units_ > kMostEntries) return {};
+  if (direct_ || p.planar || !lies_as_words() || !zeros) return false;
+  const size_t covers = runs_of(p.rows).size() * runs_of(p.columns).size();
+  return static_cast<int64_t>(covers * p.tap_offsets.size()) * source_blocks_ <= kMostEntries;
+}
+
+// The cycles of a source that is read where it lies, without padding. The narrowest tiles that are not much worse than
+// the best: they leave the most to share out.
+TileChoice ConvStream::choose_skipping_tiles() const {
+  const StreamProblem& p = problem_;
+  const std::vector<AxisRun> rows = runs_of(p.rows), columns = runs_of(p.columns);
   const auto cycles_of = [&](int nb) {
     double cycles = 0;
     for (const AxisRun& row : rows) {

@@ -16,7 +16,7 @@ import { expectSameKinds, finite, map, relativeError } from './contract.js';
 process.env.FOVEA_PLAN = 'fixed';
 const { backend } = findNative();
 const ungrouped = ['bf16', 'brgemm', 'winograd', 'winograd bf16'];
-const algorithms = [...ungrouped, 'depthwise'];
+const algorithms = [...ungrouped, 'depthwise', 'narrow'];
 const weightAlgorithms = ungrouped.filter((name) => name !== 'winograd bf16');
 
 describe('operators with bfloat16 in memory', () => {

@@ -2,8 +2,34 @@
 #include "simd/vec_avx512bf16.h"
 
 namespace fovea {
+namespace depthwise {
+namespace {
+
 using simd::avx512bf16::Mixed;
+using simd::avx512bf16::Pairs;
+
+// Two pixels at once, lane by lane, as one instruction multiplies and adds them.
+struct InPairs {
+  using Element = Bfloat16;
+  using Vector = Pairs;
+  static constexpr int kPixels = 2;
+
+  template <bool kDense>
+  static FOVEA_INLINE Pairs load(const Bfloat16* p, ptrdiff_t step) {
+    return kDense ? Pairs::of_neighbours(p) : Pairs::of(p, p + step);
+  }
+  static FOVEA_INLINE Pairs load_one(const Bfloat16* p) { return Pairs::with_zeros(p); }
+  static FOVEA_INLINE Pairs ones() { return Pairs::splat(0x3f803f80); }
+};
+
+}  // namespace
+}  // namespace depthwise
+
 extern constexpr DepthwiseBf16Kernels depthwise_avx512bf16 = {
-    {depthwise::forward<Mixed, 1, Bfloat16>, depthwise::forward<Mixed, 2, Bfloat16>,
-     depthwise::forward<Mixed, 4, Bfloat16>, depthwise::forward<Mixed, 8, Bfloat16>}};
+    {depthwise::forward<depthwise::Mixed, 1, Bfloat16>, depthwise::forward<depthwise::Mixed, 2, Bfloat16>,
+     depthwise::forward<depthwise::Mixed, 4, Bfloat16>, depthwise::forward<depthwise::Mixed, 8, Bfloat16>},
+    {depthwise::gradient<depthwise::Mixed, depthwise::InPairs, 1>,
+     depthwise::gradient<depthwise::Mixed, depthwise::InPairs, 2>,
+     depthwise::gradient<depthwise::Mixed, depthwise::InPairs, 4>,
+     depthwise::gradient<depthwise::Mixed, depthwise::InPairs, 8>}};
 }  // namespace fovea

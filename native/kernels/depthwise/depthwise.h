@@ -15,10 +15,10 @@ struct DepthwiseTap {
   int run = 1;
 };
 
-// What the next calls will read, [at, end), asked for a few lines with each pixel so that memory works meanwhile.
+// What the next call will read, [at, end): so many bytes are asked for with each pixel, so that memory works meanwhile.
 struct DepthwiseAhead {
-  const char *at, *end;
-  ptrdiff_t lines;  // of 64 bytes, for each pixel
+  const char *at = nullptr, *end = nullptr;
+  ptrdiff_t bytes = 0;
 };
 
 // y[n, r, i][l] = act(bias[n][l] + sum over taps t and q of x[t, n, r, i][l ^ q] * weight[n][t][q][l ^ q]), for
@@ -37,29 +37,34 @@ struct DepthwiseCallOf {
   ptrdiff_t y_row, y_step;
   ptrdiff_t rows, count;
   ptrdiff_t planes, x_plane, y_plane, weight_plane;  // how many, and from one n to the next
-  DepthwiseAhead* ahead;
+  DepthwiseAhead *x_ahead, *y_ahead;
 };
 
 using DepthwiseCall = DepthwiseCallOf<float>;
 
 // sums[t][q][l] += sum over n, r and i of x[t, n, r, i][l] * dy[n, r, i][l ^ q]; and bias[l] those of dy alone, unless
-// it is null.
-struct DepthwiseGradCall {
-  const float* x;
+// it is null. T: how pixels lie in memory; bfloat16 are multiplied as they are, denormals count as zero.
+template <class T>
+struct DepthwiseGradCallOf {
+  const T* x;
   ptrdiff_t x_row, x_step;
   const DepthwiseTap* taps;
   ptrdiff_t tap_count;
-  const float* dy;  // pixels of a row follow each other
+  const T* dy;  // pixels of a row follow each other
   ptrdiff_t dy_row;
   ptrdiff_t rows, count;
   ptrdiff_t images, x_image, dy_image;  // how many, and from one n to the next
   float* sums;
   float* bias;
+  DepthwiseAhead x_ahead, dy_ahead;  // of image 0; those of image n stand n * x_image, n * dy_image further on
 };
+
+using DepthwiseGradCall = DepthwiseGradCallOf<float>;
 
 constexpr int kDepthwiseGroups = 4;  // of 1, 2, 4 and 8 channels
 
-// Every sum starts from zero in a register and runs over the taps, or over the pixels, in order.
+// Every sum starts from zero in a register and runs over the taps, or over the pixels, in order; over pixels that lie
+// as bfloat16 two at a time.
 struct DepthwiseKernels {
   const char* isa;
   void (*forward[kDepthwiseGroups])(const DepthwiseCall& call);
@@ -70,9 +75,10 @@ const DepthwiseKernels& depthwise_kernels();
 
 extern const DepthwiseKernels depthwise_scalar, depthwise_avx2, depthwise_avx512;
 
-// The forward sums of pixels that lie as bfloat16. Null where the CPU, or the cap, has none.
+// For pixels that lie as bfloat16. Null where the CPU, or the cap, has none.
 struct DepthwiseBf16Kernels {
   void (*forward[kDepthwiseGroups])(const DepthwiseCallOf<Bfloat16>& call);
+  void (*gradient[kDepthwiseGroups])(const DepthwiseGradCallOf<Bfloat16>& call);
 };
 const DepthwiseBf16Kernels* depthwise_bf16_kernels();
 

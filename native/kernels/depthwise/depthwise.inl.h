@@ -36,7 +36,8 @@ struct Slice {
     UNROLL for (int i = 0; i < kParts; ++i)
       part[i] = part[i] + other.part[i];
   }
-  FOVEA_INLINE void add_product(const Slice& a, const Slice& b) {
+  template <class Operand>
+  FOVEA_INLINE void add_product(const Operand& a, const Operand& b) {
     UNROLL for (int i = 0; i < kParts; ++i)
       part[i] = fma(a.part[i], b.part[i], part[i]);
   }
@@ -79,8 +80,11 @@ FOVEA_INLINE void scatter(S* copies) {
 }
 
 FOVEA_INLINE void fetch(DepthwiseAhead& ahead, ptrdiff_t pixels) {
-  const char* const end = ahead.at + 64 * ahead.lines * pixels;
+  const char* const end = ahead.at + ahead.bytes * pixels;
   for (; ahead.at < end && ahead.at < ahead.end; ahead.at += 64) __builtin_prefetch(ahead.at, 0, 2);
+}
+FOVEA_INLINE DepthwiseAhead moved(DepthwiseAhead ahead, ptrdiff_t bytes) {
+  return {ahead.at + bytes, ahead.end + bytes, ahead.bytes};
 }
 
 // An address in a register of its own: GCC would derive each of its neighbours anew, and spill.
@@ -153,7 +157,8 @@ void pixels(const DepthwiseCallOf<T>& call, ptrdiff_t lane, const T* x, T* y) {
     UNROLL for (int q = 0; q < G; ++q)
       sums[i][q] = S::zero();
   }
-  fetch(*call.ahead, R * M);
+  fetch(*call.x_ahead, R * M);
+  fetch(*call.y_ahead, R * M);
   for (const DepthwiseTap *tap = call.taps, *end = tap + call.tap_count; tap != end;) {
     if constexpr (loads_once<T, G, kStep>()) {
       if (tap->run == 3) {
@@ -259,44 +264,100 @@ void forward(const DepthwiseCallOf<T>& call) {
   }
 }
 
-// T taps at once share the loads of dy. kBias: and the sum of dy itself.
-template <class V, int G, int T, bool kBias>
-void taps(const DepthwiseGradCall& call, ptrdiff_t lane) {
-  using S = Slice<V, G>;
-  S sums[T + 1][G], total = S::zero();  // one more than is used: T may be 0
-  ptrdiff_t offset[T + 1];
-  UNROLL for (int t = 0; t < T; ++t) {
-    offset[t] = call.taps[t].x + lane;
-    UNROLL for (int q = 0; q < G; ++q)
-      sums[t][q] = S::zero();
+// How the weight gradient takes pixels of float32 operands: one by one.
+template <class V>
+struct Singly {
+  using Element = float;
+  using Vector = V;
+  static constexpr int kPixels = 1;  // of a vector
+  // Those from p on, `step` elements apart; kDense: where they are neighbours.
+  template <bool kDense>
+  static FOVEA_INLINE V load(const float* p, ptrdiff_t /*step*/) {
+    return V::load(p);
   }
-  const ptrdiff_t lines = call.images * call.rows;
-  for (ptrdiff_t line = 0, n = 0, r = 0; line < lines; ++line, ++r) {
-    if (r == call.rows) r = 0, ++n;
-    const float* x = call.x + n * call.x_image + r * call.x_row;
-    const float* dy = call.dy + n * call.dy_image + r * call.dy_row + lane;
-    for (const float* const end = dy + 16 * call.count; dy != end; dy += 16, x += call.x_step) {
-      S copies[G];
-      copies[0] = S::load(dy);
-      if (kBias) total.add(copies[0]);
-      scatter<G>(copies);
-      UNROLL for (int t = 0; t < T; ++t) {
-        const S a = S::load(x + offset[t]);
-        UNROLL for (int q = 0; q < G; ++q)
-          sums[t][q].add_product(a, copies[q]);
+  // Only the first of them.
+  static FOVEA_INLINE V load_one(const float* p) { return V::load(p); }
+  static FOVEA_INLINE V ones() { return V::splat(1); }
+};
+
+// The lanes of a group in the vectors of operand `Pixels`: as many pixels as a vector takes, or the first alone.
+template <class Pixels, int G, bool kDense, bool kOne>
+FOVEA_INLINE Slice<typename Pixels::Vector, G> load_pixels(const typename Pixels::Element* p, ptrdiff_t step) {
+  using V = typename Pixels::Vector;
+  Slice<V, G> s;
+  UNROLL for (int i = 0; i < Slice<V, G>::kParts; ++i) {
+    if constexpr (kOne)
+      s.part[i] = Pixels::load_one(p + i * V::kLanes);
+    else
+      s.part[i] = Pixels::template load<kDense>(p + i * V::kLanes, step);
+  }
+  return s;
+}
+
+// T taps at once share the loads of dy. kBias: and the sum of dy itself.
+template <class V, class Pixels, int G, bool kDense, int T, bool kBias>
+struct Taps {
+  using Element = typename Pixels::Element;
+  using Operand = Slice<typename Pixels::Vector, G>;
+  Slice<V, G> sums[T + 1][G], total;  // one more than is used: T may be 0
+  ptrdiff_t offset[T + 1], x_step;
+
+  template <bool kOne>
+  FOVEA_INLINE void add(const Element* x, const Element* dy) {
+    Operand copies[G];
+    copies[0] = load_pixels<Pixels, G, true, kOne>(dy, 16);
+    if (kBias) {
+      UNROLL for (int i = 0; i < Operand::kParts; ++i)
+        total.part[i] = fma(copies[0].part[i], Pixels::ones(), total.part[i]);
+    }
+    scatter<G>(copies);
+    UNROLL for (int t = 0; t < T; ++t) {
+      const Operand a = load_pixels<Pixels, G, kDense, kOne>(x + offset[t], x_step);
+      UNROLL for (int q = 0; q < G; ++q)
+        sums[t][q].add_product(a, copies[q]);
+    }
+  }
+};
+
+template <class V, class Pixels, int G, bool kDense, int T, bool kBias>
+void taps(const DepthwiseGradCallOf<typename Pixels::Element>& call, ptrdiff_t lane) {
+  using S = Slice<V, G>;
+  using Element = typename Pixels::Element;
+  Taps<V, Pixels, G, kDense, T, kBias> all;
+  all.total = S::zero();
+  all.x_step = call.x_step;
+  UNROLL for (int t = 0; t < T; ++t) {
+    all.offset[t] = call.taps[t].x + lane;
+    UNROLL for (int q = 0; q < G; ++q)
+      all.sums[t][q] = S::zero();
+  }
+  constexpr ptrdiff_t kBytes = sizeof(Element), kPixels = Pixels::kPixels;
+  const ptrdiff_t whole = call.count / kPixels;
+  for (ptrdiff_t n = 0; n < call.images; ++n) {
+    DepthwiseAhead x_ahead = moved(call.x_ahead, n * call.x_image * kBytes);
+    DepthwiseAhead dy_ahead = moved(call.dy_ahead, n * call.dy_image * kBytes);
+    for (ptrdiff_t r = 0; r < call.rows; ++r) {
+      const Element* x = call.x + n * call.x_image + r * call.x_row;
+      const Element* dy = call.dy + n * call.dy_image + r * call.dy_row + lane;
+      for (const Element* const end = dy + 16 * kPixels * whole; dy != end;
+           dy += 16 * kPixels, x += kPixels * call.x_step) {
+        fetch(x_ahead, kPixels);
+        fetch(dy_ahead, kPixels);
+        all.template add<false>(x, dy);
       }
+      if (call.count % kPixels != 0) all.template add<true>(x, dy);
     }
   }
   UNROLL for (int t = 0; t < T; ++t) {
     UNROLL for (int q = 0; q < G; ++q) {
       float* out = call.sums + call.taps[t].at + 16 * q + lane;
-      sums[t][q].add(S::load(out));
-      sums[t][q].store(out);
+      all.sums[t][q].add(S::load(out));
+      all.sums[t][q].store(out);
     }
   }
   if (kBias) {
-    total.add(S::load(call.bias + lane));
-    total.store(call.bias + lane);
+    all.total.add(S::load(call.bias + lane));
+    all.total.store(call.bias + lane);
   }
 }
 
@@ -308,36 +369,44 @@ constexpr int kTapsAtOnce = V::kLanes == 16 ? (G == 1   ? 13
                                                         : 2)
                                             : (G <= 4 ? 8 / G : 1);
 
-template <class V, int G, bool kBias, int... T>
-FOVEA_INLINE void some_taps(const DepthwiseGradCall& call, ptrdiff_t lane, std::integer_sequence<int, T...>) {
-  using Taps = void (*)(const DepthwiseGradCall&, ptrdiff_t);
-  static constexpr Taps table[] = {taps<V, G, T, kBias>...};
+template <class V, class Pixels, int G, bool kDense, bool kBias, class Call, int... T>
+FOVEA_INLINE void some_taps(const Call& call, ptrdiff_t lane, std::integer_sequence<int, T...>) {
+  using Some = void (*)(const Call&, ptrdiff_t);
+  static constexpr Some table[] = {taps<V, Pixels, G, kDense, T, kBias>...};
   table[call.tap_count](call, lane);
 }
 
-template <class V, int G>
-void gradient(const DepthwiseGradCall& call) {
+template <class V, class Pixels, int G, bool kDense>
+void all_taps(const DepthwiseGradCallOf<typename Pixels::Element>& call) {
   using Counts = std::make_integer_sequence<int, kTapsAtOnce<V, G> + 1>;
   const ptrdiff_t parts = call.tap_count == 0 ? 1 : (call.tap_count + kTapsAtOnce<V, G> - 1) / kTapsAtOnce<V, G>;
   for (ptrdiff_t lane = 0; lane < 16; lane += Slice<V, G>::kWidth) {
-    DepthwiseGradCall part = call;
+    DepthwiseGradCallOf<typename Pixels::Element> part = call;
     for (ptrdiff_t i = 0; i < parts; ++i) {
       const ptrdiff_t first = call.tap_count * i / parts;
       part.taps = call.taps + first;
       part.tap_count = call.tap_count * (i + 1) / parts - first;
       if (i == 0 && call.bias)
-        some_taps<V, G, true>(part, lane, Counts());
+        some_taps<V, Pixels, G, kDense, true>(part, lane, Counts());
       else
-        some_taps<V, G, false>(part, lane, Counts());
+        some_taps<V, Pixels, G, kDense, false>(part, lane, Counts());
     }
   }
+}
+
+template <class V, class Pixels, int G>
+void gradient(const DepthwiseGradCallOf<typename Pixels::Element>& call) {
+  if (Pixels::kPixels == 1 || call.x_step == 16)
+    all_taps<V, Pixels, G, true>(call);
+  else
+    all_taps<V, Pixels, G, Pixels::kPixels == 1>(call);
 }
 
 template <class V>
 constexpr DepthwiseKernels instance(const char* isa) {
   return {isa,
           {forward<V, 1, float>, forward<V, 2, float>, forward<V, 4, float>, forward<V, 8, float>},
-          {gradient<V, 1>, gradient<V, 2>, gradient<V, 4>, gradient<V, 8>}};
+          {gradient<V, Singly<V>, 1>, gradient<V, Singly<V>, 2>, gradient<V, Singly<V>, 4>, gradient<V, Singly<V>, 8>}};
 }
 
 }  // namespace depthwise

@@ -56,6 +56,8 @@ const edges: readonly Conv[] = [
   { x: [1, 20, 4, 4], k: 20, kernel: [5, 5], padding: [2, 2, 2, 2], groups: 5 },
   { x: [1, 4, 5, 5], k: 4, kernel: [3, 3], padding: [4, 4, 4, 4], groups: 2, bias: true },
   { x: [1, 17, 10, 11], k: 17, kernel: [3, 3], stride: [3, 3], padding: [0, 1, 2, 1], groups: 17 },
+  { x: [3, 18, 21, 20], k: 18, kernel: [5, 5], stride: [2, 2], padding: [2, 2, 2, 2], groups: 18, bias: true },
+  { x: [2, 16, 9, 9], k: 16, kernel: [3, 3], padding: [3, 3, 3, 3], dilation: [3, 3], groups: 16 }, // packed
   { x: [2, 3, 9, 11], k: 18, kernel: [3, 3], padding: [1, 1, 1, 1] },
   { x: [1, 1, 12, 7], k: 5, kernel: [5, 3], padding: [2, 1, 0, 1], dilation: [1, 2], flip: true },
   { x: [1, 8, 11, 9], k: 16, kernel: [2, 2], stride: [3, 3], padding: [0, 0, 1, 1] },
