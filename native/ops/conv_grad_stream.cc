@@ -23,8 +23,6 @@ constexpr int64_t kPairSumBytes = 512 * 1024;  // of pairs: half of L2, packed c
 constexpr double kPartShare = 0.03;            // of the time of one part, in cycles for each sum that another one adds
 constexpr float kOnes[1] = {1};
 
-int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
-
 // Whether the windows of the taps are runs of the source itself. With a stride they would use half of each cache set
 // and read every line once for each tile: 1x1 with stride 2 took 1.7 times as long as with a copy.
 bool readable_in_place(const Axis& axis) {

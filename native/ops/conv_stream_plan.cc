@@ -24,10 +24,6 @@ constexpr double kStridedSource = 1.08;    // what is read with a stride leaves 
 constexpr int64_t kMostEntries = 1 << 18;  // of all covers together: 4 MiB
 constexpr double kLeastFlops = 4e6;        // of one task: some 20 microseconds
 
-int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
-// The size of parts that cuts `whole` into as many parts as `size` does, as evenly as can be.
-int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
-
 void append(const std::vector<AxisRun>& more, std::vector<AxisRun>* runs) {
   runs->insert(runs->end(), more.begin(), more.end());
 }

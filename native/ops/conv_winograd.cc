@@ -19,8 +19,6 @@ constexpr int64_t kLeastTiles = 24;           // when it stays in L2
 constexpr int64_t kEpilogueGroups = 4;        // for any number of threads
 constexpr int64_t kChunkBlocks = 4;           // channel blocks of filters transformed at once
 
-int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
-
 // Cycles of one AVX-512 core (measured on Zen 4; where a product takes half of them, so does the rest). A product of
 // 16×16 channels takes 16 at best and a tenth more with what the caches add, directly and at a frequency of a tile.
 constexpr double kProduct = 17.5;

@@ -22,8 +22,6 @@ constexpr int64_t kPartBytes = 8 << 20;      // x and dy of a part, which all of
 constexpr int64_t kTasks = 32;
 constexpr double kLeastFlops = 2e7;  // of one task
 
-int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
-
 // Cycles of one AVX-512 core (measured on Zen 4) for 16×16 channels and one tile, at one frequency: 16 multiply-adds
 // and what the caches add; reading and writing 16 sums, once a chunk; transforming one pixel of V or U.
 constexpr double kProduct = 17.5, kUpdate = 16 * 6.0, kTransform = 4.5;

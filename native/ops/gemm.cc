@@ -23,8 +23,6 @@ constexpr int64_t kParts = 8;         // when rows and columns do not make so ma
 constexpr int64_t kLeastDepth = 256;  // of a part: adding up the parts then stays below a few percent
 constexpr int64_t kExactUnits = 2;    // that six products add up in one sum, for it to be as exact as float32's
 
-int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
-
 }  // namespace
 
 Gemm::Sources::Sources(const std::vector<int64_t>& batch) {

@@ -17,6 +17,9 @@ constexpr double nanoseconds_of(double floats) { return floats * 0.2; }
 constexpr double nanoseconds_of_flops(double flops) { return flops * 0.01; }
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+// The size of parts that cuts `whole` into as many parts as `size` does, as evenly as can be.
+constexpr int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
 
 // A number of tasks, of which spec.cut makes more or fewer.
 constexpr int64_t times(int64_t tasks, double cut) {
