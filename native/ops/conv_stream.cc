@@ -28,7 +28,8 @@ void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk,
   call.b = panels.at + phase.panel + (round.block - panels.first) * phase.block_floats +
            chunk * chunk_ * panel_floats(static_cast<int64_t>(phase.taps.size()));
   call.b_block = phase.block_floats;
-  call.c_block = target.block;
+  call.c_block = target.sums.block;
+  call.rounded_block = target.rounded.block;
   for (size_t i = 0; i < pieces.size(); ++i) {
     const Piece& piece = pieces[i];
     const bool last = last_chunk && i + 1 == pieces.size();
@@ -39,7 +40,8 @@ void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk,
     call.not_finite = last ? not_finite : nullptr;
     for (int64_t image = 0; image < round.images; ++image) {
       const float* a = base + image * image_stride;
-      float* c = target.at + image * target.image;
+      float* c = target.sums.at + image * target.sums.image;
+      Bfloat16* rounded = last && tiles_round_ ? target.rounded.at + image * target.rounded.image : nullptr;
       for (const Tile& tile : tiles_of(round, phase)) {
         const Cover& cover = phase.covers[static_cast<size_t>(tile.cover)];
         const int64_t* const before = cover.before.data() + piece.first;
@@ -49,6 +51,7 @@ void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk,
         call.a_step = tile.a_step;
         call.c = c + tile.c;
         call.c_row = tile.c_row;
+        call.rounded = rounded ? rounded + tile.c : nullptr;
         ahead->fetch();
         kernels_->at(tile.kind, tile.m, static_cast<int>(round.blocks))(call);
       }
@@ -90,28 +93,26 @@ ConvStream::Lines ConvStream::lines_of(const Task& task) const {
   return {first, (task.last_band ? problem_.dest_h : first + task.rows * step) - first};
 }
 
-// The sums of a round that is rounded afterwards stay in `sums` while there are more of its channels to come.
-ConvStream::Target ConvStream::target_of(const Task& task, const Task& round, MutableValues dest, float* sums) const {
+// Scratch keeps the sums of all rounds while there are more of their channels to come, else those of one.
+ConvStream::Target ConvStream::target_of(const Task& task, const Task& round, MutableValues dest,
+                                         float* scratch) const {
   const StreamProblem& p = problem_;
-  const int64_t row = p.dest_w * kBlock, plane = p.dest_h * row;
+  const int64_t row = p.dest_w * kBlock, plane = p.dest_h * row, image = p.groups * dest_blocks_ * plane;
   const Lines lines = lines_of(task);
-  if (dest.half()) {
-    const int64_t before = chunks_ > 1 ? round.block - task.block : 0, block = lines.count * row;
-    return {sums + before * task.images * block, block, round.blocks * block};
-  }
-  const int64_t block = (task.image * p.groups + task.group) * dest_blocks_ + round.block;
-  return {dest.floats() + block * plane + lines.first * row, plane, p.groups * dest_blocks_ * plane};
+  const int64_t first = task.image * image + (task.group * dest_blocks_ + round.block) * plane + lines.first * row;
+  if (!dest.half()) return {{dest.floats() + first, plane, image}, {}};
+  const int64_t before = chunks_ > 1 ? round.block - task.block : 0, block = lines.count * row;
+  return {{scratch + before * task.images * block, block, round.blocks * block}, {dest.halves() + first, plane, image}};
 }
 
-void ConvStream::round_off(const Task& round, const Target& from, MutableValues dest) const {
-  const StreamProblem& p = problem_;
-  const int64_t row = p.dest_w * kBlock, plane = p.dest_h * row;
-  const Lines lines = lines_of(round);
+void ConvStream::round_off(const Task& round, const Target& target) const {
+  const int64_t values = lines_of(round).count * problem_.dest_w * kBlock;
+  const Place<float>& sums = target.sums;
+  const Place<Bfloat16>& rounded = target.rounded;
   for (int64_t image = 0; image < round.images; ++image) {
     for (int64_t block = 0; block < round.blocks; ++block) {
-      const int64_t at = ((round.image + image) * p.groups + round.group) * dest_blocks_ + round.block + block;
-      bf16_kernels()->round(from.at + image * from.image + block * from.block, lines.count * row,
-                            dest.halves() + at * plane + lines.first * row);
+      bf16_kernels()->round(sums.at + image * sums.image + block * sums.block, values,
+                            rounded.at + image * rounded.image + block * rounded.block);
     }
   }
 }
@@ -141,11 +142,11 @@ void ConvStream::run_task(int64_t index, const std::vector<Phase>& phases, const
     for (round.block = task.block; round.block < task.block + task.blocks; round.block += step_) {
       round.blocks = std::min(step_, task.block + task.blocks - round.block);
       const Target target = target_of(task, round, operands.dest, scratch + scratch_floats_);
-      if (holes_ && chunk == 0) clear_round(round, target);
+      if (holes_ && chunk == 0) tiles_round_ ? clear_round(round, target.rounded) : clear_round(round, target.sums);
       for (const Phase& phase : phases)
         run_phase(round, phase, chunk, base, stride, operands, panels, target, &next, not_finite);
       if (chunk < chunks_ - 1) continue;
-      if (operands.dest.half()) round_off(round, target, operands.dest);
+      if (operands.dest.half() && !tiles_round_) round_off(round, target);
       if (operands.epilogue) finish_round(round, *operands.epilogue);
     }
   }
@@ -171,11 +172,12 @@ void ConvStream::pack_band(Values images, const Task& task, int64_t chunk, float
   }
 }
 
-void ConvStream::clear_round(const Task& round, const Target& target) const {
+template <class T>
+void ConvStream::clear_round(const Task& round, const Place<T>& place) const {
   const int64_t values = lines_of(round).count * problem_.dest_w * kBlock;
   for (int64_t image = 0; image < round.images; ++image) {
     for (int64_t block = 0; block < round.blocks; ++block)
-      std::fill_n(target.at + image * target.image + block * target.block, values, 0.f);
+      std::fill_n(place.at + image * place.image + block * place.block, values, T{});
   }
 }
 

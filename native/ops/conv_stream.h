@@ -79,14 +79,21 @@ class ConvStream {
   struct Lines {  // rows of the destination
     int64_t first, count;
   };
-  // Where the sums of a task go: its first row in its first block of filters, and floats from a block and from an image
-  // to the next. That is the destination, or scratch which is rounded into it when all is added up.
+  // A round's first row in its first block of filters, and elements from a block and from an image to the next.
+  template <class T>
+  struct Place {
+    T* at = nullptr;
+    int64_t block = 0, image = 0;
+  };
+  // Where the sums of a round go: to the destination, or to scratch if there they are rounded, `rounded`. Tiles of
+  // pairs round the sums that are complete, and only others stay in the scratch; of float32 words all do.
   struct Target {
-    float* at;
-    int64_t block, image;
+    Place<float> sums;
+    Place<Bfloat16> rounded;
   };
 
   void choose_blocking();
+  int64_t count_sums() const;
   void cut_for_threads();
   double task_cycles(int64_t images, int64_t rows, int64_t blocks) const;
   TileChoice choose_padded_tiles() const;
@@ -129,9 +136,10 @@ class ConvStream {
                  const Operands& operands, const Panels& panels, const Target& target, Ahead* ahead,
                  bool* not_finite) const;
   Lines lines_of(const Task& task) const;
-  Target target_of(const Task& task, const Task& round, MutableValues dest, float* sums) const;
-  void clear_round(const Task& round, const Target& target) const;
-  void round_off(const Task& round, const Target& from, MutableValues dest) const;
+  Target target_of(const Task& task, const Task& round, MutableValues dest, float* scratch) const;
+  template <class T>
+  void clear_round(const Task& round, const Place<T>& place) const;
+  void round_off(const Task& round, const Target& target) const;
   void finish_round(const Task& round, const ConvEpilogue& epilogue) const;
   int64_t thread_floats() const { return scratch_floats_ + sum_floats_ + (packs_own_ ? group_panel_floats_ : 0); }
   int64_t tasks() const { return problem_.groups * image_groups_ * bands_ * splits_; }
@@ -141,7 +149,7 @@ class ConvStream {
   BrgemmRows rows_kind_ = BrgemmRows::kPixels;
   // direct_: the source is read where it lies. skips_: taps that would read padding are left out; else they read zeros,
   // which finite weights leave at that: pads_.
-  bool direct_ = false, skips_ = false, pads_ = false, holes_ = false, asks_ahead_ = false;
+  bool direct_ = false, skips_ = false, pads_ = false, holes_ = false, asks_ahead_ = false, tiles_round_ = false;
   // Each task packs the weights of its filters, which no other task has, and uses them while they are in its cache.
   bool packs_own_ = false;
   int64_t step_ = 1;  // blocks of filters that a tile takes at once
@@ -159,7 +167,7 @@ class ConvStream {
   int64_t unit_floats_ = 0;                                  // of one plane of the (packed) source
   int64_t panel_blocks_ = 0, group_panel_floats_ = 0;  // of all filters of a group, or of a task that packs its own
   int64_t source_block_values_ = 0, scratch_floats_ = 0;
-  int64_t sum_floats_ = 0;  // of a task's sums, where they are rounded afterwards
+  int64_t sum_floats_ = 0;  // of a task's sums that are still to be rounded
   PackedBand band_pack_;
   std::vector<Phase> phases_;
 };

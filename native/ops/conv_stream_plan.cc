@@ -35,6 +35,7 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   s.problem_ = problem;
   s.kernels_ = problem.planes > 0 ? brgemm_bf16_kernels() : &brgemm_kernels();
   s.threads_ = threads;
+  s.tiles_round_ = problem.planes > 0 && problem.dest_type == DType::kBfloat16;
   s.source_lanes_ = problem.planar ? 1 : kBlock;
   // What lies in memory as the words that are multiplied. A tile of AMX wants 32 channels of a pixel side by side.
   const bool as_words = problem.planes == 0 ? problem.source_type == DType::kFloat32
@@ -86,16 +87,22 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   s.band_pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_);
   s.unit_floats_ = s.direct_ ? s.source_block_values_ / s.source_lanes_ * s.lanes_ : s.band_pack_.floats();
   s.scratch_floats_ = s.direct_ ? 0 : round_up(s.group_images_ * s.chunk_ * s.planes_ * s.unit_floats_, 16);
-  if (problem.dest_type == DType::kBfloat16) {
-    const int64_t step = problem.rows.phases.front().step;
-    const int64_t lines = std::max(s.band_ * step, problem.dest_h - (s.bands_ - 1) * s.band_ * step);
-    const int64_t blocks = s.chunks_ > 1 ? s.split_blocks_ : std::min(s.step_, s.split_blocks_);
-    s.sum_floats_ = s.group_images_ * blocks * lines * problem.dest_w * kBlock;
-  }
   for (const AxisPhase& row_phase : s.problem_.rows.phases) {
     for (const AxisPhase& column_phase : s.problem_.columns.phases) s.add_phase(row_phase, column_phase);
   }
+  if (problem.dest_type == DType::kBfloat16) s.sum_floats_ = s.count_sums();
   return {};
+}
+
+// Of a task, where what lies in memory is rounded: none, if tiles round and add up all of a sum at once.
+int64_t ConvStream::count_sums() const {
+  const bool at_once =
+      chunks_ == 1 && std::all_of(phases_.begin(), phases_.end(), [](const Phase& p) { return p.last.size() == 1; });
+  if (tiles_round_ && at_once) return 0;
+  const int64_t step = problem_.rows.phases.front().step;
+  const int64_t lines = std::max(band_ * step, problem_.dest_h - (bands_ - 1) * band_ * step);
+  const int64_t blocks = chunks_ > 1 ? split_blocks_ : std::min(step_, split_blocks_);
+  return group_images_ * blocks * lines * problem_.dest_w * kBlock;
 }
 
 // Tiles run along rows, and on across them where rows follow each other without a gap. The cycles are those of one

@@ -22,6 +22,9 @@ struct Pairs {
     return {(__m512bh)_mm512_set1_epi32(bits)};
   }
   static FOVEA_INLINE Pairs load(const float* p) { return {(__m512bh)_mm512_loadu_ps(p)}; }
+  static FOVEA_INLINE void store_rounded(F32 sum, Bfloat16* p) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh(sum.v));
+  }
 };
 
 FOVEA_INLINE void accumulate(F32& sum, Pairs a, Pairs b) {

@@ -12,6 +12,7 @@ namespace fovea {
 namespace {
 
 using simd::avx512::F32;
+using simd::avx512bf16::Pairs;
 
 // GCC's tile intrinsics do not say which memory they read and write, beyond its first bytes at most: what was stored
 // before them has to be in memory, and what comes after has to read it anew.
@@ -96,13 +97,16 @@ FOVEA_INLINE void finish(const BrgemmCall& call, const float (*sums)[16 * NB]) {
   F32 rest = F32::zero();
   for (int i = 0; i < M; ++i) {
     UNROLL for (int j = 0; j < NB; ++j) {
-      float* c = call.c + i * call.c_row + j * call.c_block;
+      float* const c = call.c + i * call.c_row + j * call.c_block;
       F32 sum = F32::load(sums[i] + 16 * j);
       if (call.accumulate) sum = F32::load(c) + sum;
       rest = rest + (sum - sum);
       if (call.bias) sum = sum + F32::load(call.bias + 16 * j);
       if (call.relu) sum = max(F32::zero(), sum);
-      sum.store(c);
+      if (call.rounded)
+        Pairs::store_rounded(sum, call.rounded + i * call.c_row + j * call.rounded_block);
+      else
+        sum.store(c);
     }
   }
   if (call.not_finite && bits(is_nan(rest)) != 0) *call.not_finite = true;

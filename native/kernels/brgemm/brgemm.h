@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "simd/bfloat16.h"
+
 namespace fovea {
 
 // Where one term of the sum starts, in words from BrgemmCall::a and ::b.
@@ -27,7 +29,7 @@ enum class BrgemmRows {
   kColumns,     // [i + a_step·q]   rows are neighbours: a transposed matrix
   kList,        // [a_rows[i] + q]  rows stand anywhere
   kRows,        // [a_step·i + q]   rows of a matrix
-  kHalfPixels,  // [8·i + q]      rows are pixels of the blocked layout of bfloat16, depth <= 8 pairs; of pairs only
+  kHalfPixels,  // [8·i + q]        rows are pixels of the blocked layout of bfloat16, depth <= 8 pairs; of pairs only
 };
 constexpr int kBrgemmRowKinds = 7;
 
@@ -48,7 +50,11 @@ struct BrgemmCall {
   ptrdiff_t b_block;        // from 16 columns of B to the next 16; rows of B are 16 apart
   float* c;
   ptrdiff_t c_row, c_block;  // likewise for C
-  const float* bias;         // 16·nb, or null
+  // Of pairs: where the finished sums go instead of C, rounded to nearest even, rows c_row apart; C is then read only,
+  // and only to accumulate. Null: they go to C.
+  Bfloat16* rounded;
+  ptrdiff_t rounded_block;
+  const float* bias;  // 16·nb, or null
   bool accumulate, relu;
   // Set to true when a sum is Inf or NaN, looked at before bias and ReLU; null: nobody wants to know. Split or rounded
   // operands give Inf or NaN where float32 might not, and never the other way round.

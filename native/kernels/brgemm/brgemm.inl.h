@@ -11,6 +11,7 @@ namespace fovea {
 template <class V, int M, int NB>
 struct BrgemmSums {
   using Sum = typename V::Sum;
+  static constexpr bool kPairs = !std::is_same_v<V, Sum>;
   static constexpr int kPerBlock = 16 / V::kLanes;
   static constexpr int kVectors = NB * kPerBlock;
   Sum sum[M][kVectors];
@@ -66,6 +67,15 @@ struct BrgemmSums {
           sum[i][j] = max(Sum::zero(), sum[i][j]);
       }
     }
+    if constexpr (kPairs) {
+      if (call.rounded) {
+        UNROLL for (int i = 0; i < M; ++i) {
+          UNROLL for (int j = 0; j < kVectors; ++j)
+            V::store_rounded(sum[i][j], at(call.rounded + i * call.c_row, j, call.rounded_block));
+        }
+        return;
+      }
+    }
     UNROLL for (int i = 0; i < M; ++i) {
       UNROLL for (int j = 0; j < kVectors; ++j)
         sum[i][j].store(at(c + i * call.c_row, j, call.c_block));
@@ -82,7 +92,8 @@ struct BrgemmSums {
     return bits(is_nan(rest)) == 0;
   }
 
-  static FOVEA_INLINE float* at(float* c, int j, ptrdiff_t block) {
+  template <class T>
+  static FOVEA_INLINE T* at(T* c, int j, ptrdiff_t block) {
     return c + j / kPerBlock * block + j % kPerBlock * V::kLanes;
   }
 };
