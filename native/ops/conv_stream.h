@@ -96,6 +96,9 @@ class ConvStream {
   int64_t count_sums() const;
   void cut_for_threads();
   double task_cycles(int64_t images, int64_t rows, int64_t blocks) const;
+  bool lies_as_words() const;
+  void read_in_place(bool direct);
+  bool can_skip() const;
   TileChoice choose_padded_tiles() const;
   TileChoice choose_skipping_tiles() const;
   void add_phase(const AxisPhase& row, const AxisPhase& column);

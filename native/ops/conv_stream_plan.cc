@@ -24,8 +24,14 @@ constexpr double kStridedSource = 1.08;    // what is read with a stride leaves 
 constexpr int64_t kMostEntries = 1 << 18;  // of all covers together: 4 MiB
 constexpr double kLeastFlops = 4e6;        // of one task: some 20 microseconds
 
-void append(const std::vector<AxisRun>& more, std::vector<AxisRun>* runs) {
-  runs->insert(runs->end(), more.begin(), more.end());
+// Of all phases.
+std::vector<AxisRun> runs_of(const Axis& axis) {
+  std::vector<AxisRun> runs;
+  for (const AxisPhase& phase : axis.phases) {
+    const std::vector<AxisRun> more = runs_inside(axis, phase);
+    runs.insert(runs.end(), more.begin(), more.end());
+  }
+  return runs;
 }
 
 }  // namespace
@@ -37,19 +43,9 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   s.threads_ = threads;
   s.tiles_round_ = problem.planes > 0 && problem.dest_type == DType::kBfloat16;
   s.source_lanes_ = problem.planar ? 1 : kBlock;
-  // What lies in memory as the words that are multiplied. A tile of AMX wants 32 channels of a pixel side by side.
-  const bool as_words = problem.planes == 0 ? problem.source_type == DType::kFloat32
-                                            : problem.source_type == DType::kBfloat16 && problem.planes == 1 &&
-                                                  s.kernels_->tile_rows == 1;
-  s.direct_ = as_words && problem.rows.direct() && problem.columns.direct();
-  s.unit_depth_ = problem.planes > 0 && !s.direct_ ? kPairUnit : s.source_lanes_;
-  s.lanes_ = problem.planes > 0 ? s.unit_depth_ / 2 : s.source_lanes_;
   s.planes_ = std::max(1, problem.planes);
   s.products_ = plane_products(s.planes_);
-  s.rows_kind_ = problem.planar                    ? BrgemmRows::kPlanes
-                 : problem.planes > 0 && s.direct_ ? BrgemmRows::kHalfPixels
-                                                   : BrgemmRows::kPixels;
-  s.units_ = ceil_div(problem.weight.depth, s.unit_depth_);
+  s.read_in_place(s.lies_as_words() && problem.rows.direct() && problem.columns.direct());
   s.source_blocks_ = ceil_div(problem.weight.depth, s.source_lanes_);
   s.dest_blocks_ = blocks(problem.weight.lanes);
   s.source_block_values_ = problem.rows.source * problem.columns.source * s.source_lanes_;
@@ -71,9 +67,13 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
     return {};
   }
   const TileChoice padded = s.choose_padded_tiles();
-  const TileChoice skipping = s.choose_skipping_tiles();
-  s.skips_ = skipping.cycles > 0 && skipping.cycles < padded.cycles;
-  s.direct_ = s.direct_ || s.skips_;
+  TileChoice skipping;
+  if (s.can_skip()) {
+    s.read_in_place(true);
+    skipping = s.choose_skipping_tiles();
+    s.skips_ = skipping.cycles < padded.cycles;
+    s.read_in_place(s.skips_);
+  }
   s.pads_ = problem.planes == 0 && !s.skips_ && (reads_zeros(problem.rows) || reads_zeros(problem.columns));
   // The hardware sees by itself what is read without gaps. Pairs take half the time of float32, and asking more of it
   // than it gains, unless a stride leaves out much.
@@ -105,6 +105,23 @@ int64_t ConvStream::count_sums() const {
   return group_images_ * blocks * lines * problem_.dest_w * kBlock;
 }
 
+// Whether the source lies in memory as the words that are multiplied. A tile of AMX wants 32 channels of a pixel side
+// by side.
+bool ConvStream::lies_as_words() const {
+  const StreamProblem& p = problem_;
+  if (p.planes == 0) return p.source_type == DType::kFloat32;
+  return p.source_type == DType::kBfloat16 && p.planes == 1 && kernels_->tile_rows == 1;
+}
+
+void ConvStream::read_in_place(bool direct) {
+  const bool pairs = problem_.planes > 0;
+  direct_ = direct;
+  unit_depth_ = pairs && !direct ? kPairUnit : source_lanes_;
+  lanes_ = pairs ? unit_depth_ / 2 : source_lanes_;
+  rows_kind_ = problem_.planar ? BrgemmRows::kPlanes : pairs && direct ? BrgemmRows::kHalfPixels : BrgemmRows::kPixels;
+  units_ = ceil_div(problem_.weight.depth, unit_depth_);
+}
+
 // Tiles run along rows, and on across them where rows follow each other without a gap. The cycles are those of one
 // image and group, with packing.
 TileChoice ConvStream::choose_padded_tiles() const {
@@ -125,16 +142,20 @@ TileChoice ConvStream::choose_padded_tiles() const {
   return choice;
 }
 
-// The same of a source that is read where it lies, without what it would be padded with; no cycles if that cannot be.
-// The narrowest tiles that are not much worse than the best: they leave the most to share out.
-TileChoice ConvStream::choose_skipping_tiles() const {
+// Whether a source that is packed could be read where it lies, but for what it would be padded with.
+bool ConvStream::can_skip() const {
   const StreamProblem& p = problem_;
   const bool zeros = p.rows.mode == PaddingMode::kZeros && p.columns.mode == PaddingMode::kZeros;
-  if (direct_ || p.planar || p.planes > 0 || p.source_type != DType::kFloat32 || !zeros) return {};
-  std::vector<AxisRun> rows, columns;
-  for (const AxisPhase& phase : p.rows.phases) append(runs_inside(p.rows, phase), &rows);
-  for (const AxisPhase& phase : p.columns.phases) append(runs_inside(p.columns, phase), &columns);
-  if (static_cast<int64_t>(rows.size() * columns.size() * p.tap_offsets.size()) * units_ > kMostEntries) return {};
+  if (direct_ || p.planar || !lies_as_words() || !zeros) return false;
+  const size_t covers = runs_of(p.rows).size() * runs_of(p.columns).size();
+  return static_cast<int64_t>(covers * p.tap_offsets.size()) * source_blocks_ <= kMostEntries;
+}
+
+// The cycles of a source that is read where it lies, without padding. The narrowest tiles that are not much worse than
+// the best: they leave the most to share out.
+TileChoice ConvStream::choose_skipping_tiles() const {
+  const StreamProblem& p = problem_;
+  const std::vector<AxisRun> rows = runs_of(p.rows), columns = runs_of(p.columns);
   const auto cycles_of = [&](int nb) {
     double cycles = 0;
     for (const AxisRun& row : rows) {
