@@ -90,6 +90,8 @@ FOVEA_INLINE F32 select(Mask m, F32 yes, F32 no) { return {_mm256_blendv_ps(no.v
 FOVEA_INLINE F32 max(F32 a, F32 b) { return {_mm256_max_ps(a.v, b.v)}; }
 FOVEA_INLINE F32 min(F32 a, F32 b) { return {_mm256_min_ps(a.v, b.v)}; }
 
+FOVEA_INLINE F32 operator|(F32 a, F32 b) { return {_mm256_or_ps(a.v, b.v)}; }
+
 FOVEA_INLINE float reduce_add(F32 a) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));

@@ -95,6 +95,8 @@ FOVEA_INLINE F32 select(Mask m, F32 yes, F32 no) { return {_mm512_mask_blend_ps(
 FOVEA_INLINE F32 max(F32 a, F32 b) { return {_mm512_max_ps(a.v, b.v)}; }
 FOVEA_INLINE F32 min(F32 a, F32 b) { return {_mm512_min_ps(a.v, b.v)}; }
 
+FOVEA_INLINE F32 operator|(F32 a, F32 b) { return {_mm512_or_ps(a.v, b.v)}; }
+
 FOVEA_INLINE float reduce_add(F32 a) {
   const __m256 h = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));

@@ -101,6 +101,9 @@ FOVEA_INLINE F32 max(F32 a, F32 b) { return select(greater(a, b), a, b); }
 FOVEA_INLINE F32 min(F32 a, F32 b) { return select(greater(b, a), a, b); }
 
 // Sum of the lanes, as a tree of fixed shape.
+// Of the bits.
+FOVEA_INLINE F32 operator|(F32 a, F32 b) { return {(Raw)((RawInt)a.v | (RawInt)b.v)}; }
+
 FOVEA_INLINE float reduce_add(F32 a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
 
 // Largest lane; unspecified among NaN.

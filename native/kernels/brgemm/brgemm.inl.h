@@ -87,7 +87,7 @@ struct BrgemmSums {
     Sum rest = Sum::zero();
     UNROLL for (int i = 0; i < M; ++i) {
       UNROLL for (int j = 0; j < kVectors; ++j)
-        rest = rest + (sum[i][j] - sum[i][j]);
+        rest = rest | (sum[i][j] - sum[i][j]);
     }
     return bits(is_nan(rest)) == 0;
   }
