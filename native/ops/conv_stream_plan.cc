@@ -75,10 +75,10 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
     s.read_in_place(s.skips_);
   }
   s.pads_ = problem.planes == 0 && !s.skips_ && (reads_zeros(problem.rows) || reads_zeros(problem.columns));
-  // The hardware sees by itself what is read without gaps. Pairs take half the time of float32, and asking more of it
-  // than it gains, unless a stride leaves out much.
-  const bool strided = problem.rows.step() > 1 || problem.columns.step() > 1;
-  s.asks_ahead_ = s.direct_ ? problem.columns.step() > 1 : problem.planes == 0 || strided;
+  // The hardware sees by itself what is read without gaps, and what a single tap is read for at one pace. Pairs take
+  // half the time of float32, and asking more of it than it gains, unless a stride leaves out much.
+  const bool strided = problem.rows.step() > 1 || problem.columns.step() > 1, taps = problem.tap_offsets.size() > 1;
+  s.asks_ahead_ = s.direct_ ? problem.columns.step() > 1 : taps && (problem.planes == 0 || strided);
   // Pairs: of tiles that are equally fast, those with the smallest panels.
   const int wanted = problem.planes > 0 && problem.tile_blocks == 0 ? 2 : problem.tile_blocks;
   const bool possible = wanted > 0 && wanted <= s.kernels_->blocks && wanted <= s.dest_blocks_;

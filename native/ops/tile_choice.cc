@@ -9,9 +9,10 @@ namespace fovea {
 
 namespace {
 
-// Two multiply-adds a cycle, each four cycles long; loads: 1.1 of 64 bytes a cycle (measured on Ice Lake), 2 of the
-// shorter ones. Where vectors are worked on in halves, one multiply-add, one long load or two broadcasts. Entering,
-// adding up and storing a tile costs some 50 cycles and 3 for each of its vectors, once for each panel that fits L1.
+// Two multiply-adds a cycle, each four cycles long, or six of pairs; loads: 1.1 of 64 bytes a cycle (measured on Ice
+// Lake), 2 of the shorter ones. Where vectors are worked on in halves, one multiply-add, one long load or two
+// broadcasts. Entering, adding up and storing a tile costs some 50 cycles and 3 for each of its vectors, once for each
+// panel that fits L1.
 double tile_cycles(const BrgemmKernels& kernels, int64_t m, int64_t nb, int64_t steps) {
   const double vectors = static_cast<double>(nb * 16 / kernels.lanes), rows = static_cast<double>(m);
   const double passes =
@@ -25,7 +26,8 @@ double tile_cycles(const BrgemmKernels& kernels, int64_t m, int64_t nb, int64_t 
   }
   const bool wide = kernels.lanes == 16, halved = wide && cpu_features().halved_512;
   const double loads = halved ? rows / 2 + vectors : (rows + vectors) * (wide ? 0.91 : 0.5);
-  const double step = std::max({rows * vectors / (halved ? 1 : 2), loads, 4.0});
+  const double latency = &kernels == brgemm_bf16_kernels() ? 6 : 4;
+  const double step = std::max({rows * vectors / (halved ? 1 : 2), loads, latency});
   return step * static_cast<double>(steps) + passes * (50 + 3 * rows * vectors);
 }
 

@@ -87,15 +87,6 @@ FOVEA_INLINE DepthwiseAhead moved(DepthwiseAhead ahead, ptrdiff_t bytes) {
   return {ahead.at + bytes, ahead.end + bytes, ahead.bytes};
 }
 
-// An address in a register of its own: GCC would derive each of its neighbours anew, and spill.
-template <class T>
-FOVEA_INLINE const T* kept(const T* address) {
-#if defined(__GNUC__)
-  asm("" : "+r"(address));
-#endif
-  return address;
-}
-
 // `sums` of R rows of M pixels plus one tap of each. kStep: x_step as far as it is known here, so that one address
 // serves a row; else 0.
 template <int G, int kStep, int R, int M, class S, class T>
