@@ -43,7 +43,7 @@ class ConvWinogradPairs : public Operation {
   int64_t u_step() const { return odd_lines(kFrequencies * units_ * kWords); }  // from a block of filters to the next
 
   void transform_weight(const float* weight, int64_t block, int64_t unit, float* taps, float* staged, float* u) const;
-  void transform_input(Values source, int64_t first, int64_t tiles, float* staged, float* v) const;
+  void transform_input(Values source, int64_t first, int64_t tiles, float* v) const;
   void multiply(const float* v, const float* u, int64_t tiles, int64_t blocks, float* product) const;
   bool transform_output(const float* product, int64_t first, int64_t tiles, int64_t block, int64_t blocks,
                         const float* bias, MutableValues dest) const;
@@ -98,22 +98,26 @@ void ConvWinogradPairs::transform_weight(const float* weight, int64_t block, int
   }
 }
 
-// V of `tiles` tiles from `first` on. `staged` takes two blocks of channels in float32.
-void ConvWinogradPairs::transform_input(Values source, int64_t first, int64_t tiles, float* staged, float* v) const {
-  const int64_t plane = problem_.source_h * problem_.source_w * kBlock, step = m_step(tiles);
+// V of `tiles` tiles from `first` on.
+void ConvWinogradPairs::transform_input(Values source, int64_t first, int64_t tiles, float* v) const {
+  const int64_t plane = problem_.source_h * problem_.source_w * kBlock, step = 2 * v_step(tiles);
+  const WinogradPairInput& input = winograd_bf16_kernels()->two_in_pairs;
+  const WinogradPitch pitch = grid_.source_pitch();
   WinogradWindow windows[kMaxTiles];
   grid_.windows(first, tiles, depth_blocks_, windows);
-  for (int64_t unit = 0; unit < units_; ++unit) {
-    const int64_t halves = std::min<int64_t>(2, depth_blocks_ - 2 * unit);
-    for (int64_t half = 0; half < halves; ++half) {
-      winograd_input(transforms_, rounded_, source + (2 * unit + half) * plane, grid_, windows, tiles,
-                     staged + half * tiles * kBlock, step);
-    }
-    for (int64_t f = 0; f < kFrequencies; ++f) {
-      const float* const from = staged + f * step;
-      bf16_kernels()->pixels(from, halves == 2 ? from + tiles * kBlock : nullptr, 1, tiles, 1,
-                             v + f * v_step(tiles) + unit * tiles * kWords, 0);
-    }
+  Bfloat16* const halves = reinterpret_cast<Bfloat16*>(v);
+  for (int64_t block = 0; block < depth_blocks_; ++block) {
+    const Values from = source + block * plane;
+    Bfloat16* const to = halves + block / 2 * tiles * kPairUnit + block % 2 * kBlock;
+    if (from.half())
+      input.of_halves(from.halves(), pitch, windows, static_cast<int>(tiles), to, step);
+    else
+      input.of_floats(from.floats(), pitch, windows, static_cast<int>(tiles), to, step);
+  }
+  if (depth_blocks_ % 2 == 0) return;
+  Bfloat16* const rest = halves + (units_ - 1) * tiles * kPairUnit + kBlock;  // the half of a unit that does not exist
+  for (int64_t f = 0; f < kFrequencies; ++f) {
+    for (int64_t tile = 0; tile < tiles; ++tile) std::fill_n(rest + f * step + tile * kPairUnit, kBlock, Bfloat16{});
   }
 }
 
@@ -162,7 +166,7 @@ bool ConvWinogradPairs::run_group(const RunContext& context, int64_t group, cons
   const BrgemmScope scope(*kernels_);
   const int64_t first = group * group_tiles_, tiles = std::min(group_tiles_, tiles_ - first);
   float *const v = scratch, *const product = scratch + kFrequencies * v_step(group_tiles_);
-  transform_input({context.inputs[0], problem_.source_type}, first, tiles, product, v);
+  transform_input({context.inputs[0], problem_.source_type}, first, tiles, v);
   const MutableValues dest{context.outputs[0], problem_.dest_type};
   bool finite = true;
   for (int64_t block = 0; block < lane_blocks_; block += kRound) {
