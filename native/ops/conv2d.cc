@@ -71,7 +71,8 @@ bool winograd_pairs_possible(const OpSpec& spec, const ConvGeometry& g) {
 bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
   if (!winograd_possible(spec, g) || bf16_beats_winograd(spec.precision)) return false;
   const WinogradProblem problem = winograd_problem(spec, g);
-  return winograd_pays(g, problem) && (!winograd_pairs_possible(spec, g) || winograd_pays_in_pairs(problem));
+  if (winograd_pairs_possible(spec, g)) return winograd_pays(g, problem) && winograd_pays_in_pairs(problem);
+  return bf16_wins(spec, g) ? winograd_beats_pairs(g, problem) : winograd_pays(g, problem);
 }
 
 Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {

@@ -534,6 +534,11 @@ bool winograd_pays(const ConvGeometry& g, const WinogradProblem& p) {
   return g.flops() >= kLeastWinogradFlops && winograd_cycles(p, winograd_tile(p)) < 0.9 * direct_cycles(p);
 }
 
+bool winograd_beats_pairs(const ConvGeometry& g, const WinogradProblem& p) {
+  return g.flops() >= kLeastWinogradFlops &&
+         winograd_cycles(p, winograd_tile(p)) < 0.9 * direct_cycles(p, kPairProduct, kPairPack);
+}
+
 bool winograd_pays_in_pairs(const WinogradProblem& problem) {
   return winograd_cycles(problem, 2, kPairProduct) < direct_cycles(problem, kPairProduct, kPairPack);
 }

@@ -124,6 +124,8 @@ WinogradProblem winograd_gradient(const ConvGeometry& g);
 // The better size of tiles, 4 or 2, and whether they are faster than the direct sum.
 int winograd_tile(const WinogradProblem& problem);
 bool winograd_pays(const ConvGeometry& g, const WinogradProblem& problem);
+// Than the direct sum of bfloat16 pairs.
+bool winograd_beats_pairs(const ConvGeometry& g, const WinogradProblem& problem);
 // The same where both multiply pairs of bfloat16: few pixels are not worth transforming the weights for.
 bool winograd_pays_in_pairs(const WinogradProblem& problem);
 // Less work is done in a tenth of a millisecond anyway, and directly it is exact when the numbers are small integers.

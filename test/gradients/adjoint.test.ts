@@ -84,6 +84,14 @@ const networks: readonly Conv[] = [
     x: [4, 64, 28, 28],
     weight: [96, 64, 5, 5],
     y: [4, 96, 28, 28],
+    error: 8.1e-7,
+  },
+  {
+    name: 'Inception 1x7',
+    attributes: { ...same3x3, padding: [0, 0, 3, 3] },
+    x: [4, 128, 17, 17],
+    weight: [160, 128, 1, 7],
+    y: [4, 160, 17, 17],
   },
   {
     name: 'ResNet stem',
