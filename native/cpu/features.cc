@@ -82,7 +82,8 @@ Isa detect_isa(Isa cap) {
   if (!avx2) return Isa::kBaseline;
   const uint32_t f_dq_bw_vl = (1u << 16) | (1u << 17) | (1u << 30) | (1u << 31);
   if (!has_bits(state, kZmm) || !has_bits(extended.b, f_dq_bw_vl)) return Isa::kAvx2;
-  if (!(cpuid(7, 1).a & (1u << 5))) return Isa::kAvx512;
+  const bool pairs = has_bits(extended.c, 1u << 11) && has_bits(cpuid(7, 1).a, 1u << 5);
+  if (!pairs) return Isa::kAvx512;
   const bool amx = has_bits(state, kTiles) && has_bits(extended.d, (1u << 22) | (1u << 24));
   if (cap != Isa::kAmx) return Isa::kAvx512Bf16;
   return (amx && amx_permitted()) || amx_emulated() ? Isa::kAmx : Isa::kAvx512Bf16;

@@ -6,8 +6,8 @@
 namespace fovea {
 
 // Each level includes the ones before it. kBaseline is what the compiler may use everywhere: SSE2 on x86-64, NEON on
-// arm64. kAvx2 means AVX2 and FMA; kAvx512 means F, BW, DQ and VL; kAvx512Bf16 adds the products of bfloat16 pairs;
-// kAmx adds AMX tiles of bfloat16, permitted by the kernel.
+// arm64. kAvx2 means AVX2 and FMA; kAvx512 means F, BW, DQ and VL; kAvx512Bf16 adds VNNI and BF16, the products
+// of pairs of 16-bit integers and of bfloat16; kAmx adds AMX tiles of bfloat16, permitted by the kernel.
 enum class Isa { kBaseline, kAvx2, kAvx512, kAvx512Bf16, kAmx };
 const char* isa_name(Isa isa);  // the word that FOVEA_CPU takes
 bool parse_isa(const std::string& word, Isa* isa);

@@ -1,0 +1,55 @@
+// Products of 16-bit integers that stand for floats by a common scale: what bfloat16 pairs cost, with twice the digits
+// where the numbers of a sum are of one size. Winograd's transforms see to that; what they multiply could not be rounded
+// to bfloat16 (ops/conv_winograd_int16.h).
+//
+// A sum Σ a·b is exact as long as it fits 32 bits, and with |Σ a·b| ≤ ‖a‖·‖b‖ it does when no row's 2-norm is larger
+// than kInt16Norm, 2^15 less what rounding may add. That also keeps each element within 16 bits.
+//
+// A word is a pair along the reduction and takes the place of a float.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+namespace fovea {
+
+constexpr float kInt16Norm = 32700;
+constexpr int kInt16Unit = 32;  // channels whose pairs are 16 words, one line of the cache
+
+// The channels of a pair of word q are kInt16First(q) of their unit and the next one.
+constexpr int int16_first(int q) { return (q & 2 ? 16 : 0) + q / 4 * 4 + q % 2 * 2; }
+
+// One frequency: product[j][t][16] = v_scale[t] · u_scale[j] · Σ_unit Σ_q v[unit][t][q] · u[j][unit][q], q < 16 words.
+struct Int16Multiply {
+  const float* v;             // [unit][tile][16 words]
+  const float* u;             // [unit][16 words][16 filters], for each block of filters
+  const float *v_scale, *u_scale;
+  float* product;
+  ptrdiff_t v_unit, u_block, product_block;  // words, or floats, from one to the next
+  int units, tiles, blocks;                  // 1 <= blocks <= Int16Kernels::blocks
+};
+
+struct Int16Kernels {
+  const char* name;
+  int rows, blocks;  // tiles and blocks of filters whose sums are in registers at once
+
+  // The pairs of one tile: of its row f, `blocks` pixels of 16 floats from v + f·v_step on, v_block apart, the words of
+  // unit i at pairs + f·pairs_step + i·pairs_unit. All rows take one scale, and `scale` is what to multiply by in order
+  // to have the floats back. False, and a scale of NaN, if the largest of them is beyond 1e30, not finite, or below
+  // 1e-30 and not zero.
+  bool (*round_tile)(const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int rows, int blocks, float* pairs,
+                     ptrdiff_t pairs_step, ptrdiff_t pairs_unit, float* scale);
+
+  // squares[lane] += the squares of `count` rows of 16 floats.
+  void (*add_squares)(const float* rows, ptrdiff_t count, float* squares);
+  // The pairs of one unit of 16 filters, its 32 rows of 16 floats times inverse[lane].
+  void (*round_filters)(const float* rows, const float* inverse, float* pairs);
+
+  void (*multiply)(const Int16Multiply& call);
+};
+
+// Null where the CPU, or the cap, has no products of such pairs.
+const Int16Kernels* int16_kernels();
+
+extern const Int16Kernels int16_avx512bf16;
+
+}  // namespace fovea
