@@ -70,7 +70,7 @@ export function limitOf(pass: Pass, limits: Limits): Limit {
 
 /** GFLOP/s of the units that an algorithm uses, and its operations for each one of the formula. */
 function arithmeticOf(algorithm: string, limits: Limits): { rate: number; share: number } {
-  const winograd = /^winograd (\d)x\d( of stride 2)?(?: of (\d) taps)?(?: dilated)?( in bf16)?/;
+  const winograd = /^winograd (\d)x\d( of stride 2)?(?: of (\d) taps)?(?: dilated)?( in int16)?/;
   const [, tile, strided, taps = 3, pairs] = winograd.exec(algorithm) ?? [];
   if (tile !== undefined) {
     const [m, r] = [Number(tile), Number(taps)]; // for m outputs along an axis; the transforms are not counted

@@ -6,7 +6,7 @@
 #include "ops/conv_epilogue.h"
 #include "ops/conv_stages.h"
 #include "ops/conv_stem.h"
-#include "ops/conv_winograd_pairs.h"
+#include "ops/conv_winograd_int16.h"
 #include "ops/operations.h"
 #include "ops/plan.h"
 
@@ -64,14 +64,9 @@ bool winograd_possible(const OpSpec& spec, const ConvGeometry& g) {
   return spec.inputs[0].layout == Layout::kBlocked && winograd_possible(g);
 }
 
-bool winograd_pairs_possible(const OpSpec& spec, const ConvGeometry& g) {
-  return winograd_possible(spec, g) && winograd_pairs_possible(spec, winograd_problem(spec, g));
-}
-
 bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
   if (!winograd_possible(spec, g) || bf16_beats_winograd(spec.precision)) return false;
   const WinogradProblem problem = winograd_problem(spec, g);
-  if (winograd_pairs_possible(spec, g)) return winograd_pays(g, problem) && winograd_pays_in_pairs(problem);
   return bf16_wins(spec, g) ? winograd_beats_pairs(g, problem) : winograd_pays(g, problem);
 }
 
@@ -82,25 +77,30 @@ Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<
   return make_winograd(problem, winograd_tile(problem), spec.threads, std::move(direct), operation);
 }
 
-bool winograd_pairs_win(const OpSpec& spec, const ConvGeometry& g) {
-  return winograd_pairs_possible(spec, g) && winograd_wins(spec, g);
+bool winograd_int16_possible(const OpSpec& spec, const ConvGeometry& g) {
+  return winograd_possible(spec, g) && winograd_int16_possible(spec);
 }
 
-Status make_winograd_pairs(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+bool winograd_int16_wins(const OpSpec& spec, const ConvGeometry& g) {
+  return winograd_int16_possible(spec, g) && winograd_int16_pays(g, winograd_problem(spec, g));
+}
+
+Status make_winograd_int16(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
   std::unique_ptr<Operation> direct;
   FOVEA_RETURN_IF_ERROR(make_stream(spec, g, 0, &direct));
-  return make_winograd_pairs(winograd_problem(spec, g), spec.threads, std::move(direct), operation);
+  const WinogradProblem problem = winograd_problem(spec, g);
+  return make_winograd_int16(problem, winograd_tile(problem), spec.threads, std::move(direct), operation);
 }
 
 const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", supports_depthwise, make_depthwise_forward},
-    {"winograd bf16", winograd_pairs_win, make_winograd_pairs},
+    {"winograd int16", winograd_int16_wins, make_winograd_int16},
     {"winograd", winograd_wins, make_winograd},
     {"bf16", bf16_best, in_bf16<make_stream>, kTiled},
     {"brgemm", direct_possible, in_float32<make_stream>, kTiled},
     {"bf16", bf16_possible, in_bf16<make_stream>, kTiled},  // where the model does not prefer it: measured, or by name
     {"winograd", winograd_possible, make_winograd},
-    {"winograd bf16", winograd_pairs_possible, make_winograd_pairs},
+    {"winograd int16", winograd_int16_possible, make_winograd_int16},
 };
 
 }  // namespace

@@ -539,8 +539,11 @@ bool winograd_beats_pairs(const ConvGeometry& g, const WinogradProblem& p) {
          winograd_cycles(p, winograd_tile(p)) < 0.9 * direct_cycles(p, kPairProduct, kPairPack);
 }
 
-bool winograd_pays_in_pairs(const WinogradProblem& problem) {
-  return winograd_cycles(problem, 2, kPairProduct) < direct_cycles(problem, kPairProduct, kPairPack);
+bool winograd_int16_pays(const ConvGeometry& g, const WinogradProblem& p) {
+  WinogradProblem whole = p;  // pairs come in units of two blocks
+  whole.depth = round_up(p.depth, 2 * kBlock);
+  return g.flops() >= kLeastWinogradFlops &&
+         winograd_cycles(whole, winograd_tile(p), kPairProduct) < 0.9 * direct_cycles(p, kPairProduct, kPairPack);
 }
 
 Status make_winograd(const WinogradProblem& problem, int tile, int threads, std::unique_ptr<Operation> direct,

@@ -126,8 +126,8 @@ int winograd_tile(const WinogradProblem& problem);
 bool winograd_pays(const ConvGeometry& g, const WinogradProblem& problem);
 // Than the direct sum of bfloat16 pairs.
 bool winograd_beats_pairs(const ConvGeometry& g, const WinogradProblem& problem);
-// The same where both multiply pairs of bfloat16: few pixels are not worth transforming the weights for.
-bool winograd_pays_in_pairs(const WinogradProblem& problem);
+// The same with products of pairs of its own, of 16-bit integers.
+bool winograd_int16_pays(const ConvGeometry& g, const WinogradProblem& problem);
 // Less work is done in a tenth of a millisecond anyway, and directly it is exact when the numbers are small integers.
 constexpr double kLeastWinogradFlops = 2e7;
 

@@ -53,9 +53,7 @@ export function contractSuite(cap: 'baseline' | 'avx2' | 'avx512' | 'avx512bf16'
   process.env.FOVEA_PLAN = 'fixed';
   const { backend, reason } = findNative();
   const lacks =
-    way.algorithm.endsWith('bf16') && backend && backend.info.isa !== cap
-      ? `this CPU is ${backend.info.isa}`
-      : undefined;
+    cap === 'avx512bf16' && backend && backend.info.isa !== cap ? `this CPU is ${backend.info.isa}` : undefined;
   const problem = reason ?? backend.info.problem ?? lacks;
   describe.skipIf(problem !== undefined)(
     `${way.algorithm} in '${way.precision}' under FOVEA_CPU=${cap}${problem ? ` (skipped: ${problem})` : ''}`,
@@ -65,27 +63,17 @@ export function contractSuite(cap: 'baseline' | 'avx2' | 'avx512' | 'avx512bf16'
         return;
       }
       test('the cap is obeyed', () => expect(backend.info.isa).toBe(cap));
-      if (way.algorithm === 'winograd bf16') {
-        normalData(
-          backend,
-          channelCounts.filter(([, , , , , stride = 1]) => stride === 1),
-          ungraded,
-        );
-        wideRange(backend, [4, 64, 16, 16, 64], ungraded);
-        specials(backend, [2, 64, 16, 16, 48], ungraded);
-        describe('dilation 2', () => normalData(backend, [[2, 32, 30, 31, 64, 1, 3, 2]], ungraded));
-        return;
-      }
-      normalData(backend, channelCounts, passes);
-      oneImage(backend);
+      const all = way.algorithm === 'winograd int16' ? ungraded : passes;
+      normalData(backend, channelCounts, all);
+      if (all === passes) oneImage(backend);
       for (const stride of [1, 2] as const) {
         describe(`stride ${stride}`, () => {
-          wideRange(backend, [4, 64, 16 * stride, 16 * stride, 64, stride], passes);
-          specials(backend, [2, 64, 16 * stride, 16 * stride, 48, stride], passes);
+          wideRange(backend, [4, 64, 16 * stride, 16 * stride, 64, stride], all);
+          specials(backend, [2, 64, 16 * stride, 16 * stride, 48, stride], all);
         });
       }
-      if (way.algorithm === 'winograd') {
-        other(backend);
+      if (way.algorithm.startsWith('winograd')) {
+        other(backend, all);
         return;
       }
       describe('stems', () => {
@@ -125,7 +113,7 @@ const otherFilters: readonly Sizes[] = [
   [1, 64, 27, 27, 48, 1, 5, 2],
 ];
 
-function other(backend: NativeBackend): void {
+function other(backend: NativeBackend, passes: readonly Pass[]): void {
   normalData(backend, otherFilters, passes);
   describe('5×5', () => {
     wideRange(backend, [2, 32, 12, 13, 48, 1, 5], ungraded); // a weight gradient would be beyond the contract
@@ -359,7 +347,7 @@ function callOf(pass: Pass, { dilation, x, weight, dy }: Operands): Call {
 }
 
 const named = () => {
-  if (way.algorithm === 'winograd bf16') return /winograd 2x2( dilated)? in bf16: /;
+  if (way.algorithm === 'winograd int16') return /winograd .* in int16: /;
   return way.algorithm === 'winograd' ? /winograd [24]x[24]/ : new RegExp(`${way.algorithm}: `);
 };
 

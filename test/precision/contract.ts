@@ -7,7 +7,7 @@ import { runGuarded } from '../helpers/run.js';
 
 /** An algorithm and the precision that it is asked for. */
 export interface Way {
-  readonly algorithm: 'winograd' | 'winograd bf16' | 'bf16' | 'brgemm' | 'matvec';
+  readonly algorithm: 'winograd' | 'winograd int16' | 'bf16' | 'brgemm' | 'matvec';
   readonly precision: Precision;
 }
 

@@ -15,9 +15,9 @@ import { expectSameKinds, finite, map, relativeError } from './contract.js';
 
 process.env.FOVEA_PLAN = 'fixed';
 const { backend } = findNative();
-const ungrouped = ['bf16', 'brgemm', 'winograd', 'winograd bf16'];
+const ungrouped = ['bf16', 'brgemm', 'winograd', 'winograd int16'];
 const algorithms = [...ungrouped, 'depthwise', 'narrow'];
-const weightAlgorithms = ungrouped.filter((name) => name !== 'winograd bf16');
+const weightAlgorithms = ungrouped.filter((name) => name !== 'winograd int16');
 
 describe('operators with bfloat16 in memory', () => {
   test('are there where the CPU has bfloat16 arithmetic, and nowhere else', () => {

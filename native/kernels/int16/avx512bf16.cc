@@ -26,7 +26,7 @@ void tile(const Int16Multiply& call, int first) {
   }
   F32 filters[NB];
   UNROLL for (int j = 0; j < NB; ++j)
-    filters[j] = F32::load(call.u_scale + 16 * j);
+    filters[j] = F32::load(call.u_scale + j * call.u_scale_block);
   float* const product = call.product + 16 * first;
   UNROLL for (int i = 0; i < M; ++i) {
     const F32 scale = F32::splat(call.v_scale[first + i]);
@@ -54,8 +54,19 @@ void multiply_blocks(const Int16Multiply& call) {
 
 void multiply(const Int16Multiply& call) { call.blocks == 1 ? multiply_blocks<1>(call) : multiply_blocks<2>(call); }
 
-// The 2-norm of the rows of one tile that no row's is beyond, or NaN.
-float largest_norm(const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int rows, int blocks) {
+FOVEA_INLINE F32 magnitude(F32 x) { return max(x, F32::zero() - x); }
+
+float largest_value(const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int rows, int blocks) {
+  F32 largest = F32::zero();
+  for (int f = 0; f < rows; ++f) {
+    for (int block = 0; block < blocks; ++block)
+      largest = max(largest, magnitude(F32::load(v + f * v_step + block * v_block)));
+  }
+  return reduce_max(largest);
+}
+
+// The 2-norm that no row's is beyond.
+float norm_of_rows(const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int rows, int blocks) {
   F32 largest = F32::zero(), poison = F32::zero();
   for (int f = 0; f < rows; ++f) {
     F32 squares = F32::zero();
@@ -64,37 +75,17 @@ float largest_norm(const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int rows
       squares = fma(x, x, squares);
     }
     largest = max(largest, squares);
-    poison = fma(squares, F32::zero(), poison);
+    poison = fma(squares, F32::zero(), poison);  // max() may lose a NaN
   }
-  return sqrtf(reduce_add(largest + poison));
+  const float squares = reduce_add(largest + poison);
+  if (int16_squares_hold(squares)) return sqrtf(squares);
+  return int16_norm(squares, largest_value(v, v_step, v_block, rows, blocks), 16.f * float(blocks));
 }
 
-float largest_value(const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int rows, int blocks) {
-  F32 largest = F32::zero(), poison = F32::zero();
-  for (int f = 0; f < rows; ++f) {
-    for (int block = 0; block < blocks; ++block) {
-      const F32 x = F32::load(v + f * v_step + block * v_block);
-      largest = max(largest, max(x, F32::zero() - x));
-      poison = fma(x, F32::zero(), poison);
-    }
-  }
-  return reduce_max(largest + poison);
-}
-
-// Squares beyond what floats hold, or small enough that those of other elements are lost.
-float safe_norm(const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int rows, int blocks) {
-  const float value = largest_value(v, v_step, v_block, rows, blocks);
-  const bool fits = value == 0 || (value >= 1e-30f && value <= 1e30f);
-  return fits ? value * sqrtf(16.f * float(blocks)) : NAN;
-}
-
-bool round_tile(const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int rows, int blocks, float* pairs,
-                ptrdiff_t pairs_step, ptrdiff_t pairs_unit, float* scale) {
-  float norm = largest_norm(v, v_step, v_block, rows, blocks);
-  if (!(norm >= 1e-10f && norm <= 1e15f)) norm = safe_norm(v, v_step, v_block, rows, blocks);
-  *scale = norm / kInt16Norm;
-  if (norm != norm) return false;
-  const F32 inverse = F32::splat(norm > 0 ? kInt16Norm / norm : 0);
+float round_tile(const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int rows, int blocks, float* pairs,
+                 ptrdiff_t pairs_step, ptrdiff_t pairs_unit) {
+  const float norm = norm_of_rows(v, v_step, v_block, rows, blocks);
+  const F32 inverse = F32::splat(int16_inverse(norm));
   for (int f = 0; f < rows; ++f, v += v_step, pairs += pairs_step) {
     const auto integers = [&](int block) { return round(F32::load(v + block * v_block) * inverse); };
     int block = 0;
@@ -103,16 +94,18 @@ bool round_tile(const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int rows, i
       neighbours_of(integers(block), integers(block + 1)).store(to);
     if (block < blocks) neighbours_of(integers(block), I32::zero()).store(to);
   }
-  return true;
+  return norm / kInt16Norm;
 }
 
-void add_squares(const float* rows, ptrdiff_t count, float* squares) {
-  F32 sum = F32::load(squares);
+void extend(const float* rows, ptrdiff_t count, Int16Extent* extent) {
+  F32 squares = F32::load(extent->squares), largest = F32::load(extent->largest);
   for (ptrdiff_t i = 0; i < count; ++i) {
     const F32 x = F32::load(rows + 16 * i);
-    sum = fma(x, x, sum);
+    squares = fma(x, x, squares);
+    largest = max(largest, magnitude(x));
   }
-  sum.store(squares);
+  squares.store(extent->squares);
+  largest.store(extent->largest);
 }
 
 void round_filters(const float* rows, const float* inverse, float* pairs) {
@@ -125,6 +118,7 @@ void round_filters(const float* rows, const float* inverse, float* pairs) {
 
 }  // namespace
 
-extern constexpr Int16Kernels int16_avx512bf16 = {"int16_avx512vnni", kRows, kBlocks, round_tile, add_squares, round_filters, multiply};
+extern constexpr Int16Kernels int16_avx512bf16 = {"int16_avx512vnni", kRows,   kBlocks, round_tile, extend,
+                                                  round_filters,      multiply};
 
 }  // namespace fovea

@@ -1,6 +1,6 @@
 // Products of 16-bit integers that stand for floats by a common scale: what bfloat16 pairs cost, with twice the digits
-// where the numbers of a sum are of one size. Winograd's transforms see to that; what they multiply could not be rounded
-// to bfloat16 (ops/conv_winograd_int16.h).
+// where the numbers of a sum are of one size. Winograd's transforms see to that; what they multiply could not be
+// rounded to bfloat16 (ops/conv_winograd_int16.h).
 //
 // A sum Σ a·b is exact as long as it fits 32 bits, and with |Σ a·b| ≤ ‖a‖·‖b‖ it does when no row's 2-norm is larger
 // than kInt16Norm, 2^15 less what rounding may add. That also keeps each element within 16 bits.
@@ -20,12 +20,17 @@ constexpr int int16_first(int q) { return (q & 2 ? 16 : 0) + q / 4 * 4 + q % 2 *
 
 // One frequency: product[j][t][16] = v_scale[t] · u_scale[j] · Σ_unit Σ_q v[unit][t][q] · u[j][unit][q], q < 16 words.
 struct Int16Multiply {
-  const float* v;             // [unit][tile][16 words]
-  const float* u;             // [unit][16 words][16 filters], for each block of filters
+  const float* v;  // [unit][tile][16 words]
+  const float* u;  // [unit][16 words][16 filters], for each block of filters
   const float *v_scale, *u_scale;
   float* product;
-  ptrdiff_t v_unit, u_block, product_block;  // words, or floats, from one to the next
-  int units, tiles, blocks;                  // 1 <= blocks <= Int16Kernels::blocks
+  ptrdiff_t v_unit, u_block, u_scale_block, product_block;  // words, or floats, from one to the next
+  int units, tiles, blocks;                                 // 1 <= blocks <= Int16Kernels::blocks
+};
+
+// The sum of squares and the largest magnitude of each lane. Not finite: so are the squares.
+struct Int16Extent {
+  float squares[16], largest[16];
 };
 
 struct Int16Kernels {
@@ -33,19 +38,24 @@ struct Int16Kernels {
   int rows, blocks;  // tiles and blocks of filters whose sums are in registers at once
 
   // The pairs of one tile: of its row f, `blocks` pixels of 16 floats from v + f·v_step on, v_block apart, the words of
-  // unit i at pairs + f·pairs_step + i·pairs_unit. All rows take one scale, and `scale` is what to multiply by in order
-  // to have the floats back. False, and a scale of NaN, if the largest of them is beyond 1e30, not finite, or below
-  // 1e-30 and not zero.
-  bool (*round_tile)(const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int rows, int blocks, float* pairs,
-                     ptrdiff_t pairs_step, ptrdiff_t pairs_unit, float* scale);
+  // unit i at pairs + f·pairs_step + i·pairs_unit. All rows take one scale; returns what to multiply by in order to
+  // have the floats back, NaN if there is none (int16_norm).
+  float (*round_tile)(const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int rows, int blocks, float* pairs,
+                      ptrdiff_t pairs_step, ptrdiff_t pairs_unit);
 
-  // squares[lane] += the squares of `count` rows of 16 floats.
-  void (*add_squares)(const float* rows, ptrdiff_t count, float* squares);
-  // The pairs of one unit of 16 filters, its 32 rows of 16 floats times inverse[lane].
+  // Adds `count` rows of 16 floats to what is known of their lanes.
+  void (*extend)(const float* rows, ptrdiff_t count, Int16Extent* extent);
+  // The pairs of a unit of 16 filters, its 32 rows of 16 floats times inverse[lane].
   void (*round_filters)(const float* rows, const float* inverse, float* pairs);
 
   void (*multiply)(const Int16Multiply& call);
 };
+
+// The 2-norm of `count` values, or a bound on it where their squares leave what floats hold. Values below 1e-33 count
+// as zero, since the inverse of their scale would be no float. NaN where a value is not finite, or beyond 1e30.
+float int16_norm(float squares, float largest, float count);
+inline bool int16_squares_hold(float squares) { return squares >= 1e-20f && squares <= 1e30f; }
+inline float int16_inverse(float norm) { return norm > 0 ? kInt16Norm / norm : 0; }
 
 // Null where the CPU, or the cap, has no products of such pairs.
 const Int16Kernels* int16_kernels();

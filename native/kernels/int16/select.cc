@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "cpu/features.h"
 #include "kernels/int16/int16.h"
 
@@ -8,6 +10,12 @@ const Int16Kernels* int16_kernels() {
   if (cpu_features().isa >= Isa::kAvx512Bf16) return &int16_avx512bf16;
 #endif
   return nullptr;
+}
+
+float int16_norm(float squares, float largest, float count) {
+  if (int16_squares_hold(squares)) return std::sqrt(squares);
+  if (!(squares == squares) || largest > 1e30f) return NAN;
+  return largest < 1e-33f ? 0 : largest * std::sqrt(count);
 }
 
 }  // namespace fovea

@@ -6,14 +6,12 @@ namespace fovea {
 using simd::avx512bf16::Mixed;
 using winograd::Axis;
 using winograd::Transforms;
-using Two = Transforms<Mixed, Axis<winograd::Two<Mixed>>, false>;
 
 extern constexpr WinogradBf16Kernels winograd_avx512bf16 = {
-    Two::rounded(),
+    Transforms<Mixed, Axis<winograd::Two<Mixed>>, false>::rounded(),
     Transforms<Mixed, Axis<winograd::Four<Mixed>>, false>::rounded(),
     Transforms<Mixed, Axis<winograd::TwoOfFive<Mixed>>, false>::rounded(),
     Transforms<Mixed, winograd::Strided<Mixed>, false>::rounded(),
-    Transforms<Mixed, winograd::Strided<Mixed>, true>::rounded(),
-    {Two::input<float, Bfloat16>, Two::input<Bfloat16, Bfloat16>}};
+    Transforms<Mixed, winograd::Strided<Mixed>, true>::rounded()};
 
 }  // namespace fovea

@@ -144,18 +144,8 @@ struct WinogradKernels {
   void (*multiply_gradient)(const WinogradGradMultiply& call);
 };
 
-// V as products of pairs read it, of pixels of either type: tile t of one block of channels is v[f·v_step + 32·t .. +
-// 16], rounded to nearest even, and what lies between them is that of the block that is its unit's other half.
-struct WinogradPairInput {
-  void (*of_floats)(const float* x, WinogradPitch pitch, const WinogradWindow* windows, int count, Bfloat16* v,
-                    ptrdiff_t v_step);
-  void (*of_halves)(const Bfloat16* x, WinogradPitch pitch, const WinogradWindow* windows, int count, Bfloat16* v,
-                    ptrdiff_t v_step);
-};
-
 struct WinogradBf16Kernels {  // as WinogradKernels has them
   WinogradBf16Transforms two, four, five_taps, strided, strided_gradient;
-  WinogradPairInput two_in_pairs;
 };
 
 #define WINOGRAD_KERNEL(name, needs) extern const WinogradKernels name;

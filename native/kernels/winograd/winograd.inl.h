@@ -155,11 +155,10 @@ struct Transforms {
       return V::load(line);
     }
   };
-  template <class U>
   struct Scatter {
-    U* to;
+    float* to;
     ptrdiff_t step;
-    U* line = nullptr;
+    float* line = nullptr;
 
     FOVEA_INLINE void operator()(int a, int i, int b, int j, V value) {
       line = kept(j == 0 ? to + frequency(a, i, b, 0) * step : line + step);
@@ -168,14 +167,12 @@ struct Transforms {
   };
 
   // T is how pixels lie in memory: float, or another form that V can load and store. kPixel: pitch.pixel where it is
-  // known here, so that addresses are constants apart; else 0. U is how what comes of them lies; tiles are 64 bytes
-  // apart.
-  template <class T, ptrdiff_t kPixel, class U>
-  static void input_at(const T* x, WinogradPitch pitch, const WinogradWindow* windows, int count, U* v,
+  // known here, so that addresses are constants apart; else 0.
+  template <class T, ptrdiff_t kPixel>
+  static void input_at(const T* x, WinogradPitch pitch, const WinogradWindow* windows, int count, float* v,
                        ptrdiff_t v_step) {
-    constexpr ptrdiff_t kTile = 64 / sizeof(U);
     Frame<T, kInputs> frame;
-    for (int t = 0; t < count; ++t, v += kTile) {
+    for (int t = 0; t < count; ++t, v += 16) {
       const bool cut = frame.needed(windows[t]);
       if (cut) frame.read(x + windows[t].offset, pitch, windows[t]);
       const T* const tile = cut ? frame.pixels : x + windows[t].offset;
@@ -185,7 +182,7 @@ struct Transforms {
             [&](int a, int i, int b, int j) {
               return V::load(tile + lane + source(a, i) * p.row + source(b, j) * (kPixel ? kPixel : p.pixel));
             },
-            Scatter<U>{v + lane, v_step});
+            Scatter{v + lane, v_step});
       }
     }
   }
@@ -197,7 +194,7 @@ struct Transforms {
             [&](int a, int r, int b, int s) {
               return V::load(w + lane + (A::kTaps * tap<A>(a, r) + tap<A>(b, s)) * tap_step);
             },
-            Scatter<float>{u + lane, u_step});
+            Scatter{u + lane, u_step});
       }
     }
   }
@@ -263,7 +260,7 @@ struct Transforms {
               if (a + b == 0) row[i] = row[i] + value;
               return value;
             },
-            Scatter<float>{u + lane, u_step});
+            Scatter{u + lane, u_step});
         V& sum = pixels[lane / V::kLanes];
         UNROLL for (int i = 0; i < m; ++i)
           sum = sum + row[i];
@@ -286,10 +283,11 @@ struct Transforms {
     return bits(is_nan(poison)) == 0;
   }
 
-  template <class T, class U = float>
-  static void input(const T* x, WinogradPitch pitch, const WinogradWindow* windows, int count, U* v, ptrdiff_t v_step) {
-    return pitch.pixel == 16 ? input_at<T, 16, U>(x, pitch, windows, count, v, v_step)
-                             : input_at<T, 0, U>(x, pitch, windows, count, v, v_step);
+  template <class T>
+  static void input(const T* x, WinogradPitch pitch, const WinogradWindow* windows, int count, float* v,
+                    ptrdiff_t v_step) {
+    return pitch.pixel == 16 ? input_at<T, 16>(x, pitch, windows, count, v, v_step)
+                             : input_at<T, 0>(x, pitch, windows, count, v, v_step);
   }
 
   template <class T = float>
