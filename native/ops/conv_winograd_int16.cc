@@ -31,43 +31,62 @@ class ConvWinogradInt16 : public Operation {
   size_t workspace_bytes() const override;
   Status run(const RunContext& context) const override;
   std::string describe() const override;
-  int64_t epilogue_slots() const override { return grid_.dilated() ? 0 : groups(); }
+  int64_t epilogue_slots() const override { return grid_.dilated() ? 0 : shared_input_ ? 1 : groups(); }
 
  private:
-  // What a thread has for itself, in turn for filters and for tiles.
-  struct Filters {
-    float *taps, *staged;
-    Int16Extent* extents;
+  struct Pixels {  // V of so many tiles
+    int64_t tiles;
+    float *v, *scales;
   };
-  struct Tiles {
-    float *v, *product, *staged, *scales;
+  struct Filters {  // U of some blocks
+    float *u, *scales;
   };
 
   int64_t groups() const { return ceil_div(tiles_, group_tiles_); }
+  int64_t rounds() const { return ceil_div(lane_blocks_, kRound); }
   int64_t v_step(int64_t tiles) const { return odd_lines(units_ * tiles); }  // from a frequency to the next
   static int64_t m_step(int64_t tiles) { return odd_lines(kRound * tiles); }
   int64_t stage_step() const { return odd_lines(depth_blocks_ * stage_tiles_); }
   int64_t chunk_depth() const { return chunk_units_ * kInt16Unit; }
+  int64_t chunk_step() const { return odd_lines(chunk_depth()); }
   int64_t u_step() const { return odd_lines(frequencies_ * units_ * kWords); }  // from a block of filters to the next
-  int64_t scale_floats() const { return lane_blocks_ * frequencies_ * kBlock; }
+  int64_t scale_step() const { return frequencies_ * kBlock; }                  // likewise
+  int64_t pixel_floats(int64_t tiles) const { return frequencies_ * v_step(tiles) + round_up(tiles, kBlock); }
+  int64_t filter_floats(int64_t blocks) const { return blocks * (u_step() + scale_step()); }
+  int64_t product_floats() const { return frequencies_ * m_step(group_tiles_); }
   int64_t tap_floats() const { return chunk_depth() * problem_.filter_floats(); }
-  int64_t filter_floats() const { return tap_floats() + frequencies_ * (odd_lines(chunk_depth()) + 2 * kBlock); }
-  int64_t tile_floats() const {
-    return frequencies_ * (v_step(group_tiles_) + m_step(group_tiles_) + stage_step()) + round_up(group_tiles_, kBlock);
+  // A thread stages filters and tiles in the same place, which M follows, and then what of V or U is its own.
+  int64_t stage_floats() const {
+    return std::max(tap_floats() + frequencies_ * (chunk_step() + 2 * kBlock), frequencies_ * stage_step());
   }
-  int64_t own_floats() const { return std::max(filter_floats(), tile_floats()); }
-  Filters filters(float* own) const;
-  Tiles tiles(float* own) const;
+  int64_t shared_floats() const { return shared_input_ ? pixel_floats(tiles_) : filter_floats(lane_blocks_); }
+  int64_t own_floats() const {
+    const int64_t rest = shared_input_ ? filter_floats(kRound) : pixel_floats(group_tiles_);
+    return stage_floats() + product_floats() + rest;
+  }
+  Pixels pixels(float* memory, int64_t tiles) const {
+    return {tiles, memory, memory + frequencies_ * v_step(group_tiles_)};
+  }
+  Filters filters(float* memory, int64_t blocks) const { return {memory, memory + blocks * u_step()}; }
+  Filters behind(const Filters& filters, int64_t blocks) const {
+    return {filters.u + blocks * u_step(), filters.scales + blocks * scale_step()};
+  }
 
-  void stage_filters(const float* weight, int64_t block, int64_t unit, const Filters& own) const;
+  void stage_filters(const float* weight, int64_t block, int64_t unit, float* stage) const;
   void scale_filters(Int16Extent* extents, float* scales) const;
-  void transform_filters(const float* weight, int64_t block, const Filters& own, float* u, float* scales) const;
-  void transform_input(Values source, int64_t first, int64_t tiles, const Tiles& own) const;
-  void multiply(const Tiles& own, const float* u, const float* scales, int64_t tiles, int64_t blocks) const;
+  void transform_filters(const float* weight, int64_t block, float* stage, const Filters& filters) const;
+  void transform_tiles(Values source, int64_t first, int64_t at, int64_t tiles, float* stage,
+                       const Pixels& pixels) const;
+  void multiply(const Pixels& pixels, const Filters& filters, int64_t blocks, float* product, Ahead* ahead) const;
   bool transform_output(const float* product, int64_t first, int64_t tiles, int64_t block, int64_t blocks,
                         const float* bias, MutableValues dest) const;
-  bool run_group(const RunContext& context, int64_t group, const float* u, const float* scales, const float* bias,
-                 const Tiles& own) const;
+  Ahead ahead(const RunContext& context, int64_t group) const;
+  // These return false if a value is not finite.
+  bool run_round(const RunContext& context, const Pixels& pixels, const Filters& filters, int64_t group, int64_t round,
+                 const float* bias, float* product, Ahead* ahead) const;
+  bool run_group(const RunContext& context, int64_t group, const Filters& filters, const float* bias, float* own) const;
+  bool run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const;
+  bool run_with_shared_input(const RunContext& context, const float* bias, float* workspace) const;
 
   WinogradProblem problem_;
   int tile_;
@@ -78,6 +97,7 @@ class ConvWinogradInt16 : public Operation {
   WinogradTiles grid_;
   int64_t frequencies_, tiles_, units_, depth_blocks_, lane_blocks_;
   int64_t group_tiles_, stage_tiles_, chunk_units_;
+  bool shared_input_;
 };
 
 ConvWinogradInt16::ConvWinogradInt16(const WinogradProblem& problem, int tile, int threads)
@@ -97,36 +117,27 @@ ConvWinogradInt16::ConvWinogradInt16(const WinogradProblem& problem, int tile, i
   const int64_t fitting = std::clamp(kCacheBytes / tile_bytes, kLeastTiles, kMaxTiles);
   // No bits depend on the number of groups, unless an epilogue sums over each of them.
   const int64_t multiple = problem.epilogue ? kEpilogueGroups : threads;
-  group_tiles_ = ceil_div(tiles_, ceil_div(ceil_div(tiles_, fitting), multiple) * multiple);
+  const int64_t groups = ceil_div(ceil_div(tiles_, fitting), multiple) * multiple;
+  // U is larger than V when there are more filters than tiles; then no task should need all of it.
+  shared_input_ = tiles_ <= kMaxTiles && tiles_ < problem.lanes;
+  group_tiles_ = shared_input_ ? tiles_ : ceil_div(tiles_, groups);
   stage_tiles_ = std::clamp<int64_t>(kStageBytes / (frequencies_ * depth_blocks_ * kBlock * 4), 1, group_tiles_);
   chunk_units_ = std::min(units_, kChunkUnits);
 }
 
-ConvWinogradInt16::Filters ConvWinogradInt16::filters(float* own) const {
-  float* const staged = own + tap_floats();
-  return {own, staged, reinterpret_cast<Int16Extent*>(staged + frequencies_ * odd_lines(chunk_depth()))};
-}
-
-ConvWinogradInt16::Tiles ConvWinogradInt16::tiles(float* own) const {
-  float* const product = own + frequencies_ * v_step(group_tiles_);
-  float* const staged = product + frequencies_ * m_step(group_tiles_);
-  return {own, product, staged, staged + frequencies_ * stage_step()};
-}
-
 size_t ConvWinogradInt16::workspace_bytes() const {
-  const int64_t shared = lane_blocks_ * (kBlock + u_step()) + scale_floats();
-  return static_cast<size_t>(shared + threads_ * own_floats()) * sizeof(float);
+  const int64_t floats = lane_blocks_ * kBlock + shared_floats() + threads_ * own_floats();
+  return static_cast<size_t>(floats) * sizeof(float);
 }
 
 // U in float32 of one block of filters and the channels from `unit` on.
-void ConvWinogradInt16::stage_filters(const float* weight, int64_t block, int64_t unit, const Filters& own) const {
-  const int64_t first = unit * kInt16Unit, step = odd_lines(chunk_depth());
-  const int64_t rows = std::min(chunk_depth(), units_ * kInt16Unit - first);
+void ConvWinogradInt16::stage_filters(const float* weight, int64_t block, int64_t unit, float* stage) const {
+  const int64_t first = unit * kInt16Unit, rows = std::min(chunk_depth(), units_ * kInt16Unit - first);
   const int64_t depth = std::min(rows, problem_.depth - first);  // the others are zeros
-  const float* const taps = winograd_taps(problem_, weight, block, first, depth, own.taps);
-  transforms_.weight(taps, problem_.rotated ? -kBlock : kBlock, static_cast<int>(depth), own.staged, kBlock, step);
+  const float* const tap = winograd_taps(problem_, weight, block, first, depth, stage + frequencies_ * chunk_step());
+  transforms_.weight(tap, problem_.rotated ? -kBlock : kBlock, static_cast<int>(depth), stage, kBlock, chunk_step());
   for (int64_t f = 0; f < frequencies_; ++f)
-    std::fill_n(own.staged + f * step + depth * kBlock, (rows - depth) * kBlock, 0.f);
+    std::fill_n(stage + f * chunk_step() + depth * kBlock, (rows - depth) * kBlock, 0.f);
 }
 
 // The scales of one block's filters at all frequencies; the inverses take the place of what is known of them.
@@ -143,28 +154,29 @@ void ConvWinogradInt16::scale_filters(Int16Extent* extents, float* scales) const
 
 // A filter's scale is known when all of its channels are: where they are too many for one chunk, they are transformed
 // twice.
-void ConvWinogradInt16::transform_filters(const float* weight, int64_t block, const Filters& own, float* u,
-                                          float* scales) const {
-  const int64_t step = odd_lines(chunk_depth());
-  std::fill_n(own.extents, frequencies_, Int16Extent{});
+void ConvWinogradInt16::transform_filters(const float* weight, int64_t block, float* stage,
+                                          const Filters& filters) const {
+  Int16Extent* const extents = reinterpret_cast<Int16Extent*>(stage + frequencies_ * chunk_step() + tap_floats());
+  std::fill_n(extents, frequencies_, Int16Extent{});
   for (int64_t unit = 0; unit < units_; unit += chunk_units_) {
-    stage_filters(weight, block, unit, own);
+    stage_filters(weight, block, unit, stage);
     const int64_t rows = std::min(chunk_depth(), problem_.depth - unit * kInt16Unit);
-    for (int64_t f = 0; f < frequencies_; ++f) kernels_->extend(own.staged + f * step, rows, own.extents + f);
+    for (int64_t f = 0; f < frequencies_; ++f) kernels_->extend(stage + f * chunk_step(), rows, extents + f);
   }
-  scale_filters(own.extents, scales + block * frequencies_ * kBlock);
+  scale_filters(extents, filters.scales);
   for (int64_t unit = 0; unit < units_; ++unit) {
     const int64_t in_chunk = unit % chunk_units_;
-    if (units_ > chunk_units_ && in_chunk == 0) stage_filters(weight, block, unit, own);
+    if (units_ > chunk_units_ && in_chunk == 0) stage_filters(weight, block, unit, stage);
     for (int64_t f = 0; f < frequencies_; ++f) {
-      kernels_->round_filters(own.staged + f * step + in_chunk * kInt16Unit * kBlock, own.extents[f].squares,
-                              u + block * u_step() + (f * units_ + unit) * kWords * kBlock);
+      kernels_->round_filters(stage + f * chunk_step() + in_chunk * kInt16Unit * kBlock, extents[f].squares,
+                              filters.u + (f * units_ + unit) * kWords * kBlock);
     }
   }
 }
 
-// V of `tiles` tiles from `first` on.
-void ConvWinogradInt16::transform_input(Values source, int64_t first, int64_t tiles, const Tiles& own) const {
+// V of at most kMaxTiles tiles, which begin with tile `at` of `pixels` and tile `first` of all.
+void ConvWinogradInt16::transform_tiles(Values source, int64_t first, int64_t at, int64_t tiles, float* stage,
+                                        const Pixels& pixels) const {
   const int64_t plane = problem_.source_h * problem_.source_w * kBlock;
   WinogradWindow windows[kMaxTiles];
   grid_.windows(first, tiles, depth_blocks_, windows);
@@ -172,38 +184,52 @@ void ConvWinogradInt16::transform_input(Values source, int64_t first, int64_t ti
     const int64_t some = std::min(stage_tiles_, tiles - tile);
     for (int64_t block = 0; block < depth_blocks_; ++block) {
       winograd_input(transforms_, rounded_, source + block * plane, grid_, windows + tile, some,
-                     own.staged + block * some * kBlock, stage_step());
+                     stage + block * some * kBlock, stage_step());
     }
     for (int64_t t = 0; t < some; ++t) {
-      own.scales[tile + t] = kernels_->round_tile(own.staged + t * kBlock, stage_step(), some * kBlock,
-                                                  static_cast<int>(frequencies_), static_cast<int>(depth_blocks_),
-                                                  own.v + (tile + t) * kWords, v_step(tiles), tiles * kWords);
+      const int64_t to = at + tile + t;
+      pixels.scales[to] = kernels_->round_tile(stage + t * kBlock, stage_step(), some * kBlock,
+                                               static_cast<int>(frequencies_), static_cast<int>(depth_blocks_),
+                                               pixels.v + to * kWords, v_step(pixels.tiles), pixels.tiles * kWords);
     }
   }
 }
 
-// One round of filters.
-void ConvWinogradInt16::multiply(const Tiles& own, const float* u, const float* scales, int64_t tiles,
-                                 int64_t blocks) const {
+// What the task will write, and what the next one on this thread is likely to read.
+Ahead ConvWinogradInt16::ahead(const RunContext& context, int64_t group) const {
+  Ahead ahead;
+  const auto tiles = [this](int64_t group) { return std::min(group_tiles_, tiles_ - group * group_tiles_); };
+  grid_.ask_for_dest(group * group_tiles_, tiles(group), lane_blocks_, 0, lane_blocks_,
+                     Values(context.outputs[0], problem_.dest_type), &ahead);
+  if (group + 1 < groups())
+    grid_.ask_for_source((group + 1) * group_tiles_, tiles(group + 1), depth_blocks_, 0, depth_blocks_,
+                         {context.inputs[0], problem_.source_type}, &ahead);
+  ahead.share(frequencies_ * rounds());
+  return ahead;
+}
+
+void ConvWinogradInt16::multiply(const Pixels& pixels, const Filters& filters, int64_t blocks, float* product,
+                                 Ahead* ahead) const {
+  const int64_t tiles = pixels.tiles;
   Int16Multiply call{};
-  call.v_scale = own.scales;
+  call.v_scale = pixels.scales;
   call.v_unit = tiles * kWords;
   call.u_block = u_step();
-  call.u_scale_block = frequencies_ * kBlock;
+  call.u_scale_block = scale_step();
   call.product_block = tiles * kBlock;
   call.units = static_cast<int>(units_);
   call.tiles = static_cast<int>(tiles);
   call.blocks = static_cast<int>(blocks);
   for (int64_t f = 0; f < frequencies_; ++f) {
-    call.v = own.v + f * v_step(tiles);
-    call.u = u + f * units_ * kWords * kBlock;
-    call.u_scale = scales + f * kBlock;
-    call.product = own.product + f * m_step(tiles);
+    ahead->fetch();
+    call.v = pixels.v + f * v_step(tiles);
+    call.u = filters.u + f * units_ * kWords * kBlock;
+    call.u_scale = filters.scales + f * kBlock;
+    call.product = product + f * m_step(tiles);
     kernels_->multiply(call);
   }
 }
 
-// False if a value is not finite.
 bool ConvWinogradInt16::transform_output(const float* product, int64_t first, int64_t tiles, int64_t block,
                                          int64_t blocks, const float* bias, MutableValues dest) const {
   const WinogradProblem& p = problem_;
@@ -220,40 +246,84 @@ bool ConvWinogradInt16::transform_output(const float* product, int64_t first, in
   return finite;
 }
 
-bool ConvWinogradInt16::run_group(const RunContext& context, int64_t group, const float* u, const float* scales,
-                                  const float* bias, const Tiles& own) const {
+// From V and U of one round of filters to the output.
+bool ConvWinogradInt16::run_round(const RunContext& context, const Pixels& pixels, const Filters& filters,
+                                  int64_t group, int64_t round, const float* bias, float* product, Ahead* ahead) const {
+  const int64_t first = group * group_tiles_, block = round * kRound, blocks = std::min(kRound, lane_blocks_ - block);
+  multiply(pixels, filters, blocks, product, ahead);
+  const bool finite =
+      transform_output(product, first, pixels.tiles, block, blocks, bias, {context.outputs[0], problem_.dest_type});
+  if (context.epilogue) finish_tiles(grid_, first, pixels.tiles, block, blocks, group, *context.epilogue);
+  return finite;
+}
+
+bool ConvWinogradInt16::run_group(const RunContext& context, int64_t group, const Filters& filters, const float* bias,
+                                  float* own) const {
   const int64_t first = group * group_tiles_, tiles = std::min(group_tiles_, tiles_ - first);
-  transform_input({context.inputs[0], problem_.source_type}, first, tiles, own);
-  const MutableValues dest{context.outputs[0], problem_.dest_type};
+  float* const product = own + stage_floats();
+  const Pixels pixels = this->pixels(product + product_floats(), tiles);
+  transform_tiles({context.inputs[0], problem_.source_type}, first, 0, tiles, own, pixels);
+  Ahead next = ahead(context, group);
   bool finite = true;
-  for (int64_t block = 0; block < lane_blocks_; block += kRound) {
-    const int64_t blocks = std::min(kRound, lane_blocks_ - block);
-    multiply(own, u + block * u_step(), scales + block * frequencies_ * kBlock, tiles, blocks);
-    if (!transform_output(own.product, first, tiles, block, blocks, bias, dest)) finite = false;
-    if (context.epilogue) finish_tiles(grid_, first, tiles, block, blocks, group, *context.epilogue);
+  for (int64_t round = 0; round < rounds(); ++round) {
+    if (!run_round(context, pixels, behind(filters, round * kRound), group, round, bias, product, &next))
+      finite = false;
   }
+  return finite;
+}
+
+// Many tiles: U first, then each task goes from its input pixels to its output pixels within a core's L2.
+bool ConvWinogradInt16::run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const {
+  const Filters all = filters(workspace, lane_blocks_);
+  float* const scratch = workspace + shared_floats();
+  std::atomic<bool> finite{true};
+  const Status cancelled = for_tasks_of_threads(context, lane_blocks_, [&](int64_t block, int thread) {
+    transform_filters(context.in<float>(1), block, scratch + thread * own_floats(), behind(all, block));
+  });
+  if (!cancelled.ok()) return true;
+  (void)for_tasks_of_threads(context, groups(), [&](int64_t group, int thread) {
+    if (!run_group(context, group, all, bias, scratch + thread * own_floats())) finite = false;
+  });
+  return finite;
+}
+
+// More filters than tiles: V first, then each task transforms filters that no other task needs.
+bool ConvWinogradInt16::run_with_shared_input(const RunContext& context, const float* bias, float* workspace) const {
+  const Pixels all = pixels(workspace, tiles_);
+  float* const scratch = workspace + shared_floats();
+  const Values source{context.inputs[0], problem_.source_type};
+  std::atomic<bool> finite{true};
+  const Status cancelled =
+      for_tasks_of_threads(context, ceil_div(tiles_, stage_tiles_), [&](int64_t index, int thread) {
+        const int64_t first = index * stage_tiles_, tiles = std::min(stage_tiles_, tiles_ - first);
+        transform_tiles(source, first, first, tiles, scratch + thread * own_floats(), all);
+      });
+  if (!cancelled.ok()) return true;
+  (void)for_tasks_of_threads(context, rounds(), [&](int64_t round, int thread) {
+    float *const own = scratch + thread * own_floats(), *const product = own + stage_floats();
+    const Filters filters = this->filters(product + product_floats(), kRound);
+    const int64_t block = round * kRound, blocks = std::min(kRound, lane_blocks_ - block);
+    for (int64_t b = 0; b < blocks; ++b) transform_filters(context.in<float>(1), block + b, own, behind(filters, b));
+    Ahead nothing;
+    if (!run_round(context, all, filters, 0, round, bias, product, &nothing)) finite = false;
+  });
   return finite;
 }
 
 Status ConvWinogradInt16::run(const RunContext& context) const {
   float* const workspace = reinterpret_cast<float*>(context.workspace);
-  float *const u = workspace + lane_blocks_ * kBlock, *const scales = u + lane_blocks_ * u_step();
-  float* const scratch = scales + scale_floats();
   const float* const bias = padded_bias(problem_, context, workspace);
-  FOVEA_RETURN_IF_ERROR(for_tasks_of_threads(context, lane_blocks_, [&](int64_t block, int thread) {
-    transform_filters(context.in<float>(1), block, filters(scratch + thread * own_floats()), u, scales);
-  }));
-  std::atomic<bool> finite{true};
-  FOVEA_RETURN_IF_ERROR(for_tasks_of_threads(context, groups(), [&](int64_t group, int thread) {
-    if (!run_group(context, group, u, scales, bias, tiles(scratch + thread * own_floats()))) finite = false;
-  }));
+  float* const rest = workspace + lane_blocks_ * kBlock;
+  const bool finite =
+      shared_input_ ? run_with_shared_input(context, bias, rest) : run_with_shared_weight(context, bias, rest);
   if (!finite && context.not_finite) context.not_finite->store(true, std::memory_order_relaxed);
-  return {};
+  return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
 }
 
 std::string ConvWinogradInt16::describe() const {
   return winograd_name(problem_, tile_) + " in int16: " + kernels_->name + ", tiles " + std::to_string(group_tiles_) +
-         ", tasks " + std::to_string(groups());
+         ", " + (shared_input_ ? "input" : "filters") + " transformed first, tasks " +
+         std::to_string(shared_input_ ? rounds() : groups());
 }
 
 }  // namespace
