@@ -8,6 +8,7 @@
 #include "ops/conv_stem.h"
 #include "ops/conv_winograd.h"
 #include "ops/conv_winograd_grad.h"
+#include "ops/conv_winograd_int16.h"
 #include "ops/operations.h"
 #include "ops/plan.h"
 #include "runtime/thread_pool.h"
@@ -104,21 +105,32 @@ bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
   return winograd_possible(spec, g) && !bf16_beats_winograd(spec.precision) && winograd_grad_pays(g);
 }
 
+template <bool int16>
 Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
   std::unique_ptr<Operation> direct;
   FOVEA_RETURN_IF_ERROR(make_stream(spec, g, 0, &direct));
-  const WinogradGradTypes types{spec.inputs[0].dtype, spec.inputs[1].dtype};
-  return make_winograd_grad(g, winograd_grad_tile(g), types, operand_at(spec.outputs, 1).present, spec.threads,
-                            std::move(direct), operation);
+  const bool bias = operand_at(spec.outputs, 1).present;
+  const WinogradGradWay way{winograd_grad_tile(g), int16, spec.inputs[0].dtype, spec.inputs[1].dtype, bias};
+  return make_winograd_grad(g, way, spec.threads, std::move(direct), operation);
+}
+
+bool winograd_int16_possible(const OpSpec& spec, const ConvGeometry& g) {
+  return winograd_possible(spec, g) && winograd_int16_possible(spec);
+}
+
+bool winograd_int16_wins(const OpSpec& spec, const ConvGeometry& g) {
+  return winograd_int16_possible(spec, g) && winograd_grad_int16_pays(g);
 }
 
 const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", supports_depthwise, make_depthwise_grad_weight},
-    {"winograd", winograd_wins, make_winograd},
+    {"winograd int16", winograd_int16_wins, make_winograd<true>},
+    {"winograd", winograd_wins, make_winograd<false>},
     {"bf16", bf16_wins, in_bf16<make_stream>, kTiled},
     {"brgemm", direct_possible, in_float32<make_stream>, kTiled},
     {"bf16", bf16_possible, in_bf16<make_stream>, kTiled},  // where the model does not prefer it: measured, or by name
-    {"winograd", winograd_possible, make_winograd},
+    {"winograd", winograd_possible, make_winograd<false>},
+    {"winograd int16", winograd_int16_possible, make_winograd<true>},
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/int16/int16.h"
 #include "kernels/layout/layout.h"
 #include "ops/conv_winograd.h"
 #include "ops/guarded.h"
@@ -25,6 +26,8 @@ constexpr double kLeastFlops = 2e7;  // of one task
 // Cycles of one AVX-512 core (measured on Zen 4) for 16×16 channels and one tile, at one frequency: 16 multiply-adds
 // and what the caches add; reading and writing 16 sums, once a chunk; transforming one pixel of V or U.
 constexpr double kProduct = 17.5, kUpdate = 16 * 6.0, kTransform = 4.5;
+// Pairs of 16-bit integers: a product takes half, rounding a pixel to them is added to its transform.
+constexpr double kInt16Product = kProduct / 2, kInt16Transform = 7.5;
 
 struct Blocking {
   int64_t channels = 1, filters = 1, tiles = 1;  // blocks of channels and filters; tiles of one chunk
@@ -32,18 +35,19 @@ struct Blocking {
 };
 
 // The channels, filters and tiles that fit L2 together and cost least.
-Blocking choose_blocking(int64_t channels, int64_t filters, int64_t tiles, int64_t frequencies) {
+Blocking choose_blocking(int64_t channels, int64_t filters, int64_t tiles, int64_t frequencies, bool int16) {
   Blocking best;
   const int64_t cache = kCacheBytes / 4 / frequencies / kBlock;  // pixels of one frequency
+  const double product = int16 ? kInt16Product : kProduct, transform = int16 ? kInt16Transform : kTransform;
   for (int64_t most_c = 1; most_c <= kMostBlocks; most_c *= 2) {
     for (int64_t most_f = 1; most_f <= kMostBlocks; most_f *= 2) {
       const int64_t c = even(channels, most_c), f = even(filters, most_f);
-      const int64_t fitting = std::min(kMaxTiles, (cache - kBlock * c * f) / (c + f) / 8 * 8);
+      const int64_t fitting = std::min(kMaxTiles, (cache - kBlock * c * f) * (int16 ? 2 : 1) / (c + f) / 8 * 8);
       if (fitting < 8) continue;
       const int64_t chunk = even(tiles, fitting);
       const double products = static_cast<double>(c * f);
-      const double cycles = kProduct + kUpdate / static_cast<double>(chunk) +
-                            kTransform * static_cast<double>(c + (chunk == tiles ? 0 : f)) / products;
+      const double cycles = product + kUpdate / static_cast<double>(chunk) +
+                            transform * static_cast<double>(c + (chunk == tiles ? 0 : f)) / products;
       if (best.cycles == 0 || cycles < best.cycles) best = {c, f, chunk, cycles};
     }
   }
@@ -61,7 +65,7 @@ int64_t sum_tiles(int tile, int64_t stride, int64_t tiles) {
 
 class ConvWinogradGrad : public Operation {
  public:
-  ConvWinogradGrad(const ConvGeometry& g, int tile, const WinogradGradTypes& types, bool bias, int threads);
+  ConvWinogradGrad(const ConvGeometry& g, const WinogradGradWay& way, int threads);
 
   size_t workspace_bytes() const override;
   Status run(const RunContext& context) const override;
@@ -72,8 +76,12 @@ class ConvWinogradGrad : public Operation {
     int64_t channel, channels, filter, filters;  // blocks
     int64_t part, chunk, chunks;
   };
+  struct Operand {  // V or U of some blocks; the scales are those of integers
+    float *values, *scales;
+  };
   struct Scratch {  // of one thread
-    float *v, *u, *m, *taps;
+    Operand v, u;
+    float *m, *taps, *stage;
   };
   // Floats from a frequency to the next: an odd number of cache lines, or all of them meet in the same few.
   static int64_t step(int64_t pixels) { return (pixels | 1) * kBlock; }
@@ -82,15 +90,32 @@ class ConvWinogradGrad : public Operation {
   int64_t filter_splits() const { return ceil_div(filter_blocks_, filters_); }
   int64_t part_floats() const { return filter_blocks_ * channel_blocks_ * piece_floats(); }
   int64_t piece_floats() const { return kBlock * problem_.filter_floats(); }  // of 16 filters and 16 channels
-  int64_t thread_floats() const { return v_floats_ + u_floats_ + m_floats_ + tap_floats_; }
+  // Of 16-bit integers a word is a pair of tiles.
+  int64_t pixels(int64_t tiles) const { return way_.int16 ? ceil_div(tiles, 2) : tiles; }
+  int64_t operand_floats(int64_t blocks) const {
+    return frequencies() * (step(blocks * pixels(chunk_tiles_)) + (way_.int16 ? blocks * kBlock : 0));
+  }
+  Operand operand(float* memory, int64_t blocks) const {
+    return {memory, memory + frequencies() * step(blocks * pixels(chunk_tiles_))};
+  }
+  Scratch scratch(float* own) const;
+  int64_t thread_floats() const {
+    return operand_floats(channels_) + operand_floats(filters_) + m_floats_ + tap_floats_ + stage_floats_;
+  }
 
   Task task(int64_t index) const;
-  void transform_input(Values x, int64_t first, int64_t tiles, int64_t block, int64_t blocks, float* v) const;
-  void transform_gradient(Values dy, int64_t first, int64_t tiles, int64_t block, int64_t blocks, float* u,
-                          float* total) const;
+  void transform_input(Values x, int64_t first, int64_t tiles, int64_t block, int64_t blocks, float* stage,
+                       const Operand& v) const;
+  void transform_gradient(Values dy, int64_t first, int64_t tiles, int64_t block, int64_t blocks, float* stage,
+                          const Operand& u, float* total) const;
+  void round(const float* staged, int64_t tiles, int64_t block, int64_t blocks, const Operand& to) const;
   Ahead ahead(const RunContext& context, const Task& task, int64_t channel, int64_t channels, int64_t chunk) const;
-  void multiply(const float* v, const float* u, int64_t tiles, int64_t channels, int64_t filters, bool accumulate,
-                float* m, Ahead* ahead) const;
+  void multiply(const Scratch& scratch, int64_t tiles, int64_t channels, int64_t filters, bool accumulate,
+                Ahead* ahead) const;
+  void multiply_floats(const Scratch& scratch, int64_t f, int64_t tiles, int64_t channels, int64_t filter,
+                       int64_t filters, int64_t all_filters, bool accumulate) const;
+  void multiply_int16(const Scratch& scratch, int64_t f, int64_t tiles, int64_t channels, int64_t filter,
+                      int64_t filters, int64_t all_filters, bool accumulate) const;
   // These return false if a value is not finite.
   bool run_task(const RunContext& context, const Task& task, const Scratch& scratch, float* parts, float* totals) const;
   bool finish_piece(const Task& task, int64_t channel, int64_t channels, const Scratch& scratch, float* parts,
@@ -101,41 +126,38 @@ class ConvWinogradGrad : public Operation {
 
   ConvGeometry g_;
   WinogradProblem problem_;
-  int tile_;
+  WinogradGradWay way_;
   const WinogradKernels* kernels_;
+  const Int16Kernels* int16_kernels_;
   WinogradTransforms transforms_;
-  WinogradGradTypes types_;
   const WinogradBf16Transforms* rounded_;  // for what lies in memory as bfloat16
   WinogradTiles grid_;
-  bool bias_;
   int threads_;
   int64_t tiles_, channel_blocks_, filter_blocks_;
   int64_t channels_, filters_, chunk_tiles_, chunks_, sum_;  // Blocking; tiles of one sum
   int64_t task_channels_, parts_;
-  int64_t v_floats_, u_floats_, m_floats_, tap_floats_;
+  int64_t m_floats_, tap_floats_, stage_floats_;
 };
 
-ConvWinogradGrad::ConvWinogradGrad(const ConvGeometry& g, int tile, const WinogradGradTypes& types, bool bias,
-                                   int threads)
+ConvWinogradGrad::ConvWinogradGrad(const ConvGeometry& g, const WinogradGradWay& way, int threads)
     : g_(g),
       problem_(winograd_forward(g, false, false)),
-      tile_(tile),
+      way_(way),
       kernels_(&winograd_kernels()),
-      transforms_(winograd_transforms(problem_, tile)),
-      types_(types),
-      rounded_(winograd_bf16_transforms(problem_, tile)),
-      grid_(winograd_tiles(problem_, tile)),
-      bias_(bias),
+      int16_kernels_(int16_kernels()),
+      transforms_(winograd_transforms(problem_, way.tile)),
+      rounded_(winograd_bf16_transforms(problem_, way.tile)),
+      grid_(winograd_tiles(problem_, way.tile)),
       threads_(threads) {
   tiles_ = grid_.count();
   channel_blocks_ = blocks(g.c);
   filter_blocks_ = blocks(g.k);
-  const Blocking blocking = choose_blocking(channel_blocks_, filter_blocks_, tiles_, frequencies());
+  const Blocking blocking = choose_blocking(channel_blocks_, filter_blocks_, tiles_, frequencies(), way.int16);
   channels_ = blocking.channels;
   filters_ = blocking.filters;
   chunk_tiles_ = blocking.tiles;
   chunks_ = ceil_div(tiles_, chunk_tiles_);
-  sum_ = sum_tiles(tile, g.stride_h, tiles_);
+  sum_ = sum_tiles(way.tile, g.stride_h, tiles_);
 
   // U of a single chunk serves all the channels of a task, piece by piece.
   const int64_t pieces = ceil_div(channel_blocks_, channels_);
@@ -146,8 +168,7 @@ ConvWinogradGrad::ConvWinogradGrad(const ConvGeometry& g, int tile, const Winogr
   const int64_t parts = std::max(ceil_div(wanted, filter_splits() * channel_splits()), bytes / kPartBytes);
   parts_ = std::clamp<int64_t>(parts, 1, chunks_);
 
-  v_floats_ = frequencies() * step(channels_ * chunk_tiles_);
-  u_floats_ = frequencies() * step(filters_ * chunk_tiles_);
+  stage_floats_ = way.int16 ? frequencies() * step(chunk_tiles_) : 0;
   m_floats_ = frequencies() * step(filters_ * channels_ * kBlock);
   tap_floats_ = channels_ * piece_floats();
 }
@@ -164,55 +185,104 @@ ConvWinogradGrad::Task ConvWinogradGrad::task(int64_t index) const {
   return t;
 }
 
+ConvWinogradGrad::Scratch ConvWinogradGrad::scratch(float* own) const {
+  Scratch s;
+  s.v = operand(own, channels_), own += operand_floats(channels_);
+  s.u = operand(own, filters_), own += operand_floats(filters_);
+  s.m = own, s.taps = s.m + m_floats_, s.stage = s.taps + tap_floats_;
+  return s;
+}
+
+// Block `block` of an operand from floats in tiles that are staged at all frequencies.
+void ConvWinogradGrad::round(const float* staged, int64_t tiles, int64_t block, int64_t blocks,
+                             const Operand& to) const {
+  for (int64_t f = 0; f < frequencies(); ++f) {
+    int16_kernels_->round_lanes(staged + f * step(tiles), tiles,
+                                to.values + f * step(blocks * pixels(tiles)) + block * pixels(tiles) * kBlock,
+                                to.scales + (f * blocks + block) * kBlock);
+  }
+}
+
 void ConvWinogradGrad::transform_input(Values x, int64_t first, int64_t tiles, int64_t block, int64_t blocks,
-                                       float* v) const {
+                                       float* stage, const Operand& v) const {
   WinogradWindow windows[kMaxTiles];
   grid_.windows(first, tiles, channel_blocks_, windows);
   for (int64_t b = 0; b < blocks; ++b) {
-    winograd_input(transforms_, rounded_, x + (block + b) * g_.h * g_.w * kBlock, grid_, windows, tiles,
-                   v + b * tiles * kBlock, step(blocks * tiles));
+    float* const to = way_.int16 ? stage : v.values + b * tiles * kBlock;
+    winograd_input(transforms_, rounded_, x + (block + b) * g_.h * g_.w * kBlock, grid_, windows, tiles, to,
+                   step(way_.int16 ? tiles : blocks * tiles));
+    if (way_.int16) round(to, tiles, b, blocks, v);
   }
 }
 
 void ConvWinogradGrad::transform_gradient(Values dy, int64_t first, int64_t tiles, int64_t block, int64_t blocks,
-                                          float* u, float* total) const {
+                                          float* stage, const Operand& u, float* total) const {
   WinogradTarget targets[kMaxTiles];
   grid_.targets(first, tiles, filter_blocks_, targets);
+  const int64_t step = this->step(way_.int16 ? tiles : blocks * tiles);
+  const WinogradPitch pitch = grid_.dest_pitch();
   for (int64_t b = 0; b < blocks; ++b) {
     const Values from = dy + (block + b) * g_.p * g_.q * kBlock;
-    float* const to = u + b * tiles * kBlock;
+    float* const to = way_.int16 ? stage : u.values + b * tiles * kBlock;
     float* const sum = total ? total + (block + b) * kBlock : nullptr;
-    const int64_t step = this->step(blocks * tiles);
-    const WinogradPitch pitch = grid_.dest_pitch();
     if (from.half())
       rounded_->output_gradient(from.halves(), pitch, targets, static_cast<int>(tiles), to, step, sum);
     else
       transforms_.output_gradient(from.floats(), pitch, targets, static_cast<int>(tiles), to, step, sum);
+    if (way_.int16) round(to, tiles, b, blocks, u);
   }
 }
 
-void ConvWinogradGrad::multiply(const float* v, const float* u, int64_t tiles, int64_t channels, int64_t filters,
-                                bool accumulate, float* m, Ahead* ahead) const {
+void ConvWinogradGrad::multiply(const Scratch& scratch, int64_t tiles, int64_t channels, int64_t filters,
+                                bool accumulate, Ahead* ahead) const {
+  const int64_t group = even(filters, way_.int16 ? int16_kernels_->grad_blocks : kernels_->grad_blocks);
+  ahead->share(frequencies());
+  for (int64_t f = 0; f < frequencies(); ++f) {
+    ahead->fetch();
+    for (int64_t filter = 0; filter < filters; filter += group) {
+      const int64_t some = std::min(group, filters - filter);
+      if (way_.int16)
+        multiply_int16(scratch, f, tiles, channels, filter, some, filters, accumulate);
+      else
+        multiply_floats(scratch, f, tiles, channels, filter, some, filters, accumulate);
+    }
+  }
+}
+
+void ConvWinogradGrad::multiply_floats(const Scratch& scratch, int64_t f, int64_t tiles, int64_t channels,
+                                       int64_t filter, int64_t filters, int64_t all_filters, bool accumulate) const {
   WinogradGradMultiply call;
   call.v_block = call.u_block = tiles * kBlock;
   call.product_block = channels * kBlock * kBlock;
   call.channels = static_cast<int>(channels);
-  const int64_t group = even(filters, kernels_->grad_blocks);
-  ahead->share(frequencies());
-  for (int64_t f = 0; f < frequencies(); ++f) {
-    ahead->fetch();
-    for (int64_t first = 0; first < tiles; first += sum_) {
-      call.tiles = static_cast<int>(std::min(sum_, tiles - first));
-      call.accumulate = accumulate || first > 0;
-      for (int64_t filter = 0; filter < filters; filter += group) {
-        call.filters = static_cast<int>(std::min(group, filters - filter));
-        call.v = v + f * step(channels * tiles) + first * kBlock;
-        call.u = u + f * step(filters * tiles) + (filter * tiles + first) * kBlock;
-        call.product = m + f * step(filters * channels * kBlock) + filter * call.product_block;
-        kernels_->multiply_gradient(call);
-      }
-    }
+  call.filters = static_cast<int>(filters);
+  call.product = scratch.m + f * step(all_filters * channels * kBlock) + filter * call.product_block;
+  for (int64_t first = 0; first < tiles; first += sum_) {
+    call.tiles = static_cast<int>(std::min(sum_, tiles - first));
+    call.accumulate = accumulate || first > 0;
+    call.v = scratch.v.values + f * step(channels * tiles) + first * kBlock;
+    call.u = scratch.u.values + f * step(all_filters * tiles) + (filter * tiles + first) * kBlock;
+    kernels_->multiply_gradient(call);
   }
+}
+
+// All tiles of a chunk are one sum: it is exact.
+void ConvWinogradGrad::multiply_int16(const Scratch& scratch, int64_t f, int64_t tiles, int64_t channels,
+                                      int64_t filter, int64_t filters, int64_t all_filters, bool accumulate) const {
+  const int64_t pairs = pixels(tiles);
+  Int16GradMultiply call;
+  call.v_block = call.u_block = pairs * kBlock;
+  call.product_block = channels * kBlock * kBlock;
+  call.pairs = static_cast<int>(pairs);
+  call.channels = static_cast<int>(channels);
+  call.filters = static_cast<int>(filters);
+  call.accumulate = accumulate;
+  call.v = scratch.v.values + f * step(channels * pairs);
+  call.v_scale = scratch.v.scales + f * channels * kBlock;
+  call.u = scratch.u.values + f * step(all_filters * pairs) + filter * pairs * kBlock;
+  call.u_scale = scratch.u.scales + (f * all_filters + filter) * kBlock;
+  call.product = scratch.m + f * step(all_filters * channels * kBlock) + filter * call.product_block;
+  int16_kernels_->multiply_gradient(call);
 }
 
 // The pixels of another chunk of the task, where they leave room for V, U and M in L2.
@@ -224,8 +294,8 @@ Ahead ConvWinogradGrad::ahead(const RunContext& context, const Task& task, int64
   const int64_t bytes = chunk_tiles_ * (x_pixels * channels + dy_pixels * task.filters) * kBlock * 4;
   if (chunk >= task.chunk + task.chunks || bytes > kAheadBytes) return ahead;
   const int64_t first = chunk * chunk_tiles_, tiles = std::min(chunk_tiles_, tiles_ - first);
-  grid_.ask_for_source(first, tiles, channel_blocks_, channel, channels, {context.inputs[0], types_.x}, &ahead);
-  grid_.ask_for_dest(first, tiles, filter_blocks_, task.filter, task.filters, {context.inputs[1], types_.dy}, &ahead);
+  grid_.ask_for_source(first, tiles, channel_blocks_, channel, channels, {context.inputs[0], way_.x}, &ahead);
+  grid_.ask_for_dest(first, tiles, filter_blocks_, task.filter, task.filters, {context.inputs[1], way_.dy}, &ahead);
   return ahead;
 }
 
@@ -238,14 +308,15 @@ bool ConvWinogradGrad::run_task(const RunContext& context, const Task& task, con
     for (int64_t chunk = task.chunk; chunk < task.chunk + task.chunks; ++chunk) {
       if (context.cancelled.load(std::memory_order_relaxed)) return true;
       const int64_t first = chunk * chunk_tiles_, tiles = std::min(chunk_tiles_, tiles_ - first);
-      transform_input({context.inputs[0], types_.x}, first, tiles, channel, channels, scratch.v);
+      transform_input({context.inputs[0], way_.x}, first, tiles, channel, channels, scratch.stage, scratch.v);
       if (chunk != in_u) {
-        float* const total = bias_ && channel == 0 ? totals + task.part * filter_blocks_ * kBlock : nullptr;
-        transform_gradient({context.inputs[1], types_.dy}, first, tiles, task.filter, task.filters, scratch.u, total);
+        float* const total = way_.bias && channel == 0 ? totals + task.part * filter_blocks_ * kBlock : nullptr;
+        transform_gradient({context.inputs[1], way_.dy}, first, tiles, task.filter, task.filters, scratch.stage,
+                           scratch.u, total);
         in_u = chunk;
       }
       Ahead next = ahead(context, task, channel, channels, chunk + 1);
-      multiply(scratch.v, scratch.u, tiles, channels, task.filters, chunk > task.chunk, scratch.m, &next);
+      multiply(scratch, tiles, channels, task.filters, chunk > task.chunk, &next);
     }
     if (!finish_piece(task, channel, channels, scratch, parts, context.out<float>(0))) finite = false;
   }
@@ -323,19 +394,19 @@ Status ConvWinogradGrad::run(const RunContext& context) const {
   std::fill_n(totals, parts_ * lanes, 0.f);
   std::atomic<bool> finite{true};
   context.pool.parallel_for(parts_ * channel_splits() * filter_splits(), [&](int64_t index, int thread) {
-    float* const own = scratch + thread * thread_floats();
-    const Scratch mine{own, own + v_floats_, own + v_floats_ + u_floats_, own + thread_floats() - tap_floats_};
-    if (!run_task(context, task(index), mine, parts, totals)) finite = false;
+    const Scratch own = this->scratch(scratch + thread * thread_floats());
+    if (!run_task(context, task(index), own, parts, totals)) finite = false;
   });
   if (context.cancelled.load(std::memory_order_relaxed)) return {Code::kAborted, "cancelled"};
   if (parts_ > 1 && !add_parts(context, parts, context.out<float>(0))) finite = false;
-  if (bias_ && !add_totals(totals, context.out<float>(1))) finite = false;
+  if (way_.bias && !add_totals(totals, context.out<float>(1))) finite = false;
   if (!finite && context.not_finite) context.not_finite->store(true, std::memory_order_relaxed);
   return {};
 }
 
 std::string ConvWinogradGrad::describe() const {
-  return winograd_name(problem_, tile_) + ": " + kernels_->name + ", tiles " + std::to_string(chunk_tiles_) +
+  return winograd_name(problem_, way_.tile) + (way_.int16 ? " in int16: " : ": ") +
+         (way_.int16 ? int16_kernels_->name : kernels_->name) + ", tiles " + std::to_string(chunk_tiles_) +
          ", channels " + std::to_string(channels_ * kBlock) + ", filters " + std::to_string(filters_ * kBlock) +
          ", parts " + std::to_string(parts_) + ", tasks " + std::to_string(parts_ * channel_splits() * filter_splits());
 }
@@ -344,30 +415,33 @@ std::string ConvWinogradGrad::describe() const {
 
 namespace {
 
-double grad_cycles(const ConvGeometry& g, int tile) {
+double grad_cycles(const ConvGeometry& g, int tile, bool int16) {
   const WinogradProblem problem = winograd_forward(g, false, false);
   const int64_t tiles = winograd_tiles(problem, tile).count(), points = winograd_transforms(problem, tile).points;
-  const Blocking blocking = choose_blocking(blocks(g.c), blocks(g.k), tiles, points * points);
+  const Blocking blocking = choose_blocking(blocks(g.c), blocks(g.k), tiles, points * points, int16);
   return static_cast<double>(points * points * blocks(g.c) * blocks(g.k)) *
          (blocking.cycles * static_cast<double>(tiles) + 200);
+}
+
+bool pays(const ConvGeometry& g, double product, bool int16) {
+  const double direct = product * static_cast<double>(g.taps() * g.n * g.p * g.q * blocks(g.c) * blocks(g.k));
+  return g.flops() >= kLeastWinogradFlops && grad_cycles(g, winograd_grad_tile(g), int16) < 0.9 * direct;
 }
 
 }  // namespace
 
 int winograd_grad_tile(const ConvGeometry& g) {
   if (g.stride_h == 2) return 4;
-  return winograd_kernels().fused && grad_cycles(g, 4) <= grad_cycles(g, 2) ? 4 : 2;
+  return winograd_kernels().fused && grad_cycles(g, 4, false) <= grad_cycles(g, 2, false) ? 4 : 2;
 }
 
-bool winograd_grad_pays(const ConvGeometry& g) {
-  const double direct = 18.0 * static_cast<double>(g.taps() * g.n * g.p * g.q * blocks(g.c) * blocks(g.k));
-  return g.flops() >= kLeastWinogradFlops && grad_cycles(g, winograd_grad_tile(g)) < 0.9 * direct;
-}
+bool winograd_grad_pays(const ConvGeometry& g) { return pays(g, 18.0, false); }
 
-Status make_winograd_grad(const ConvGeometry& g, int tile, const WinogradGradTypes& types, bool bias, int threads,
+bool winograd_grad_int16_pays(const ConvGeometry& g) { return pays(g, 9.0, true); }
+
+Status make_winograd_grad(const ConvGeometry& g, const WinogradGradWay& way, int threads,
                           std::unique_ptr<Operation> direct, std::unique_ptr<Operation>* operation) {
-  *operation =
-      std::make_unique<Guarded>(std::make_unique<ConvWinogradGrad>(g, tile, types, bias, threads), std::move(direct));
+  *operation = std::make_unique<Guarded>(std::make_unique<ConvWinogradGrad>(g, way, threads), std::move(direct));
   return {};
 }
 

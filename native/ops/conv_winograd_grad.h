@@ -9,6 +9,9 @@
 // M is n²/9 times as large as dw. A task therefore takes a piece of it, some channels × some filters, that fits a
 // core's L2 together with V and U of a chunk of tiles; other pieces transform the same pixels again. Where pieces are
 // too few to go round, the tiles are cut into parts as well; what these make of dw is added up in order.
+//
+// In 'medium' V and U may be pairs of 16-bit integers (kernels/int16/int16.h): words [pair of tiles][16], with a scale
+// for each frequency and channel, or filter, of a chunk. They are transformed as floats, 16 channels at a time.
 #pragma once
 #include <memory>
 #include <string>
@@ -21,13 +24,19 @@ namespace fovea {
 int winograd_grad_tile(const ConvGeometry& g);
 bool winograd_grad_pays(const ConvGeometry& g);
 
-struct WinogradGradTypes {  // in memory
-  DType x, dy;
+// The same where both multiply pairs: this of 16-bit integers, the direct sum of bfloat16.
+bool winograd_grad_int16_pays(const ConvGeometry& g);
+
+struct WinogradGradWay {
+  int tile;
+  bool int16;   // products of 16-bit integers: ops/conv_winograd_int16.h says when they are possible
+  DType x, dy;  // in memory
+  bool bias;
 };
 
 // Inputs x and dy, blocked; outputs dw and, with `bias`, db. `direct` computes the same; it runs when a value is not
 // finite.
-Status make_winograd_grad(const ConvGeometry& g, int tile, const WinogradGradTypes& types, bool bias, int threads,
+Status make_winograd_grad(const ConvGeometry& g, const WinogradGradWay& way, int threads,
                           std::unique_ptr<Operation> direct, std::unique_ptr<Operation>* operation);
 
 }  // namespace fovea

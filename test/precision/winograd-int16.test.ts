@@ -4,9 +4,12 @@ import { callOf } from '../oracle/compare.js';
 import { bf16Suite } from './bf16-suite.js';
 import { contractSuite } from './contract-suite.js';
 
-/** Square filters of 3×3 or, from 32 channels on, 5×5, from 16 channels to 16 filters at least. */
+/** Square filters of 3×3 or, but for their gradient and from 32 channels on, 5×5, from 16 channels to 16 filters at least. */
 function takes(operator: Operator, row: Case): boolean {
-  const [k = 0, c = 0, ...kernel] = callOf(operator, row, 'ones').inputs[1]?.shape ?? [];
+  const { inputs, outputs } = callOf(operator, row, 'ones');
+  const gradient = operator.name === 'conv2dGradWeight';
+  const [k = 0, c = 0, ...kernel] = (gradient ? outputs[0] : inputs[1])?.shape ?? [];
+  if (gradient && kernel[0] === 5) return false;
   const { stride, dilation, groups, paddingMode } = row.attributes;
   const shape = String([kernel, stride, dilation]);
   const plain = groups === 1 && paddingMode === 'zeros' && Math.min(k, c) >= (kernel[0] === 5 ? 32 : 16);
@@ -16,7 +19,7 @@ function takes(operator: Operator, row: Case): boolean {
 contractSuite('avx512bf16', { algorithm: 'winograd int16', precision: 'medium' });
 bf16Suite('avx512bf16', {
   name: 'winograd int16',
-  operators: ['conv2d', 'conv2dGradInput'],
+  operators: ['conv2d', 'conv2dGradInput', 'conv2dGradWeight'],
   precisions: ['medium'],
   tiles: true,
   layouts: (operator, row) => (takes(operator, row) ? ['blocked'] : []),

@@ -108,6 +108,36 @@ void extend(const float* rows, ptrdiff_t count, Int16Extent* extent) {
   largest.store(extent->largest);
 }
 
+// The norms of the lanes.
+FOVEA_INLINE F32 norms_of(F32 squares, F32 largest, ptrdiff_t count) {
+  const F32 low = F32::splat(kInt16LeastSquares), high = F32::splat(kInt16MostSquares);
+  const auto hold = (greater(squares, low) & greater(high, squares)) | equal(largest + squares, F32::zero());
+  if (bits(hold) == 0xffff) return sqrt(squares);
+  alignas(64) Int16Extent extent;
+  squares.store(extent.squares), largest.store(extent.largest);
+  for (int lane = 0; lane < 16; ++lane)
+    extent.squares[lane] = int16_norm(extent.squares[lane], extent.largest[lane], float(count));
+  return F32::load(extent.squares);
+}
+
+void round_lanes(const float* rows, ptrdiff_t count, float* pairs, float* scale) {
+  F32 squares[2] = {F32::zero(), F32::zero()}, largest[2] = {F32::zero(), F32::zero()};
+  const auto look = [&](ptrdiff_t i, int half) {
+    const F32 x = F32::load(rows + 16 * i);
+    squares[half] = fma(x, x, squares[half]);
+    largest[half] = max(largest[half], magnitude(x));
+  };
+  ptrdiff_t i = 0;
+  for (; i + 2 <= count; i += 2) look(i, 0), look(i + 1, 1);
+  if (i < count) look(i, 0);
+  const F32 norm = norms_of(squares[0] + squares[1], max(largest[0], largest[1]), count);
+  (norm * F32::splat(1 / kInt16Norm)).store(scale);
+  const F32 inverse = select(greater(norm, F32::zero()), F32::splat(kInt16Norm) / norm, F32::zero());
+  const auto integers = [&](ptrdiff_t i) { return round(F32::load(rows + 16 * i) * inverse); };
+  for (i = 0; i + 2 <= count; i += 2, pairs += 16) pairs_of(integers(i), integers(i + 1)).store(pairs);
+  if (i < count) pairs_of(integers(i), I32::zero()).store(pairs);
+}
+
 void round_filters(const float* rows, const float* inverse, float* pairs) {
   const F32 scale = F32::load(inverse);
   UNROLL for (int q = 0; q < 16; ++q) {
@@ -116,9 +146,52 @@ void round_filters(const float* rows, const float* inverse, float* pairs) {
   }
 }
 
+constexpr int kGradRows = 8, kGradBlocks = 2;
+
+// kGradRows channels by NB blocks of filters stay in registers while all tiles pass.
+template <int NB>
+void multiply_channels(const Int16GradMultiply& call, const float* v, const float* v_scale, float* product) {
+  constexpr int U = kBrgemmUnroll;
+  BrgemmSums<Int16Pairs, kGradRows, NB> sums;
+  sums.clear();
+  BrgemmPanel<NB> u(call.u, call.u_block);
+  int q = 0;
+  for (; q + U <= call.pairs; q += U, v += 16 * U, u.advance(U)) {
+    UNROLL for (int step = 0; step < U; ++step)
+      sums.add([&](int i) { return v + 16 * step + i; }, u.block, 16 * step);
+  }
+  for (; q < call.pairs; ++q, v += 16, u.advance(1)) sums.add([&](int i) { return v + i; }, u.block, 0);
+  F32 filters[NB];
+  UNROLL for (int j = 0; j < NB; ++j)
+    filters[j] = F32::load(call.u_scale + 16 * j);
+  UNROLL for (int i = 0; i < kGradRows; ++i) {
+    const F32 scale = F32::splat(v_scale[i]);
+    UNROLL for (int j = 0; j < NB; ++j) {
+      float* const to = product + 16 * i + j * call.product_block;
+      const F32 before = call.accumulate ? F32::load(to) : F32::zero();
+      fma(sums.sum[i][j].to_float(), scale * filters[j], before).store(to);
+    }
+  }
+}
+
+template <int NB>
+void multiply_gradient_blocks(const Int16GradMultiply& call) {
+  for (int block = 0; block < call.channels; ++block) {
+    for (int c = 0; c < 16; c += kGradRows) {
+      multiply_channels<NB>(call, call.v + block * call.v_block + c, call.v_scale + 16 * block + c,
+                            call.product + 256 * block + 16 * c);
+    }
+  }
+}
+
+void multiply_gradient(const Int16GradMultiply& call) {
+  call.filters == 1 ? multiply_gradient_blocks<1>(call) : multiply_gradient_blocks<2>(call);
+}
+
 }  // namespace
 
-extern constexpr Int16Kernels int16_avx512bf16 = {"int16_avx512vnni", kRows,   kBlocks, round_tile, extend,
-                                                  round_filters,      multiply};
+extern constexpr Int16Kernels int16_avx512bf16 = {
+    "int16_avx512vnni", kRows,    kBlocks,     round_tile,  extend,
+    round_filters,      multiply, kGradBlocks, round_lanes, multiply_gradient};
 
 }  // namespace fovea

@@ -28,6 +28,17 @@ struct Int16Multiply {
   int units, tiles, blocks;                                 // 1 <= blocks <= Int16Kernels::blocks
 };
 
+// One frequency of the gradient of the weight: product[j][c][16] (+)= v_scale[c] · u_scale[j][16] · Σ_q v[q][c] ·
+// u[j][q][16], with pairs of tiles for words.
+struct Int16GradMultiply {
+  const float *v, *u;              // [block of 16 channels or filters][pair][16 words]
+  const float *v_scale, *u_scale;  // 16 for each block
+  float* product;
+  ptrdiff_t v_block, u_block, product_block;
+  int pairs, channels, filters;  // blocks of channels; of filters, 1 <= filters <= Int16Kernels::grad_blocks
+  bool accumulate;               // otherwise the sum is stored
+};
+
 // The sum of squares and the largest magnitude of each lane. Not finite: so are the squares.
 struct Int16Extent {
   float squares[16], largest[16];
@@ -49,12 +60,19 @@ struct Int16Kernels {
   void (*round_filters)(const float* rows, const float* inverse, float* pairs);
 
   void (*multiply)(const Int16Multiply& call);
+
+  int grad_blocks;
+  // The pairs of neighbours among `count` rows of 16 floats, each lane with a scale of its own: pairs[16·i + lane], the
+  // last one with a zero if the count is odd.
+  void (*round_lanes)(const float* rows, ptrdiff_t count, float* pairs, float* scale);
+  void (*multiply_gradient)(const Int16GradMultiply& call);
 };
 
 // The 2-norm of `count` values, or a bound on it where their squares leave what floats hold. Values below 1e-33 count
 // as zero, since the inverse of their scale would be no float. NaN where a value is not finite, or beyond 1e30.
 float int16_norm(float squares, float largest, float count);
-inline bool int16_squares_hold(float squares) { return squares >= 1e-20f && squares <= 1e30f; }
+constexpr float kInt16LeastSquares = 1e-20f, kInt16MostSquares = 1e30f;
+inline bool int16_squares_hold(float squares) { return squares > kInt16LeastSquares && squares < kInt16MostSquares; }
 inline float int16_inverse(float norm) { return norm > 0 ? kInt16Norm / norm : 0; }
 
 // Null where the CPU, or the cap, has no products of such pairs.
