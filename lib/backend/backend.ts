@@ -18,7 +18,8 @@ export type Attributes = Readonly<Record<string, number | string | boolean | rea
 export type Layout = 'plain' | 'blocked' | 'blocked bf16';
 
 /**
- * How exact float32 products are: `'highest'` float32 or better, `'high'` two bfloat16 each, `'medium'` one bfloat16.
+ * How exact float32 products are: `'highest'` float32 or better, `'high'` two bfloat16 each, `'medium'` one bfloat16 or what
+ * is as exact (16-bit integers that share a scale).
  * A CPU without bfloat16 arithmetic computes all three in float32, and so does the reference backend in double precision.
  */
 export type Precision = 'highest' | 'high' | 'medium';
