@@ -181,6 +181,16 @@ function wideRange(backend: NativeBackend, sizes: Sizes, passes: readonly Pass[]
       expect(relativeError(actual, expected)).toBeLessThan(bound(pass, sizes));
     });
   }
+  for (const pass of passes) {
+    test.each([1e-10, 1e-14])(`${pass}: all values as small as %s`, (size) => {
+      const { dilation, ...tensors } = normals(sizes, 7);
+      const [x, weight, dy] = [tensors.x, tensors.weight, tensors.dy].map((tensor) =>
+        map(tensor, (value) => value * size),
+      ) as [Tensor, Tensor, Tensor];
+      const { actual, expected } = computePass(backend, pass, { dilation, x, weight, dy });
+      expect(relativeError(actual, expected)).toBeLessThan(bound(pass, sizes));
+    });
+  }
   for (const { pass, operand, axis, along, of } of scaled.filter((one) => passes.includes(one.pass))) {
     test(`${pass}: ${of} over 12 decades, each held to the bound`, () => {
       const operands = normals(sizes, 4);

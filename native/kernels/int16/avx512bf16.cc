@@ -24,14 +24,14 @@ void tile(const Int16Multiply& call, int first) {
         sums.add([&](int i) { return v + 16 * i + q + step; }, u.block, 16 * step);
     }
   }
-  F32 filters[NB];
+  F32 filters[NB];  // two scales alone may have no float for a product
   UNROLL for (int j = 0; j < NB; ++j)
     filters[j] = F32::load(call.u_scale + j * call.u_scale_block);
   float* const product = call.product + 16 * first;
   UNROLL for (int i = 0; i < M; ++i) {
     const F32 scale = F32::splat(call.v_scale[first + i]);
     UNROLL for (int j = 0; j < NB; ++j)
-      (sums.sum[i][j].to_float() * (scale * filters[j])).store(product + 16 * i + j * call.product_block);
+      (sums.sum[i][j].to_float() * scale * filters[j]).store(product + 16 * i + j * call.product_block);
   }
 }
 
@@ -169,7 +169,7 @@ void multiply_channels(const Int16GradMultiply& call, const float* v, const floa
     UNROLL for (int j = 0; j < NB; ++j) {
       float* const to = product + 16 * i + j * call.product_block;
       const F32 before = call.accumulate ? F32::load(to) : F32::zero();
-      fma(sums.sum[i][j].to_float(), scale * filters[j], before).store(to);
+      fma(sums.sum[i][j].to_float() * scale, filters[j], before).store(to);
     }
   }
 }

@@ -71,7 +71,7 @@ struct Int16Kernels {
 // The 2-norm of `count` values, or a bound on it where their squares leave what floats hold. Values below 1e-33 count
 // as zero, since the inverse of their scale would be no float. NaN where a value is not finite, or beyond 1e30.
 float int16_norm(float squares, float largest, float count);
-constexpr float kInt16LeastSquares = 1e-20f, kInt16MostSquares = 1e30f;
+constexpr float kInt16LeastSquares = 1e-30f, kInt16MostSquares = 1e30f;
 inline bool int16_squares_hold(float squares) { return squares > kInt16LeastSquares && squares < kInt16MostSquares; }
 inline float int16_inverse(float norm) { return norm > 0 ? kInt16Norm / norm : 0; }
 
