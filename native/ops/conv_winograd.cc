@@ -304,7 +304,7 @@ Status ConvWinograd::run(const RunContext& context) const {
   float* const rest = workspace + lane_blocks_ * kBlock;
   const bool finite =
       shared_input_ ? run_with_shared_input(context, bias, rest) : run_with_shared_weight(context, bias, rest);
-  if (!finite && context.not_finite) context.not_finite->store(true, std::memory_order_relaxed);
+  if (!finite) report_not_finite(context);
   return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
 }
 

@@ -235,7 +235,7 @@ void ConvWinogradGrad::transform_gradient(Values dy, int64_t first, int64_t tile
 
 void ConvWinogradGrad::multiply(const Scratch& scratch, int64_t tiles, int64_t channels, int64_t filters,
                                 bool accumulate, Ahead* ahead) const {
-  const int64_t group = even(filters, way_.int16 ? int16_kernels_->grad_blocks : kernels_->grad_blocks);
+  const int64_t group = even(filters, way_.int16 ? kInt16Blocks : kernels_->grad_blocks);
   ahead->share(frequencies());
   for (int64_t f = 0; f < frequencies(); ++f) {
     ahead->fetch();
@@ -400,7 +400,7 @@ Status ConvWinogradGrad::run(const RunContext& context) const {
   if (context.cancelled.load(std::memory_order_relaxed)) return {Code::kAborted, "cancelled"};
   if (parts_ > 1 && !add_parts(context, parts, context.out<float>(0))) finite = false;
   if (way_.bias && !add_totals(totals, context.out<float>(1))) finite = false;
-  if (!finite && context.not_finite) context.not_finite->store(true, std::memory_order_relaxed);
+  if (!finite) report_not_finite(context);
   return {};
 }
 

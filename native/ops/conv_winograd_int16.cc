@@ -13,7 +13,7 @@ namespace fovea {
 
 namespace {
 
-constexpr int64_t kRound = 2;                         // blocks of filters: what the products take at once
+constexpr int64_t kRound = kInt16Blocks;              // blocks of filters
 constexpr int64_t kWords = kInt16Unit / 2;            // of a pixel, or of one filter's rows, in a unit
 constexpr int64_t kCacheBytes = 640 * 1024;           // of V and M: what L2 has beside the U that streams through it
 constexpr int64_t kLeastTiles = 28, kMaxTiles = 128;  // of one task
@@ -316,7 +316,7 @@ Status ConvWinogradInt16::run(const RunContext& context) const {
   float* const rest = workspace + lane_blocks_ * kBlock;
   const bool finite =
       shared_input_ ? run_with_shared_input(context, bias, rest) : run_with_shared_weight(context, bias, rest);
-  if (!finite && context.not_finite) context.not_finite->store(true, std::memory_order_relaxed);
+  if (!finite) report_not_finite(context);
   return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
 }
 

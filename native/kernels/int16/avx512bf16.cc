@@ -9,8 +9,9 @@ namespace {
 
 using namespace simd::avx512vnni;
 
-constexpr int kRows = 14, kBlocks = 2;  // as brgemm's: 14·2 sums + 2 + 1 of 32 registers
+constexpr int kRows = 14;  // of tiles, as brgemm's: 14·2 sums + 2 + 1 of 32 registers
 
+// The sums take one scale after the other: the product of two small ones may be too small for a float.
 template <int M, int NB>
 void tile(const Int16Multiply& call, int first) {
   constexpr int U = kBrgemmUnroll;
@@ -24,7 +25,7 @@ void tile(const Int16Multiply& call, int first) {
         sums.add([&](int i) { return v + 16 * i + q + step; }, u.block, 16 * step);
     }
   }
-  F32 filters[NB];  // two scales alone may have no float for a product
+  F32 filters[NB];
   UNROLL for (int j = 0; j < NB; ++j)
     filters[j] = F32::load(call.u_scale + j * call.u_scale_block);
   float* const product = call.product + 16 * first;
@@ -146,7 +147,7 @@ void round_filters(const float* rows, const float* inverse, float* pairs) {
   }
 }
 
-constexpr int kGradRows = 8, kGradBlocks = 2;
+constexpr int kGradRows = 8;  // of channels: two times 8 are a block
 
 // kGradRows channels by NB blocks of filters stay in registers while all tiles pass.
 template <int NB>
@@ -190,8 +191,7 @@ void multiply_gradient(const Int16GradMultiply& call) {
 
 }  // namespace
 
-extern constexpr Int16Kernels int16_avx512bf16 = {
-    "int16_avx512vnni", kRows,    kBlocks,     round_tile,  extend,
-    round_filters,      multiply, kGradBlocks, round_lanes, multiply_gradient};
+extern constexpr Int16Kernels int16_avx512bf16 = {"int16_avx512vnni", round_tile,  extend,           round_filters,
+                                                  multiply,           round_lanes, multiply_gradient};
 
 }  // namespace fovea

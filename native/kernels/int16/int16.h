@@ -13,9 +13,10 @@
 namespace fovea {
 
 constexpr float kInt16Norm = 32700;
-constexpr int kInt16Unit = 32;  // channels whose pairs are 16 words, one line of the cache
+constexpr int kInt16Unit = 32;   // channels whose pairs are 16 words, one line of the cache
+constexpr int kInt16Blocks = 2;  // of filters, the most that a product takes at once
 
-// The channels of a pair of word q are kInt16First(q) of their unit and the next one.
+// The channels of the pair in word q: int16_first(q) of their unit and the next one.
 constexpr int int16_first(int q) { return (q & 2 ? 16 : 0) + q / 4 * 4 + q % 2 * 2; }
 
 // One frequency: product[j][t][16] = v_scale[t] · u_scale[j] · Σ_unit Σ_q v[unit][t][q] · u[j][unit][q], q < 16 words.
@@ -25,7 +26,7 @@ struct Int16Multiply {
   const float *v_scale, *u_scale;
   float* product;
   ptrdiff_t v_unit, u_block, u_scale_block, product_block;  // words, or floats, from one to the next
-  int units, tiles, blocks;                                 // 1 <= blocks <= Int16Kernels::blocks
+  int units, tiles, blocks;                                 // 1 <= blocks <= kInt16Blocks
 };
 
 // One frequency of the gradient of the weight: product[j][c][16] (+)= v_scale[c] · u_scale[j][16] · Σ_q v[q][c] ·
@@ -35,7 +36,7 @@ struct Int16GradMultiply {
   const float *v_scale, *u_scale;  // 16 for each block
   float* product;
   ptrdiff_t v_block, u_block, product_block;
-  int pairs, channels, filters;  // blocks of channels; of filters, 1 <= filters <= Int16Kernels::grad_blocks
+  int pairs, channels, filters;  // blocks of channels; of filters, 1 <= filters <= kInt16Blocks
   bool accumulate;               // otherwise the sum is stored
 };
 
@@ -46,7 +47,6 @@ struct Int16Extent {
 
 struct Int16Kernels {
   const char* name;
-  int rows, blocks;  // tiles and blocks of filters whose sums are in registers at once
 
   // The pairs of one tile: of its row f, `blocks` pixels of 16 floats from v + f·v_step on, v_block apart, the words of
   // unit i at pairs + f·pairs_step + i·pairs_unit. All rows take one scale; returns what to multiply by in order to
@@ -61,7 +61,6 @@ struct Int16Kernels {
 
   void (*multiply)(const Int16Multiply& call);
 
-  int grad_blocks;
   // The pairs of neighbours among `count` rows of 16 floats, each lane with a scale of its own: pairs[16·i + lane], the
   // last one with a zero if the count is odd.
   void (*round_lanes)(const float* rows, ptrdiff_t count, float* pairs, float* scale);
@@ -69,7 +68,8 @@ struct Int16Kernels {
 };
 
 // The 2-norm of `count` values, or a bound on it where their squares leave what floats hold. Values below 1e-33 count
-// as zero, since the inverse of their scale would be no float. NaN where a value is not finite, or beyond 1e30.
+// as zero, since the inverse of their scale would be no float. NaN where a value is not finite, or beyond 1e30; of a
+// tile already where squares overflow, at 1e19.
 float int16_norm(float squares, float largest, float count);
 constexpr float kInt16LeastSquares = 1e-30f, kInt16MostSquares = 1e30f;
 inline bool int16_squares_hold(float squares) { return squares > kInt16LeastSquares && squares < kInt16MostSquares; }
