@@ -45,8 +45,8 @@ void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk,
     call.bias = last && operands.bias ? operands.bias + (round.group * dest_blocks_ + round.block) * kBlock : nullptr;
     call.relu = last && p.relu;
     call.not_finite = last ? not_finite : nullptr;
-    // Of the destination, and the first time only: in a cache it costs more than it gains, and of bfloat16 2 % too.
-    const bool asks = !call.accumulate && !target.rounded.at;
+    // Of the destination, and once a chunk only: in a cache it costs more than it gains, and of bfloat16 2 % too.
+    const bool asks = i == 0 && !target.rounded.at;
     for (int64_t image = 0; image < round.images; ++image) {
       const float* a = base + image * image_stride;
       float* c = target.sums.at + image * target.sums.image;
@@ -136,10 +136,11 @@ void ConvStream::run_task(int64_t index, const std::vector<Phase>& phases, const
   const Values images =
       operands.source + task.image * image_values + task.group * source_blocks_ * source_block_values_;
   const Values band = images + task.row * problem_.rows.step() * problem_.columns.source * source_lanes_;
-  const float* base = direct_ ? reinterpret_cast<const float*>(band.at()) : scratch;
   const int64_t stride = direct_ ? image_values / source_lanes_ * lanes_ : chunk_ * planes_ * unit_floats_;
   for (int64_t chunk = 0; chunk < chunks_; ++chunk) {
     if (!direct_) pack_band(images, task, chunk, scratch);
+    const float* const base =
+        direct_ ? reinterpret_cast<const float*>(band.at()) + chunk * chunk_ * planes_ * unit_floats_ : scratch;
     Ahead next;
     if (asks_ahead_ && chunk + 1 < chunks_)
       next = ahead(operands.source, task, chunk + 1);

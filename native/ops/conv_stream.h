@@ -165,7 +165,7 @@ class ConvStream {
   int64_t units_ = 0, dest_blocks_ = 0, source_blocks_ = 0;  // of one group
   int64_t outputs_ = 0, band_ = 1, bands_ = 1;               // rows
   int64_t group_images_ = 1, image_groups_ = 1;              // images that share a pass of the weights
-  int64_t chunk_ = 1, chunks_ = 1;                           // source units packed at once
+  int64_t chunk_ = 1, chunks_ = 1;                           // source units packed, or read, at once
   int64_t split_blocks_ = 1, splits_ = 1;                    // destination blocks of one task
   int64_t unit_floats_ = 0;                                  // of one plane of the (packed) source
   int64_t panel_blocks_ = 0, group_panel_floats_ = 0;  // of all filters of a group, or of a task that packs its own

@@ -1,6 +1,7 @@
 // How a ConvStream is laid out: tiles, tasks, panels and what a chunk of channels is, all before anything runs.
 #include <algorithm>
 
+#include "cpu/features.h"
 #include "kernels/bf16/bf16.h"
 #include "ops/bf16_products.h"
 #include "ops/conv_stream.h"
@@ -10,8 +11,10 @@ namespace fovea {
 
 namespace {
 
-constexpr double kScratchBytes =
-    512 * 1024;  // packed pixels of one task: half of a core's L2, panels and sums have the rest
+// Of a core's L2. For the pixels that are packed, or read, at once; panels and sums have the rest. And how much of it
+// pixels that are read where they lie may fill for all of them to be read at once.
+constexpr double kScratchShare = 0.5, kStaysShare = 0.8;
+constexpr double kLeastL2 = 256 * 1024, kMostL2 = 1024 * 1024;  // of those that this was measured with, or fits
 constexpr int64_t kGroupPixels =
     256;  // the least that makes fetching a panel cheap: 256 pixels ≈ 36,000 cycles a panel
 constexpr int64_t kLeastPixels = 112;
@@ -23,6 +26,8 @@ constexpr double kPackCycles = 8;          // of one pixel of 16 channels
 constexpr double kStridedSource = 1.08;    // what is read with a stride leaves every other line of the caches empty
 constexpr int64_t kMostEntries = 1 << 18;  // of all covers together: 4 MiB
 constexpr double kLeastFlops = 4e6;        // of one task: some 20 microseconds
+
+double l2_bytes() { return std::clamp(static_cast<double>(cpu_features().l2_bytes), kLeastL2, kMostL2); }
 
 // Of all phases.
 std::vector<AxisRun> runs_of(const Axis& axis) {
@@ -193,11 +198,12 @@ void ConvStream::choose_blocking() {
       static_cast<double>(p.weight.depth * p.weight.lanes) * static_cast<double>(p.tap_offsets.size()) * 4;
   const int64_t goal = weight_bytes > 1e6 ? 2 * kGroupPixels : kGroupPixels;
 
+  const double scratch = kScratchShare * l2_bytes();
   band_ = outputs_;
   group_images_ = 1;
-  if (all_bytes(band_) > kScratchBytes) {
+  if (all_bytes(band_) > scratch) {
     const int64_t least = std::min(outputs_, ceil_div(goal, columns));
-    while (band_ > least && all_bytes(band_) > kScratchBytes) band_ = std::max(least, band_ * 3 / 4);
+    while (band_ > least && all_bytes(band_) > scratch) band_ = std::max(least, band_ * 3 / 4);
   }
   if (band_ == outputs_) group_images_ = std::min(p.images, ceil_div(goal, outputs_ * columns));
 
@@ -212,8 +218,11 @@ void ConvStream::choose_blocking() {
   band_ = even(outputs_, band_);
 
   const double bytes = unit_bytes(band_) * static_cast<double>(group_images_);
-  chunk_ = std::clamp(static_cast<int64_t>(kScratchBytes / bytes), int64_t{1}, units_);
-  chunk_ = direct_ ? units_ : even(units_, chunk_);
+  chunk_ = std::clamp(static_cast<int64_t>(scratch / bytes), int64_t{1}, units_);
+  // What lies in memory is read in chunks too, if it would leave L2 before the next filters want it. Not of pairs,
+  // whose units share panels: their caches are large.
+  const bool leaves = p.planes == 0 && bytes * static_cast<double>(units_) > kStaysShare * l2_bytes();
+  chunk_ = direct_ && !leaves ? units_ : even(units_, chunk_);
   chunks_ = ceil_div(units_, chunk_);
   const int64_t steps = ceil_div(dest_blocks_, step_);
   split_blocks_ = even(steps, ceil_div(steps, std::clamp<int64_t>(wanted / 2 / count(), 1, steps))) * step_;
