@@ -97,6 +97,7 @@ const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
 /** Operands that stand for something that was fused into the operator: its name, and which input or output it is. */
 const fusedOperands: Readonly<Record<string, readonly (readonly [name: string, 'inputs' | 'outputs', number])[]>> = {
   conv2d: [
+    ['add', 'inputs', 3],
     ['statistics', 'outputs', 1],
     ['mask', 'outputs', 3],
   ],

@@ -7,8 +7,8 @@ import type { Captured, Graph, GraphNode } from './graph.js';
 import { Rewrite } from './rewrite.js';
 
 /**
- * Folds batch normalisation by running statistics into the convolution before it:
- * bn(conv(x, w) + b) = conv(x, w·s) + bn(b), with s = weight / √(variance + eps) per filter.
+ * Folds batch normalisation by running statistics, and the residual that it adds, into the convolution before it:
+ * bn(conv(x, w) + b) + z = conv(x, w·s) + bn(b) + z, with s = weight / √(variance + eps) per filter.
  * Scaling the filters is a batch normalisation of the filters with mean 0, done at each run, so that parameters may
  * change between runs. It is done where filters are smaller than images, and where nothing else reads the convolution.
  */
@@ -16,7 +16,7 @@ export function foldBatchNorm(graph: Graph): Graph {
   const rewrite = new Rewrite(graph);
   const made = new Additions(graph);
   for (const node of graph.nodes) {
-    if (node.operator.name !== 'batchNormInfer' || (node.inputs[5] ?? -1) >= 0) continue;
+    if (node.operator.name !== 'batchNormInfer') continue;
     const conv = rewrite.onlyProducer(node.inputs[0] as number);
     if (conv?.operator.name !== 'conv2d' || conv.attributes.activation !== 'none' || !rewrite.canMove(conv)) continue;
     const weight = graph.values[conv.inputs[1] as number] as Spec;
@@ -28,7 +28,7 @@ export function foldBatchNorm(graph: Graph): Graph {
 }
 
 function foldedNodes(made: Additions, conv: GraphNode, norm: GraphNode): GraphNode[] {
-  const [, gamma = -1, beta = -1, mean = -1, variance = -1] = norm.inputs;
+  const [, gamma = -1, beta = -1, mean = -1, variance = -1, residual = -1] = norm.inputs;
   const [x = -1, weight = -1, bias = -1] = conv.inputs;
   const { shape, dtype } = made.values[weight] as Spec;
   const filters = shape[0] as number;
@@ -48,7 +48,7 @@ function foldedNodes(made: Additions, conv: GraphNode, norm: GraphNode): GraphNo
   const shift = normalise([bias < 0 ? made.zeros(row, dtype) : reshape(bias, row), gamma, beta, mean, variance], row);
   nodes.push({
     operator: conv.operator,
-    inputs: [x, reshape(scaled, shape), reshape(shift, [filters])],
+    inputs: [x, reshape(scaled, shape), reshape(shift, [filters]), ...(residual < 0 ? [] : [residual])],
     outputs: norm.outputs,
     attributes: { ...conv.attributes, activation: norm.attributes.activation as string },
   });

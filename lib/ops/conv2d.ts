@@ -17,9 +17,10 @@ function convFlops(weight: Spec, y: Spec): number {
 }
 
 /**
- * x [N,C,H,W], weight [K,C/G,R,S], bias? [K] → y [N,K,P,Q], mean? [K], variance? [K], mask? { ConvAttributes,
- * activation: 'none' | 'relu', withStatistics?, withMask? }: also mean and biased variance of y for each channel, and the
- * bits of y > 0 (internal/mask.ts). Both are asked for by lib/graph/epilogue.ts alone, after differentiation.
+ * x [N,C,H,W], weight [K,C/G,R,S], bias? [K], add? [N,K,P,Q] → y [N,K,P,Q], mean? [K], variance? [K], mask? {
+ * ConvAttributes, activation: 'none' | 'relu', withStatistics?, withMask? }: `add` is added before the activation; also mean
+ * and biased variance of y for each channel, and the bits of y > 0 (internal/mask.ts). All three are asked for by
+ * lib/graph/fold.ts and lib/graph/epilogue.ts alone, after differentiation.
  */
 export const conv2dOperator: Operator = {
   name: 'conv2d',
@@ -46,7 +47,7 @@ export const conv2dOperator: Operator = {
   cost(inputs, outputs) {
     const y = spec(outputs, 0);
     return {
-      flops: convFlops(spec(inputs, 1), y) + (inputs[2] ? sizeOf(y.shape) : 0),
+      flops: convFlops(spec(inputs, 1), y) + sizeOf(y.shape) * [inputs[2], inputs[3]].filter(Boolean).length,
       bytes: touchedBytes([...inputs, ...outputs]),
     };
   },

@@ -1,6 +1,6 @@
-// conv2d (x [N,C,H,W] plain or blocked, weight [K,C/G,R,S], bias? [K])
+// conv2d (x [N,C,H,W] plain or blocked, weight [K,C/G,R,S], bias? [K], add? [N,K,P,Q] blocked)
 //   -> y [N,K,P,Q] blocked, mean? [K], variance? [K], mask? [N,K/16,P,Q,2]
-//   y[n,k,p,q] = act(b[k] + Σ_{c,r,s} x[n, c, p·sh + r·dh - top, q·sw + s·dw - left] · w[k,c,r,s])
+//   y[n,k,p,q] = act(b[k] + Σ_{c,r,s} x[n, c, p·sh + r·dh - top, q·sw + s·dw - left] · w[k,c,r,s] + add[n,k,p,q])
 #include "ops/bf16_products.h"
 #include "ops/conv_depthwise.h"
 #include "ops/conv_epilogue.h"
@@ -106,7 +106,7 @@ const Algorithm<ConvGeometry> kAlgorithms[] = {
 }  // namespace
 
 Status make_conv2d(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
-  FOVEA_RETURN_IF_ERROR(check_counts(spec, 2, 3, 1, 4));
+  FOVEA_RETURN_IF_ERROR(check_counts(spec, 2, 4, 1, 4));
   const Operand &x = spec.inputs[0], &weight = spec.inputs[1], &bias = operand_at(spec.inputs, 2), &y = spec.outputs[0];
   FOVEA_RETURN_IF_ERROR(check_operand(spec, x, 4, "x"));
   FOVEA_RETURN_IF_ERROR(check_operand(spec, weight, 4, "weight"));
@@ -130,8 +130,10 @@ Status make_conv2d(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
   FOVEA_RETURN_IF_ERROR(spec.attributes.status("conv2d"));
   if (activation != "none" && activation != "relu")
     return {Code::kOption, "conv2d: unknown activation '" + activation + "'"};
+  OpSpec product = spec;
+  if (operand_at(spec.inputs, 3).present) product.attributes.set("activation", std::string("none"));  // after the sum
   std::unique_ptr<Operation> conv;
-  FOVEA_RETURN_IF_ERROR(make_best(kAlgorithms, spec, g, &conv));
+  FOVEA_RETURN_IF_ERROR(make_best(kAlgorithms, product, g, &conv));
   return add_conv_epilogue(spec, std::move(conv), operation);
 }
 

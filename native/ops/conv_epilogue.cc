@@ -5,6 +5,7 @@
 
 #include "kernels/norm/norm.h"
 #include "ops/check.h"
+#include "ops/conv_geometry.h"
 #include "ops/parallel.h"
 
 namespace fovea {
@@ -39,6 +40,14 @@ struct Slots {
   }
 };
 
+// "add + mask": the words that apply.
+std::string join_words(std::initializer_list<std::pair<bool, const char*>> words) {
+  std::string text;
+  for (const auto& [applies, word] : words)
+    if (applies) text += (text.empty() ? "" : " + ") + std::string(word);
+  return text;
+}
+
 // T is how y lies in memory: what follows a convolution reads it as it was rounded.
 template <class T>
 class Forward {
@@ -46,6 +55,8 @@ class Forward {
   explicit Forward(const OpSpec& spec) : image_(spec.outputs[0].shape) {
     const auto present = [&](size_t i) { return i < spec.outputs.size() && spec.outputs[i].present; };
     statistics_ = present(1), mask_ = present(3);
+    add_ = operand_at(spec.inputs, 3).present;
+    relu_ = spec.attributes.text("activation") == "relu";
   }
 
   void set_slots(int64_t slots) { slots_ = {slots, image_.blocks}; }
@@ -56,7 +67,8 @@ class Forward {
 
   void finish(const RunContext& context, std::byte* memory, const ConvPart& part) const {
     const int64_t pixel = image_.pixel(part);
-    const T* const y = context.out<T>(0) + pixel * kBlock;
+    T* const y = context.out<T>(0) + pixel * kBlock;
+    if (add_) kernels_.part_add(image_.rectangle(part), {y, context.in<T>(3) + pixel * kBlock, relu_});
     if (statistics_) kernels_.part_moments(y, image_.rectangle(part), slots_.at(memory, part.slot, part.block));
     if (mask_) kernels_.part_mask(y, image_.rectangle(part), context.out<uint8_t>(3) + 2 * pixel);
   }
@@ -84,7 +96,7 @@ class Forward {
     }
   }
 
-  std::string describe() const { return statistics_ ? "statistics" : "mask"; }
+  std::string describe() const { return join_words({{add_, "add"}, {statistics_, "statistics"}, {mask_, "mask"}}); }
 
  private:
   template <class Body>
@@ -96,7 +108,7 @@ class Forward {
   }
 
   Image image_;
-  bool statistics_ = false, mask_ = false;
+  bool add_ = false, relu_ = false, statistics_ = false, mask_ = false;
   Slots<NormPartMoments> slots_;
   const NormKernelsOf<T>& kernels_ = norm_kernels_of<T>();
 };
@@ -148,14 +160,7 @@ class Gradient {
     }
   }
 
-  std::string describe() const {
-    std::string text;
-    const auto word = [&](bool there, const char* name) {
-      if (there) text += (text.empty() ? "" : " + ") + std::string(name);
-    };
-    word(add_, "add"), word(mask_, "mask"), word(sums_, "sums");
-    return text;
-  }
+  std::string describe() const { return join_words({{add_, "add"}, {mask_, "mask"}, {sums_, "sums"}}); }
 
  private:
   size_t mean_bytes() const { return static_cast<size_t>(image_.blocks * kBlock) * sizeof(float); }
@@ -242,7 +247,7 @@ void check_mask(SpecCheck& check, const Operand& mask, const std::vector<int64_t
 }  // namespace
 
 bool wants_epilogue(const OpSpec& spec) {
-  return any_present(spec.outputs, 1) || (spec.name == "conv2dGradInput" && any_present(spec.inputs, 2));
+  return any_present(spec.outputs, 1) || any_present(spec.inputs, spec.name == "conv2d" ? 3 : 2);
 }
 
 Status add_conv_epilogue(const OpSpec& spec, std::unique_ptr<Operation> conv, std::unique_ptr<Operation>* operation) {
@@ -250,14 +255,16 @@ Status add_conv_epilogue(const OpSpec& spec, std::unique_ptr<Operation> conv, st
     *operation = std::move(conv);
     return {};
   }
-  SpecCheck check(spec, 3, 4);
-  const std::vector<int64_t>& shape = spec.outputs[0].shape;
+  SpecCheck check(spec, 4, 4);
+  const Operand& y = spec.outputs[0];
+  const std::vector<int64_t>& shape = y.shape;
+  if (check.in(3).present) check.like(check.in(3), "add", y, y.dtype);
   check.require(check.out(1).present == check.out(2).present, Code::kOption, "mean and variance come together");
   check.vector(check.out(1), "mean", shape[1]);
   check.vector(check.out(2), "variance", shape[1]);
   if (check.out(3).present) check_mask(check, check.out(3), shape);
   FOVEA_RETURN_IF_ERROR(check.status());
-  if (spec.outputs[0].dtype == DType::kBfloat16)
+  if (y.dtype == DType::kBfloat16)
     *operation = std::make_unique<WithEpilogue<Forward<Bfloat16>>>(std::move(conv), spec);
   else
     *operation = std::make_unique<WithEpilogue<Forward<float>>>(std::move(conv), spec);

@@ -1,6 +1,7 @@
 // What is done with a convolution's output part by part, each right after it was written and while a cache holds it,
 // instead of in a pass over memory of its own:
-//   conv2d           statistics of the batch normalisation that follows, or the bits of a ReLU;
+//   conv2d           a residual added, and the ReLU after that; statistics of the batch normalisation that follows, or
+//   the bits of a ReLU;
 //   conv2dGradInput  another gradient added, the mask of a ReLU, and the sums that the gradient of a batch
 //   normalisation
 //                    begins with.

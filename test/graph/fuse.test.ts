@@ -150,6 +150,14 @@ test('normalisation by running statistics is folded into the convolution, and fo
       close(program.runSync([x]), [expected.data]);
     }
   }
+  const residual = fuse(trace((z) => relu(add(infer(conv2d(z, w, b, { padding: 1 })), mul(z, z))), [image]));
+  assert.deepEqual(names(residual), ['conv2d', 'mul', 'batchNormInfer+relu']);
+  assert.deepEqual(names(foldBatchNorm(residual)).at(-1), 'conv2d+relu');
+  const program = compileGraph(residual);
+  assert.match(program.explain(), /conv2d\+add\+relu/);
+  const z = new Tensor(image.shape, x);
+  const expected = relu(add(infer(conv2d(z, w, b, { padding: 1 })), mul(z, z)) as Tensor) as Tensor;
+  close(program.runSync([x]), [expected.data]);
   const small = trace((z) => infer(conv2d(z, w)), [{ shape: [1, 3, 3, 3], dtype: 'float64' }]);
   assert.equal(foldBatchNorm(small).nodes.length, 2); // nine times more weights than pixels
 });

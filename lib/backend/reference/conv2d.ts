@@ -31,12 +31,12 @@ function kernelElements(
 /**
  * y[n,k,p,q] = act(b[k] + Σ_{c in group of k} Σ_r Σ_s x[n,c, p·sh + r·dh − top, q·sw + s·dw − left] · w[k,c,r,s])
  * Source: torch.nn.Conv2d (cross-correlation); with `flipKernel` w[k,c,R−1−r,S−1−s], the convolution of mathematics.
- * Also, where asked for, mean and biased variance of y for each channel, and the bits of y > 0.
+ * With a residual that is added before the activation. Also, where asked for, mean and biased variance of y for each channel, and the bits of y > 0.
  */
 export const conv2d: Operation = (inputs, outputs, attributes) => {
   const x = grid(need(inputs, 0));
   const weight = grid(need(inputs, 1));
-  const bias = inputs[2];
+  const [, , bias, add] = inputs;
   const output = need(outputs, 0);
   const y = result(output);
   const activation = text(attributes, 'activation');
@@ -61,9 +61,11 @@ export const conv2d: Operation = (inputs, outputs, attributes) => {
       }
     }
   });
+  const after = (i: number): number =>
+    (bias ? (bias.data[Math.floor(i / (P * Q)) % K] as number) : 0) + (add ? (add.data[i] as number) : 0);
   store(
     output,
-    y.data.map((sum, i) => activate(sum + (bias ? (bias.data[Math.floor(i / (P * Q)) % K] as number) : 0), activation)),
+    y.data.map((sum, i) => activate(sum + after(i), activation)),
   );
   const [, mean, variance, mask] = outputs;
   for (let k = 0; mean && variance && k < K; k++) {

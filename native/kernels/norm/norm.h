@@ -52,6 +52,14 @@ struct NormPartGradient {
   NormSums* sums;
 };
 
+// y += add, and then a ReLU (NaN stays NaN).
+template <class T>
+struct NormPartAdd {
+  T* y;
+  const T* add;
+  bool relu;
+};
+
 template <class T>
 struct NormKernelsOf {
   const char* isa;
@@ -71,6 +79,7 @@ struct NormKernelsOf {
                          const NormGradient& gradient);
   void (*part_moments)(const T* y, const NormPart& part, NormPartMoments* moments);
   void (*part_mask)(const T* y, const NormPart& part, uint8_t* mask);
+  void (*part_add)(const NormPart& part, const NormPartAdd<T>& call);
   void (*part_gradient)(const NormPart& part, const NormPartGradient<T>& call);
 };
 

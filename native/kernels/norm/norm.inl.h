@@ -180,6 +180,7 @@ constexpr NormKernelsOf<T> instance(const char* isa) {
           gradient_apply<V, T>,
           part_moments<V, T>,
           part_mask<V, T>,
+          part_add<V, T>,
           part_gradient<V, T>};
 }
 

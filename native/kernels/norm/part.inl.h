@@ -92,6 +92,17 @@ void part_mask(const T* y, const NormPart& part, uint8_t* mask) {
   });
 }
 
+template <class V, class T>
+void part_add(const NormPart& part, const NormPartAdd<T>& call) {
+  stretches(part, [&](int64_t offset, int64_t pixels) {
+    for (int64_t i = offset; i < offset + pixels; ++i) {
+      Block<V> y = Block<V>::load(call.y + i * 16) + Block<V>::load(call.add + i * 16);
+      if (call.relu) y = max(Block<V>::zero(), y);
+      y.store(call.y + i * 16);
+    }
+  });
+}
+
 template <class V, class T, bool kAdd, bool kMask, bool kSums>
 void part_gradient_as(const NormPart& part, const NormPartGradient<T>& call) {
   const Block<V> mean = kSums ? Block<V>::load(call.mean) : Block<V>::zero();

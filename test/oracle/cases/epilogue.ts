@@ -4,7 +4,7 @@ import { sizeOf, type Tensor } from '../../../lib/tensor.js';
 import type { Make } from '../../helpers/make.js';
 import { type Agreement, type Case, type Cases, largest } from './case.js';
 
-// Convolutions with what lib/graph/epilogue.ts fuses into them. One of each algorithm, and of those around it that cannot
+// Convolutions with what lib/graph/fold.ts and lib/graph/epilogue.ts fuse into them. One of each algorithm, and of those around it that cannot
 // do it on the way.
 
 interface Fused {
@@ -29,6 +29,7 @@ const fused: readonly Fused[] = [
   { name: 'brgemm, groups of images', x: [7, 16, 5, 6], k: 17, padding: 1, bias: true },
   { name: 'brgemm, stride 2', x: [2, 18, 11, 14], k: 33, stride: 2, padding: 1 },
   { name: '1x1, stride 2: rows that nothing reads', x: [2, 32, 9, 10], k: 16, kernel: 1, stride: 2 },
+  { name: '1x1 of more pixels than fill L2', x: [1, 2320, 12, 11], k: 17, kernel: 1 },
   { name: 'stem, planar', x: [2, 3, 17, 18], k: 16, kernel: 7, stride: 2, padding: 3 },
   { name: 'groups in whole blocks', x: [2, 32, 6, 7], k: 32, groups: 2, padding: 1 },
   { name: 'groups that are moved', x: [2, 12, 6, 6], k: 18, groups: 3, padding: 1 },
@@ -65,9 +66,9 @@ const productScale = (terms: number, a: Tensor | null | undefined, b: Tensor | n
 const forward: Agreement = {
   kind: 'near',
   ulps: 24,
-  scale: ([x, weight, bias], [y]) => {
+  scale: ([x, weight, bias, add], [y]) => {
     const terms = (weight?.size ?? 0) / (weight?.shape[0] ?? 1);
-    const scale = productScale(terms, x, weight) + largest(bias);
+    const scale = productScale(terms, x, weight) + largest(bias) + largest(add);
     return [scale, scale, scale * (scale + largest(y))];
   },
 };
@@ -120,6 +121,16 @@ const convolution = (attributes: Attributes, bias: (conv: Fused, make: Make) => 
   inputs: (make: Make) => [make.float(conv.x), make.float(weightShape(conv)), bias(conv, make)],
 });
 
+const withResidual = (activation: 'none' | 'relu') => (conv: Fused) => ({
+  attributes: { ...attributesOf(conv), activation },
+  inputs: (make: Make) => [
+    make.float(conv.x),
+    make.float(weightShape(conv)),
+    biasIfAny(conv, make),
+    make.float(outputShape(conv)),
+  ],
+});
+
 const biasIfAny = (conv: Fused, make: Make) => (conv.bias ? make.float([conv.k]) : null);
 
 /** Keeps sums of integers away from 0, whose side rounding would decide. */
@@ -135,6 +146,8 @@ export const epilogueCases: Cases = {
   conv2d: rows(forward, {
     statistics: convolution({ activation: 'none', withStatistics: true }, biasIfAny),
     mask: convolution({ activation: 'relu', withMask: true }, halves),
+    'a residual': withResidual('none'),
+    'a residual and a ReLU': withResidual('relu'),
   }),
   conv2dGradInput: rows(backward, {
     add: gradient({ add: true }),
