@@ -75,7 +75,9 @@ function arithmeticOf(algorithm: string, limits: Limits): { rate: number; share:
   if (tile !== undefined) {
     const [m, r] = [Number(tile), Number(taps)]; // for m outputs along an axis; the transforms are not counted
     const products = strided ? 2 * m + 1 : m + r - 1;
-    return { rate: pairs ? limits.bfloat16 : limits.float32, share: (products / (r * m)) ** 2 };
+    // Two multiply-adds in place of one: what products of bfloat16 do too, where there are any.
+    const integers = limits.bfloat16 || 2 * limits.float32;
+    return { rate: pairs ? integers : limits.float32, share: (products / (r * m)) ** 2 };
   }
   const [, products] = /, (\d) products/.exec(algorithm) ?? []; // of bfloat16, for each one of float32
   if (products !== undefined && limits.bfloat16 > 0) return { rate: limits.bfloat16, share: Number(products) };

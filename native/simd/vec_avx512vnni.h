@@ -12,15 +12,16 @@ using avx512::F32;
 struct I32 {
   __m512i v;
 
+  // To nearest, ties to even.
+  static FOVEA_INLINE I32 round(F32 x) { return {_mm512_cvtps_epi32(x.v)}; }
   static FOVEA_INLINE I32 zero() { return {_mm512_setzero_si512()}; }
   FOVEA_INLINE F32 to_float() const { return {_mm512_cvtepi32_ps(v)}; }
 };
-// To nearest, ties to even.
-FOVEA_INLINE I32 round(F32 x) { return {_mm512_cvtps_epi32(x.v)}; }
 
 // Memory holds pairs where floats would lie: the words are moved, never computed with as floats.
 struct Int16Pairs {
   using Sum = I32;
+  using Float = F32;
   static constexpr int kLanes = 16;
   __m512i v;
 
@@ -35,6 +36,14 @@ struct Int16Pairs {
   }
   static FOVEA_INLINE Int16Pairs load(const float* p) { return {_mm512_loadu_si512(p)}; }
   FOVEA_INLINE void store(float* p) const { _mm512_storeu_si512(p, v); }
+
+  // Word i: the pair of lane i of `low` and lane i of `high`, which 16 bits must hold.
+  static FOVEA_INLINE Int16Pairs pairs_of(I32 low, I32 high) {
+    return {_mm512_mask_blend_epi16(0xaaaaaaaa, low.v, _mm512_slli_epi32(high.v, 16))};
+  }
+  // The neighbours of both, four lanes from one and four from the other in turn: cheaper than their order would be.
+  // Beyond 16 bits the nearest integer that they hold.
+  static FOVEA_INLINE Int16Pairs neighbours_of(I32 low, I32 high) { return {_mm512_packs_epi32(low.v, high.v)}; }
 };
 
 FOVEA_INLINE void accumulate(I32& sum, Int16Pairs a, Int16Pairs b) {
@@ -58,14 +67,6 @@ FOVEA_INLINE void keep(Int16Pairs& x) {
   (void)x;
 #endif
 }
-
-// Word i: the pair of lane i of `low` and lane i of `high`, which 16 bits must hold.
-FOVEA_INLINE Int16Pairs pairs_of(I32 low, I32 high) {
-  return {_mm512_mask_blend_epi16(0xaaaaaaaa, low.v, _mm512_slli_epi32(high.v, 16))};
-}
-// The neighbours of both, four lanes from one and four from the other in turn: cheaper than their order would be.
-// Beyond 16 bits the nearest integer that they hold.
-FOVEA_INLINE Int16Pairs neighbours_of(I32 low, I32 high) { return {_mm512_packs_epi32(low.v, high.v)}; }
 
 }  // namespace avx512vnni
 }  // namespace simd

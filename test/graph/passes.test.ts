@@ -32,6 +32,9 @@ describe('the limit of a pass', () => {
     expect(milliseconds('conv2d: winograd 2x2: winograd_avx512')).toBeCloseTo(4); // 16 products for 4·9
     expect(milliseconds('conv2d: winograd 4x4: winograd_avx512')).toBeCloseTo(2.25); // 36 for 16·9
     expect(milliseconds('conv2d: winograd 2x2 in int16: int16_avx512vnni')).toBeCloseTo(1); // 16 for 4·9, as pairs
+    const without = { ...limits, bfloat16: 0 };
+    const int16 = pass('conv2d: winograd 2x2 in int16: int16_avx2', 9e8, 10);
+    expect(limitOf(int16, without).milliseconds).toBeCloseTo(2); // twice as many as of float32
     expect(milliseconds('conv2d: winograd 4x4 of stride 2: winograd_avx512')).toBeCloseTo(5.0625); // 81 for 16·9
     expect(milliseconds('conv2d: bf16: brgemm_amx x32, 1 products')).toBeCloseTo(2.25);
     expect(milliseconds('conv2d: bf16: brgemm_amx x32, 3 products')).toBeCloseTo(6.75);

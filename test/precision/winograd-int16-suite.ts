@@ -16,11 +16,14 @@ function takes(operator: Operator, row: Case): boolean {
   return plain && /^(3,3,1,1,(\d),\2|3,3,2,2,1,1|5,5,1,1,(\d),\3)$/.test(shape);
 }
 
-contractSuite('avx512bf16', { algorithm: 'winograd int16', precision: 'medium' });
-bf16Suite('avx512bf16', {
-  name: 'winograd int16',
-  operators: ['conv2d', 'conv2dGradInput', 'conv2dGradWeight'],
-  precisions: ['medium'],
-  tiles: true,
-  layouts: (operator, row) => (takes(operator, row) ? ['blocked'] : []),
-});
+/** Winograd's algorithm with products of 16-bit integers, under the cap whose instance of the kernels is to be tested. */
+export function int16Suite(cap: 'avx2' | 'avx512bf16'): void {
+  contractSuite(cap, { algorithm: 'winograd int16', precision: 'medium' });
+  bf16Suite(cap, {
+    name: 'winograd int16',
+    operators: ['conv2d', 'conv2dGradInput', 'conv2dGradWeight'],
+    precisions: ['medium'],
+    tiles: true,
+    layouts: (operator, row) => (takes(operator, row) ? ['blocked'] : []),
+  });
+}

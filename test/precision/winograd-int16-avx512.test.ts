@@ -1,0 +1,3 @@
+import { int16Suite } from './winograd-int16-suite.js';
+
+int16Suite('avx512bf16');
