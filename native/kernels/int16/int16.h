@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "simd/macros.h"
+
 namespace fovea {
 
 constexpr float kInt16Norm = 32700;
@@ -17,7 +19,7 @@ constexpr int kInt16Unit = 32;   // channels whose pairs are 16 words, one line 
 constexpr int kInt16Blocks = 2;  // of filters, the most that a product takes at once
 
 // The channels of the pair in word q: int16_first(q) of their unit and the next one.
-constexpr int int16_first(int q) { return (q & 2 ? 16 : 0) + q / 4 * 4 + q % 2 * 2; }
+FOVEA_INLINE constexpr int int16_first(int q) { return (q & 2 ? 16 : 0) + q / 4 * 4 + q % 2 * 2; }
 
 // One frequency: product[j][t][16] = v_scale[t] · u_scale[j] · Σ_unit Σ_q v[unit][t][q] · u[j][unit][q], q < 16 words.
 struct Int16Multiply {
@@ -72,8 +74,10 @@ struct Int16Kernels {
 // tile already where squares overflow, at 1e19.
 float int16_norm(float squares, float largest, float count);
 constexpr float kInt16LeastSquares = 1e-30f, kInt16MostSquares = 1e30f;
-inline bool int16_squares_hold(float squares) { return squares > kInt16LeastSquares && squares < kInt16MostSquares; }
-inline float int16_inverse(float norm) { return norm > 0 ? kInt16Norm / norm : 0; }
+FOVEA_INLINE bool int16_squares_hold(float squares) {
+  return squares > kInt16LeastSquares && squares < kInt16MostSquares;
+}
+FOVEA_INLINE float int16_inverse(float norm) { return norm > 0 ? kInt16Norm / norm : 0; }
 
 // Null where the CPU, or the cap, has no products of such pairs that are faster than float32's: with AVX-512 and
 // without VNNI, 256 bits of integers are not.
