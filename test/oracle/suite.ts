@@ -18,7 +18,8 @@ const threadCounts = [1, 2, 3];
 export function oracleSuite(cap: 'baseline' | 'avx2' | 'avx512'): void {
   process.env.FOVEA_CPU = cap;
   const { backend, reason } = findNative();
-  const problem = reason ?? backend.info.problem;
+  const lacks = backend && backend.info.isa !== cap ? `this CPU is ${backend.info.isa}` : undefined;
+  const problem = reason ?? backend.info.problem ?? lacks;
   describe.skipIf(problem !== undefined)(
     `native is reference under FOVEA_CPU=${cap}${problem ? ` (skipped: ${problem})` : ''}`,
     () => {

@@ -52,8 +52,7 @@ export function contractSuite(cap: 'baseline' | 'avx2' | 'avx512' | 'avx512bf16'
   process.env.FOVEA_CPU = cap;
   process.env.FOVEA_PLAN = 'fixed';
   const { backend, reason } = findNative();
-  const lacks =
-    cap === 'avx512bf16' && backend && backend.info.isa !== cap ? `this CPU is ${backend.info.isa}` : undefined;
+  const lacks = backend && backend.info.isa !== cap ? `this CPU is ${backend.info.isa}` : undefined;
   const problem = reason ?? backend.info.problem ?? lacks;
   describe.skipIf(problem !== undefined)(
     `${way.algorithm} in '${way.precision}' under FOVEA_CPU=${cap}${problem ? ` (skipped: ${problem})` : ''}`,
