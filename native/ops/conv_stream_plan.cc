@@ -14,7 +14,7 @@ namespace {
 // Of a core's L2. For the pixels that are packed, or read, at once; panels and sums have the rest. And how much of it
 // pixels that are read where they lie may fill for all of them to be read at once.
 constexpr double kScratchShare = 0.5, kStaysShare = 0.8;
-constexpr double kLeastL2 = 256 * 1024, kMostL2 = 1024 * 1024;  // of those that this was measured with, or fits
+constexpr double kLeastL2 = 256 * 1024, kMostL2 = 1024 * 1024;  // measured with 512 KiB and 1 MiB
 constexpr int64_t kGroupPixels =
     256;  // the least that makes fetching a panel cheap: 256 pixels ≈ 36,000 cycles a panel
 constexpr int64_t kLeastPixels = 112;
@@ -182,8 +182,8 @@ TileChoice ConvStream::choose_skipping_tiles() const {
   return choice;
 }
 
-// How much of the problem one task takes, from the shape alone: the channels packed at once decide in which order
-// products are added.
+// How much of the problem one task takes, from the shape and the CPU alone: the channels packed at once decide in which
+// order products are added.
 void ConvStream::choose_blocking() {
   const StreamProblem& p = problem_;
   const int64_t columns = p.columns.outputs(), pitch = columns + p.columns.extra();

@@ -3,6 +3,7 @@ import type { Layout } from '../../lib/backend/backend.js';
 import { findNative, type NativeBackend } from '../../lib/backend/native.js';
 import type { Operator } from '../../lib/ops/operator.js';
 import { operators } from '../../lib/ops/table.js';
+import { lacks } from '../helpers/level.js';
 import { seedOf } from '../helpers/make.js';
 import { runGuarded, sameBits } from '../helpers/run.js';
 import { type Case, cases } from './cases/index.js';
@@ -18,8 +19,7 @@ const threadCounts = [1, 2, 3];
 export function oracleSuite(cap: 'baseline' | 'avx2' | 'avx512'): void {
   process.env.FOVEA_CPU = cap;
   const { backend, reason } = findNative();
-  const lacks = backend && backend.info.isa !== cap ? `this CPU is ${backend.info.isa}` : undefined;
-  const problem = reason ?? backend.info.problem ?? lacks;
+  const problem = reason ?? backend.info.problem ?? lacks(backend.info.detected, cap);
   describe.skipIf(problem !== undefined)(
     `native is reference under FOVEA_CPU=${cap}${problem ? ` (skipped: ${problem})` : ''}`,
     () => {

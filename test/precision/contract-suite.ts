@@ -3,6 +3,7 @@ import type { Attributes, Spec } from '../../lib/backend/backend.js';
 import { findNative, type NativeBackend } from '../../lib/backend/native.js';
 import { Random } from '../../lib/random.js';
 import { Tensor } from '../../lib/tensor.js';
+import { lacks } from '../helpers/level.js';
 import type { Call } from '../helpers/reference.js';
 import {
   bounds,
@@ -52,8 +53,7 @@ export function contractSuite(cap: 'baseline' | 'avx2' | 'avx512' | 'avx512bf16'
   process.env.FOVEA_CPU = cap;
   process.env.FOVEA_PLAN = 'fixed';
   const { backend, reason } = findNative();
-  const lacks = backend && backend.info.isa !== cap ? `this CPU is ${backend.info.isa}` : undefined;
-  const problem = reason ?? backend.info.problem ?? lacks;
+  const problem = reason ?? backend.info.problem ?? lacks(backend.info.detected, cap);
   describe.skipIf(problem !== undefined)(
     `${way.algorithm} in '${way.precision}' under FOVEA_CPU=${cap}${problem ? ` (skipped: ${problem})` : ''}`,
     () => {

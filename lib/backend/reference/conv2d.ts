@@ -31,7 +31,8 @@ function kernelElements(
 /**
  * y[n,k,p,q] = act(b[k] + Σ_{c in group of k} Σ_r Σ_s x[n,c, p·sh + r·dh − top, q·sw + s·dw − left] · w[k,c,r,s])
  * Source: torch.nn.Conv2d (cross-correlation); with `flipKernel` w[k,c,R−1−r,S−1−s], the convolution of mathematics.
- * With a residual that is added before the activation. Also, where asked for, mean and biased variance of y for each channel, and the bits of y > 0.
+ * A residual, where there is one, is added before the activation. Also, where asked for, mean and biased variance of y for
+ * each channel, and the bits of y > 0.
  */
 export const conv2d: Operation = (inputs, outputs, attributes) => {
   const x = grid(need(inputs, 0));

@@ -4,8 +4,8 @@ import { sizeOf, type Tensor } from '../../../lib/tensor.js';
 import type { Make } from '../../helpers/make.js';
 import { type Agreement, type Case, type Cases, largest } from './case.js';
 
-// Convolutions with what lib/graph/fold.ts and lib/graph/epilogue.ts fuse into them. One of each algorithm, and of those around it that cannot
-// do it on the way.
+// Convolutions with what lib/graph/fold.ts and lib/graph/epilogue.ts fuse into them. One of each algorithm, and of those
+// around it that cannot do it on the way.
 
 interface Fused {
   readonly name: string;
