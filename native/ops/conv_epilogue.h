@@ -1,8 +1,7 @@
 // What is done with a convolution's output part by part, each right after it was written and while a cache holds it,
 // instead of in a pass over memory of its own:
-//   conv2d           a residual and the ReLU after it; statistics for the batch normalisation that follows; a ReLU's
-//   bits conv2dGradInput  another gradient added; the mask of a ReLU; the sums that a batch normalisation's gradient
-//   needs
+// - conv2d: a residual and the ReLU after it, statistics for the batch normalisation that follows, a ReLU's bits;
+// - conv2dGradInput: another gradient added, the mask of a ReLU, the sums that a batch normalisation's gradient needs.
 #pragma once
 #include <memory>
 
