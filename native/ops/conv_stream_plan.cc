@@ -260,7 +260,7 @@ void ConvStream::cut_for_threads() {
         static_cast<double>(p.groups * p.images * outputs_ * dest_blocks_) / static_cast<double>(group * rows * blocks);
     return makespan(longest * whole, longest, cuts, threads_);
   };
-  double best = 0.97 * time(images, band, split);  // a few percent are not worth more packing
+  double best = 0.985 * time(images, band, split);  // less is not worth more packing
   for (int64_t group = images;; group = even(p.images, group - 1)) {
     for (int64_t rows = band;; rows = even(outputs_, rows - 1)) {
       for (int64_t step = split / step_;; step = even(steps, step - 1)) {

@@ -91,6 +91,7 @@ class ConvWinograd : public Operation {
   int64_t tiles_, depth_blocks_, lane_blocks_;
   int64_t group_tiles_ = 1, group_blocks_ = 1, chunk_blocks_ = 1, sum_ = 1;
   bool shared_input_ = false, u_stays_ = false;
+  bool in_place_ = false;  // M takes the place of V: of one block of channels each row is read before it is written
   // In floats: all of V or U; what each thread has for itself.
   int64_t shared_floats_ = 0, v_floats_ = 0, u_floats_ = 0, m_floats_ = 0, tap_floats_ = 0;
 };
@@ -142,6 +143,8 @@ ConvWinograd::ConvWinograd(const WinogradProblem& problem, int tile, int threads
   } else {
     shared_floats_ = frequencies() * u_step(lane_blocks_, depth_blocks_);
     v_floats_ = frequencies() * v_step(group_tiles_, depth_blocks_);
+    in_place_ = depth_blocks_ == 1 && lane_blocks_ == 1;
+    if (in_place_) m_floats_ = 0;
   }
 }
 
@@ -250,7 +253,7 @@ bool ConvWinograd::run_with_shared_weight(const RunContext& context, const float
   });
   context.pool.parallel_for(tile_groups(), [&](int64_t group, int thread) {
     if (cancelled()) return;
-    float *const v = scratch + thread * own, *const product = v + v_floats_;
+    float *const v = scratch + thread * own, *const product = in_place_ ? v : v + v_floats_;
     const Task t = task(group, 0, filter_groups());
     transform_input(source(context), {t.tile, t.tiles, 0, depth_blocks_}, v);
     Ahead next = ahead(context, group);
