@@ -93,10 +93,10 @@ function takesRounded(operator: Operator, row: Case): boolean {
 function checkCase(native: NativeBackend, operator: Operator, row: Case): void {
   const named = operator.name.startsWith('conv2d') ? algorithms : [undefined];
   for (const numbers of ['integers', 'reals'] as const) {
-    const expected = runReference(roundedCall(native, operator, row, numbers));
+    const call = roundedCall(native, operator, row, numbers);
+    const expected = runReference(call);
     for (const algorithm of named) {
       const run = (threads: number) => {
-        const call = roundedCall(native, operator, row, numbers);
         const attributes = algorithm === undefined ? call.attributes : { ...call.attributes, algorithm };
         return runGuarded(native, { ...call, attributes }, { threads, ...options });
       };
@@ -142,12 +142,15 @@ function roundedCall(native: NativeBackend, operator: Operator, row: Case, numbe
   return { ...call, inputs };
 }
 
+const float = new Float32Array(1);
+const bits = new Uint32Array(float.buffer);
+
 /** The nearest value of 8 significant bits, ties to even. */
 function toBfloat16(value: number): number {
-  const bits = new Uint32Array(Float32Array.of(value).buffer);
+  float[0] = value;
   const [word = 0] = bits;
   bits[0] = (word + 0x7fff + ((word >>> 16) & 1)) & 0xffff0000;
-  return new Float32Array(bits.buffer)[0] as number;
+  return float[0];
 }
 
 /** The contract of 'medium': 5e-3 in the 2-norm. */
