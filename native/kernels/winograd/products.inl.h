@@ -11,13 +11,9 @@ namespace winograd {
 template <class V, int M, int kVectors>
 FOVEA_INLINE void multiply_add(V (&sum)[M][kVectors], const float* v, const V (&row)[kVectors]) {
   UNROLL for (int i = 0; i < M; ++i) {
-    if constexpr (kVectors == 1) {
-      accumulate(sum[i][0], v + i, row[0]);
-    } else {
-      const V vi = V::splat(v[i]);
-      UNROLL for (int j = 0; j < kVectors; ++j)
-        sum[i][j] = fma(vi, row[j], sum[i][j]);
-    }
+    const V vi = V::splat(v[i]);
+    UNROLL for (int j = 0; j < kVectors; ++j)
+      sum[i][j] = fma(vi, row[j], sum[i][j]);
   }
 }
 
@@ -153,12 +149,14 @@ void multiply_gradient(const WinogradGradMultiply& call) {
   if constexpr (NB > 1) {
     if (call.filters < NB) return multiply_gradient<V, M, NB - 1>(call);
   }
+  // One block of filters leaves room for more channels.
+  constexpr int kRows = NB == 1 && (16 + 1) * (16 / V::kLanes) + 1 <= V::kRegisters ? 16 : M;
   const float* v = call.v;
   float* product = call.product;
   for (int block = 0; block < call.channels; ++block, v += call.v_block, product += 256) {
     int c = 0;
-    for (; c + M <= 16; c += M) multiply_channels<V, M, NB>(call, v + c, call.u, product + 16 * c);
-    if constexpr (16 % M > 0) multiply_channels<V, 16 % M, NB>(call, v + c, call.u, product + 16 * c);
+    for (; c + kRows <= 16; c += kRows) multiply_channels<V, kRows, NB>(call, v + c, call.u, product + 16 * c);
+    if constexpr (16 % kRows > 0) multiply_channels<V, 16 % kRows, NB>(call, v + c, call.u, product + 16 * c);
   }
 }
 
