@@ -21,8 +21,11 @@ constexpr double kMostBytes = 2e9;  // of operands to measure on
 constexpr double kBudget = 20;      // milliseconds for each candidate
 constexpr int kRounds = 6;
 constexpr int kBlockingRounds = 3;  // after those, of other blockings of the fastest
-constexpr double kHopeless = 1.8;   // times the best so far: not run again
-constexpr double kHopelessCold = 8;  // the same of the first run, which also waits for pages, tables and code
+// A candidate so many times slower than the best so far is given up, once it has had its chance: the first runs wait for
+// pages, code and parked threads (of 0.2 ms the first took 4, the second 0.5), and whoever shares the cores can take a
+// slice of 3 ms from each of three in a row.
+constexpr double kHopeless = 1.8, kChance = 10;  // times, milliseconds
+constexpr double kHopelessCold = 8;              // times the best so far, in a first run beyond its chance
 constexpr double kMargin = 0.97;    // a candidate must be this much faster to be preferred to the model's choice
 constexpr size_t kMostPlans = 10000;
 
@@ -132,16 +135,17 @@ class Race {
     if (std::any_of(runners_.begin(), runners_.end(), same)) return;
     if (!runner.workspace->allocate(runner.operation->workspace_bytes()).ok()) return;
     if (!runner.run(operands_, pool_)) return;
-    if (runner.best <= kHopelessCold * best_ && !runner.run(operands_, pool_)) return;
+    const bool given_up = runner.spent > kChance && runner.best > kHopelessCold * best_;
+    if (!given_up && !runner.run(operands_, pool_)) return;
     best_ = std::min(best_, runner.best);
     runners_.push_back(std::move(runner));
   }
 
   void run(int rounds) {
-    const auto hopeful = [&](const Runner& runner) { return runner.best <= kHopeless * best_; };
     for (int round = 0; round < rounds; ++round) {
       for (Runner& runner : runners_) {
-        if (!hopeful(runner) || (runner.spent > kBudget && round > 0)) continue;
+        const bool hopeful = runner.best <= kHopeless * best_;
+        if (runner.spent > (hopeful ? kBudget : kChance) && (round > 0 || !hopeful)) continue;
         runner.run(operands_, pool_);
         best_ = std::min(best_, runner.best);
       }
