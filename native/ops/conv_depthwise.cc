@@ -275,8 +275,9 @@ class Depthwise : public Operation {
             std::min(bands_.band, bands_.rows.outputs() - first)};
   }
 
+  // Pixels of float32 are whole lines, which one store fills: asking for them was 1.01 to 1.16 times slower (Zen 5).
   DepthwiseAhead dest_ahead(MutableValues dest, const BandTask& task) const {
-    if (bands_.bands > 1) return {};
+    if (bands_.bands > 1 || !dest.half()) return {};
     const int64_t plane = target_.h * target_.w * kBlock;
     const MutableValues first = dest + (task.image * bands_.channel_blocks() + task.block) * plane;
     return {reinterpret_cast<const char*>(first.at()),
