@@ -21,12 +21,12 @@ constexpr double kMostBytes = 2e9;  // of operands to measure on
 constexpr double kBudget = 20;      // milliseconds for each candidate
 constexpr int kRounds = 6;
 constexpr int kBlockingRounds = 3;  // after those, of other blockings of the fastest
-// A candidate so many times slower than the best so far is given up, once it has had its chance: the first runs wait for
-// pages, code and parked threads (of 0.2 ms the first took 4, the second 0.5), and whoever shares the cores can take a
-// slice of 3 ms from each of three in a row.
+// A candidate so many times slower than the best so far is given up, once it has had its chance: the first runs wait
+// for pages, code and parked threads (of 0.2 ms the first took 4, the second 0.5), and whoever shares the cores can
+// take a slice of 3 ms from each of three in a row.
 constexpr double kHopeless = 1.8, kChance = 10;  // times, milliseconds
 constexpr double kHopelessCold = 8;              // times the best so far, in a first run beyond its chance
-constexpr double kMargin = 0.97;    // a candidate must be this much faster to be preferred to the model's choice
+constexpr double kMargin = 0.97;  // a candidate must be this much faster to be preferred to the model's choice
 constexpr size_t kMostPlans = 10000;
 
 struct Memory {
