@@ -224,13 +224,14 @@ void multiply_channels(const Int16GradMultiply& call, int filter, int channel) {
 
 template <class P, int kRows, int NB>
 void multiply_gradient(const Int16GradMultiply& call) {
-  static_assert(16 % kRows == 0, "whole blocks of channels");
+  constexpr int kRowsOfOne = NB > 1 ? 2 * kRows : kRows;  // one block of filters leaves room for more channels
+  static_assert(16 % kRows == 0 && 16 % kRowsOfOne == 0, "whole blocks of channels");
   int filter = 0;
   for (; filter + NB <= call.filters; filter += NB) {
     for (int c = 0; c < 16 * call.channels; c += kRows) multiply_channels<P, kRows, NB>(call, filter, c);
   }
-  for (int c = 0; c < 16 * call.channels && filter < call.filters; c += kRows)
-    multiply_channels<P, kRows, 1>(call, filter, c);
+  for (int c = 0; c < 16 * call.channels && filter < call.filters; c += kRowsOfOne)
+    multiply_channels<P, kRowsOfOne, 1>(call, filter, c);
 }
 
 template <class P, int kRows, int kGradRows, int NB>
