@@ -6,8 +6,8 @@
 namespace fovea {
 namespace winograd {
 
-// sum[i][j] += v[i]·row[j]. A broadcast of its own would cost as much as a product (Zen 4): with one product for
-// each it is better part of the multiply-add.
+// sum[i][j] += v[i]·row[j]. With one product for each v[i], GCC makes its load part of the multiply-add. (Said in
+// assembly, as in brgemm, that kept the sums on the stack here.)
 template <class V, int M, int kVectors>
 FOVEA_INLINE void multiply_add(V (&sum)[M][kVectors], const float* v, const V (&row)[kVectors]) {
   UNROLL for (int i = 0; i < M; ++i) {
