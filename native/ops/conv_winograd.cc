@@ -95,7 +95,7 @@ class ConvWinograd : public Operation {
   WinogradTiles grid_;
   int64_t tiles_, depth_blocks_, lane_blocks_;
   int64_t group_tiles_ = 1, group_blocks_ = 1, chunk_blocks_ = 1, sum_ = 1;
-  bool shared_input_ = false, u_stays_ = false;
+  bool shared_input_ = false;
   bool asks_ = false;      // for the next task's pixels
   bool in_place_ = false;  // M takes the place of V: of one block of channels each row is read before it is written
   // In floats: all of V or U; what each thread has for itself.
@@ -130,14 +130,14 @@ ConvWinograd::ConvWinograd(const WinogradProblem& problem, int tile, int threads
   const bool wide = cpu_features().isa >= Isa::kAvx512 && !cpu_features().halved_512;
   const int64_t cache_bytes = wide ? kCacheBytesOfWide : kCacheBytes;
   const int64_t pixel_bytes = frequencies() * kBlock * 4, u_bytes = pixel_bytes * kBlock * depth_blocks_ * lane_blocks_;
-  u_stays_ = u_bytes <= cache_bytes * 2 / 3;
-  asks_ = u_stays_ && (!wide || depth_blocks_ * lane_blocks_ == 1);
+  const bool u_stays = u_bytes <= cache_bytes * 2 / 3;
+  asks_ = u_stays && (!wide || depth_blocks_ * lane_blocks_ == 1);
   // The pixels of a tile are in L2 as well, those of the next task before their time.
   const int64_t source_bytes = grid_.rows.source_step * grid_.columns.source_step * kBlock * 4;
   const int64_t dest_bytes = grid_.rows.outputs * grid_.columns.outputs * kBlock * 4;
   const int64_t tile_bytes = (pixel_bytes + source_bytes) * depth_blocks_ + (pixel_bytes + dest_bytes) * lane_blocks_;
   const int64_t fitting = (cache_bytes - u_bytes) / tile_bytes / rows * rows;
-  const int64_t wanted = u_stays_ ? std::clamp(fitting, ceil_div(kLeastTiles, rows) * rows, kMaxTiles) : kStreamTiles;
+  const int64_t wanted = u_stays ? std::clamp(fitting, ceil_div(kLeastTiles, rows) * rows, kMaxTiles) : kStreamTiles;
   // No bits depend on the number of groups, unless an epilogue sums over each of them.
   const int64_t multiple = problem.epilogue ? kEpilogueGroups : threads;
   const int64_t groups = ceil_div(ceil_div(tiles_, wanted), multiple) * multiple;
