@@ -1,6 +1,7 @@
 // What will be read or written next, asked for a few cache lines at a time, so that memory works while the core
-// multiplies.
+// multiplies. Into L1: a product by pixels from memory that is asked for into L2 alone took Zen 5 a fifth longer.
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -25,8 +26,16 @@ class Ahead {
         if (++span_ == spans_.size()) return;
         at_ = spans_[span_].first;
       }
-      __builtin_prefetch(at_, 0, 2);  // into L2, without waiting
+      __builtin_prefetch(at_, 0, 3);
     }
+  }
+  // The next that follow each other, at most so many lines. {null, null}: no more.
+  std::pair<const std::byte*, const std::byte*> run(int64_t lines) {
+    if (span_ == spans_.size()) return {nullptr, nullptr};
+    const std::byte *const first = at_, *const last = std::min(at_ + lines * step_, spans_[span_].second);
+    at_ = last;
+    if (at_ == spans_[span_].second && ++span_ < spans_.size()) at_ = spans_[span_].first;
+    return {first, last};
   }
 
  private:

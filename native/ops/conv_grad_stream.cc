@@ -341,8 +341,47 @@ AxisSpan ConvGradStream::Chunk::rows_of(const AxisSpan& span) const {
   return {first, std::clamp<int64_t>(span.end - first_row, first, rows)};
 }
 
-void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, const Gradient& dy, float* packed,
-                               float* sums) const {
+// What a task will read, in the order in which it comes to it: the rest of the chunk, and what the next one begins
+// with. Channels that are packed, as pairs are, are read at the beginning of a chunk. Not what is rounded in memory and
+// read as float32: that is widened first.
+Ahead ConvGradStream::ahead(const Task& task, const Chunk& chunk, const Chunk* next) const {
+  const GradProblem& p = problem_;
+  Ahead ahead;
+  if (p.planar || (direct_ && chunk_images_ > 1)) return ahead;  // of whole images, which are small, L3 has them all
+  const int64_t image_x = p.groups * units_ * source_unit_floats_, image_dy = p.groups * blocks_ * plane();
+  const auto ask_x = [&](const Chunk& c, int64_t unit) {
+    const AxisSpan rows = source_rows(c);
+    for (int64_t image = 0; image < c.images; ++image) {
+      const Values x = c.x + image * image_x + unit * source_unit_floats_;
+      ahead.add(x + rows.first * p.columns.source * lanes_, x + rows.end * p.columns.source * lanes_);
+    }
+  };
+  const auto ask_dy = [&](const Chunk& c, int64_t first) {
+    if (p.planes == 0 && c.dy.half()) return;
+    for (int64_t block = first; block < std::min(first + step_, task.blocks); ++block) {
+      for (int64_t image = 0; image < c.images; ++image) {
+        const Values dy = c.dy + image * image_dy + block * plane();
+        ahead.add(dy, dy + c.rows * p.columns.outputs() * kBlock);
+      }
+    }
+  };
+  for (int64_t unit = 1; unit < task.units && direct_; ++unit) ask_x(chunk, unit);
+  for (int64_t block = step_; block < task.blocks; block += step_) ask_dy(chunk, block);
+  if (!next) return ahead;
+  for (int64_t unit = 0; unit < (direct_ ? 1 : task.units); ++unit) ask_x(*next, unit);
+  ask_dy(*next, 0);
+  return ahead;
+}
+
+// Of x, that the taps of a chunk of dy's rows meet.
+AxisSpan ConvGradStream::source_rows(const Chunk& chunk) const {
+  const Axis& rows = problem_.rows;
+  const int64_t first = chunk.first_row * rows.step(), last = (chunk.first_row + chunk.rows - 1) * rows.step();
+  return {std::min(first, rows.source), std::min(last + rows.extra() + 1, rows.source)};
+}
+
+void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, const Gradient& dy, float* packed, float* sums,
+                               Ahead* ahead) const {
   const int64_t image_floats = problem_.groups * units_ * source_unit_floats_;
   const float* base = direct_ ? (chunk.x + chunk.first_row * pitch_ * lanes_).floats() : packed;
   if (!direct_) {
@@ -365,7 +404,7 @@ void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, const Gradi
     call.b = dy.at + block * dy.block;
     for (int64_t unit = 0; unit < task.units; ++unit) {
       for (const Rows& tile : rows_of(task, unit)) {
-        take(terms[static_cast<size_t>(tile.tap)], &call);
+        take(terms[static_cast<size_t>(tile.tap)], ahead, &call);
         call.a = base + unit * unit_floats_ + tile.channel;
         call.a_rows = tile.offsets.data();
         call.c = sums_of(task, block, unit, tile, sums);
@@ -377,7 +416,7 @@ void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, const Gradi
 
 // The same over pairs of pixels: [image][unit] of x, and [block][image] of the filters' gradients that the tiles of one
 // round take, packed just before. One entry for each image and product of planes.
-void ConvGradStream::add_pairs(const Task& task, const Chunk& chunk, float* packed, float* sums) const {
+void ConvGradStream::add_pairs(const Task& task, const Chunk& chunk, float* packed, float* sums, Ahead* ahead) const {
   const int64_t image_floats = problem_.groups * units_ * source_unit_floats_;
   const int64_t image_x = unit_task_ * pairs_.x_words(), block_dy = chunk_images_ * pairs_.dy_words();
   float* const dy = packed + chunk_images_ * image_x;
@@ -407,7 +446,7 @@ void ConvGradStream::add_pairs(const Task& task, const Chunk& chunk, float* pack
     }
     for (int64_t unit = 0; unit < task.units; ++unit) {
       for (const Rows& tile : rows_of(task, unit)) {
-        take(terms[static_cast<size_t>(tile.tap)], &call);
+        take(terms[static_cast<size_t>(tile.tap)], ahead, &call);
         call.a =
             pairs_.at(packed + unit * pairs_.x_words(), tile.channel, windows_[static_cast<size_t>(tile.tap)].offset);
         call.c = sums_of(task, first, unit, tile, sums);
@@ -442,7 +481,13 @@ void ConvGradStream::run_task(const Task& task, Values x, Values dy, float* pack
     Chunk chunk = chunk_of(task, index, x, dy);
     chunk.not_finite = index == task.last_chunk - 1 ? not_finite : nullptr;
     const Gradient gradient = gradient_of(task, chunk, packed + packed_floats_);
-    problem_.planes > 0 ? add_pairs(task, chunk, packed, sums) : add_chunk(task, chunk, gradient, packed, sums);
+    const bool last = index + 1 == task.last_chunk;
+    const Chunk next = chunk_of(task, last ? index : index + 1, x, dy);
+    Ahead ahead = this->ahead(task, chunk, last ? nullptr : &next);
+    if (problem_.planes > 0)
+      add_pairs(task, chunk, packed, sums, &ahead);
+    else
+      add_chunk(task, chunk, gradient, packed, sums, &ahead);
     if (task.bias) add_bias(task, chunk, gradient, sums);
   }
 }

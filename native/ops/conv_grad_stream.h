@@ -4,9 +4,11 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "kernels/brgemm/brgemm.h"
+#include "ops/ahead.h"
 #include "ops/conv_axis.h"
 #include "ops/conv_grad_pairs.h"
 #include "ops/conv_pack.h"
@@ -97,17 +99,22 @@ class ConvGradStream {
     std::vector<BrgemmEntry> entries;
     int64_t depth;
   };
-  static void take(const Terms& terms, BrgemmCall* call) {
+  static void take(const Terms& terms, Ahead* ahead, BrgemmCall* call) {
     call->entries = terms.entries.data();
     call->count = static_cast<ptrdiff_t>(terms.entries.size());
     call->depth = terms.depth;
+    std::tie(call->ahead, call->ahead_end) =
+        ahead->run(call->count * (call->depth / kBrgemmUnroll) * kBrgemmAheadLines);
   }
   Terms terms_of(const Chunk& chunk, const Window& window, int64_t dy_image) const;
   Terms pair_terms_of(const Chunk& chunk, const Window& window) const;
   Chunk chunk_of(const Task& task, int64_t index, Values x, Values dy) const;
   Gradient gradient_of(const Task& task, const Chunk& chunk, float* wide) const;
-  void add_chunk(const Task& task, const Chunk& chunk, const Gradient& dy, float* packed, float* sums) const;
-  void add_pairs(const Task& task, const Chunk& chunk, float* packed, float* sums) const;
+  AxisSpan source_rows(const Chunk& chunk) const;
+  Ahead ahead(const Task& task, const Chunk& chunk, const Chunk* next) const;
+  void add_chunk(const Task& task, const Chunk& chunk, const Gradient& dy, float* packed, float* sums,
+                 Ahead* ahead) const;
+  void add_pairs(const Task& task, const Chunk& chunk, float* packed, float* sums, Ahead* ahead) const;
   void add_bias(const Task& task, const Chunk& chunk, const Gradient& dy, float* sums) const;
   int64_t plane() const { return problem_.rows.outputs() * problem_.columns.outputs() * kBlock; }  // of dy
   void run_task(const Task& task, Values x, Values dy, float* packed, float* sums, bool* not_finite) const;

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <cstddef>
+
 #include "simd/bfloat16.h"
 
 namespace fovea {
@@ -32,6 +34,11 @@ enum class BrgemmRows {
   kHalfPixels,  // [8·i + q]        rows are pixels of the blocked layout of bfloat16, depth <= 8 pairs; of pairs only
 };
 constexpr int kBrgemmRowKinds = 7;
+
+// Steps of the sum written out one after another: counters and addresses compete with the multiply-adds for their two
+// ports, at one step a round they cost a sixth of the speed.
+constexpr int kBrgemmUnroll = 4;
+constexpr int kBrgemmAheadLines = 2;  // see BrgemmCall::ahead; 1 and 4 were slower (Zen 5)
 
 // Reads exactly the A and B elements of the formula, writes exactly the m × 16·nb elements of C; any alignment will do,
 // 64 bytes for b is fastest. No allocation, no exceptions, no globals. Every element of the sum over e and q is added
@@ -56,6 +63,9 @@ struct BrgemmCall {
   ptrdiff_t rounded_block;
   const float* bias;  // 16·nb, or null
   bool accumulate, relu;
+  // kChannels, kRows: memory that is asked for meanwhile, kBrgemmAheadLines cache lines for each kBrgemmUnroll steps of
+  // a run. Null: none.
+  const std::byte *ahead, *ahead_end;
   // Set to true when a sum is Inf or NaN, looked at before bias and ReLU; null: nobody wants to know. Split or rounded
   // operands give Inf or NaN where float32 might not, and never the other way round.
   bool* not_finite;

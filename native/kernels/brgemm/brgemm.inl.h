@@ -98,10 +98,6 @@ struct BrgemmSums {
   }
 };
 
-// Steps of the sum written out one after another: counters and addresses compete with the multiply-adds for their two
-// ports, at one step a round they cost a sixth of the speed.
-constexpr int kBrgemmUnroll = 4;
-
 // The rows of B that stand side by side: a pointer for each block, so that a step is a constant away from it.
 template <int NB>
 struct BrgemmPanel {
@@ -121,6 +117,28 @@ struct BrgemmPanel {
   }
 };
 
+// Asks for what BrgemmCall::ahead says, and at its end for the same lines over and over: a branch would cost more.
+template <bool kAsks>
+struct BrgemmAhead {
+  explicit BrgemmAhead(const BrgemmCall&) {}
+  FOVEA_INLINE void fetch() {}
+};
+
+template <>
+struct BrgemmAhead<true> {
+  static constexpr ptrdiff_t kLine = 64;
+  const std::byte *at, *end;
+
+  explicit BrgemmAhead(const BrgemmCall& call) : at(call.ahead), end(call.ahead_end) {
+    if (!at) at = end = reinterpret_cast<const std::byte*>(call.a);
+  }
+  FOVEA_INLINE void fetch() {
+    UNROLL for (int line = 0; line < kBrgemmAheadLines; ++line)
+      __builtin_prefetch(at + line * kLine, 0, 3);
+    at += at < end ? kBrgemmAheadLines * kLine : 0;
+  }
+};
+
 template <class V, BrgemmRows kRows, int M, int NB>
 void brgemm_tile(const BrgemmCall& call) {
   constexpr int U = kBrgemmUnroll;
@@ -129,6 +147,7 @@ void brgemm_tile(const BrgemmCall& call) {
   const ptrdiff_t depth = call.depth, b_block = call.b_block;
   const float *const a0 = call.a, *const b0 = call.b;
   const BrgemmEntry *entry = call.entries, *const end = entry + call.count;
+  BrgemmAhead<kRows == BrgemmRows::kChannels || kRows == BrgemmRows::kRows> ahead(call);
   if (kRows == BrgemmRows::kPlanes && entry != end) {
     BrgemmPanel<NB> b(b0 + entry->b, b_block);
     for (; end - entry >= U; entry += U, b.advance(U)) {
@@ -158,15 +177,16 @@ void brgemm_tile(const BrgemmCall& call) {
              : kRows == BrgemmRows::kRows ? a_q + call.a_step * i
                                           : a_q + kPitch * i;
     };
-    // What the next unit reads, or the next tile. Tiles of 256 bits are through with a unit before L2 has delivered it:
-    // without this the first of its steps took a quarter more than the others (Zen 3).
-    if constexpr (kRows == BrgemmRows::kPixels && V::kLanes == 8) {
+    // What the next unit reads, or the next tile: a tile is through with a unit before L2 has delivered another.
+    if constexpr (kRows == BrgemmRows::kPixels || kRows == BrgemmRows::kHalfPixels) {
+      constexpr int kLine = 16 / kPitch;  // rows of one cache line
       const float* next = entry + 1 != end ? a0 + entry[1].a : a0 + call.entries->a + M * kPitch;
-      UNROLL for (int i = 0; i < M; ++i)
+      UNROLL for (int i = 0; i < M; i += kLine)
         __builtin_prefetch(next + kPitch * i, 0, 3);
     }
     ptrdiff_t q = 0;
     for (; q + U <= depth; q += U, b.advance(U)) {
+      ahead.fetch();
       UNROLL for (int u = 0; u < U; ++u, a += step)
         sums.add([&](int i) { return at(a, q + u, i); }, b.block, 16 * u);
     }
