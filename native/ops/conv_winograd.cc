@@ -15,9 +15,7 @@ namespace {
 
 constexpr int64_t kMaxTiles = 128;            // of one task
 constexpr int64_t kCacheBytes = 1024 * 1024;  // what V, M and U of a task may fill of a core's L2
-// The same of a core with whole units of 512 bits. There the loads that ask for pixels compete with those of the
-// multiply-adds, and unless a tile is but one block its own prefetchers do as well: without them and with this share
-// layers of 32 to 64 channels were 1.02 to 1.09 times as fast (Zen 5).
+// The same of a core with whole units of 512 bits, which wait for L2 sooner (Zen 5).
 constexpr int64_t kCacheBytesOfWide = 768 * 1024;
 constexpr int64_t kStreamTiles = 96;    // when U comes from beyond L2: enough work for each byte of it
 constexpr int64_t kLeastTiles = 24;     // when it stays in L2
@@ -74,12 +72,11 @@ class ConvWinograd : public Operation {
   void transform_weight(const float* weight, int64_t block, int64_t blocks, int64_t depth_block, int64_t depth_blocks,
                         float* taps, float* u, int64_t u_step) const;
   void multiply_tiles(const float* v, int64_t v_step, int64_t depth, const float* u, int64_t u_step, int64_t tiles,
-                      int64_t blocks, bool accumulate, float* product, Ahead* ahead) const;
+                      int64_t blocks, bool accumulate, float* product) const;
   bool transform_output(const float* product, const Task& task, const float* bias, MutableValues dest) const;
   Values source(const RunContext& context) const { return {context.inputs[0], problem_.source_type}; }
   MutableValues dest(const RunContext& context) const { return {context.outputs[0], problem_.dest_type}; }
 
-  Ahead ahead(const RunContext& context, int64_t group) const;
   void finish_task(const Task& task, int64_t slot, const ConvEpilogue* epilogue) const;
 
   // False if a value is not finite.
@@ -96,7 +93,6 @@ class ConvWinograd : public Operation {
   int64_t tiles_, depth_blocks_, lane_blocks_;
   int64_t group_tiles_ = 1, group_blocks_ = 1, chunk_blocks_ = 1, sum_ = 1;
   bool shared_input_ = false;
-  bool asks_ = false;      // for the next task's pixels
   bool in_place_ = false;  // M takes the place of V: of one block of channels each row is read before it is written
   // In floats: all of V or U; what each thread has for itself.
   int64_t shared_floats_ = 0, v_floats_ = 0, u_floats_ = 0, m_floats_ = 0, tap_floats_ = 0;
@@ -131,7 +127,6 @@ ConvWinograd::ConvWinograd(const WinogradProblem& problem, int tile, int threads
   const int64_t cache_bytes = wide ? kCacheBytesOfWide : kCacheBytes;
   const int64_t pixel_bytes = frequencies() * kBlock * 4, u_bytes = pixel_bytes * kBlock * depth_blocks_ * lane_blocks_;
   const bool u_stays = u_bytes <= cache_bytes * 2 / 3;
-  asks_ = u_stays && (!wide || depth_blocks_ * lane_blocks_ == 1);
   // The pixels of a tile are in L2 as well, those of the next task before their time.
   const int64_t source_bytes = grid_.rows.source_step * grid_.columns.source_step * kBlock * 4;
   const int64_t dest_bytes = grid_.rows.outputs * grid_.columns.outputs * kBlock * 4;
@@ -189,7 +184,7 @@ void ConvWinograd::transform_weight(const float* weight, int64_t block, int64_t 
 }
 
 void ConvWinograd::multiply_tiles(const float* v, int64_t v_step, int64_t depth, const float* u, int64_t u_step,
-                                  int64_t tiles, int64_t blocks, bool accumulate, float* product, Ahead* ahead) const {
+                                  int64_t tiles, int64_t blocks, bool accumulate, float* product) const {
   WinogradMultiply call;
   call.v_block = call.product_block = tiles * kBlock;
   call.tiles = static_cast<int>(tiles);
@@ -197,9 +192,7 @@ void ConvWinograd::multiply_tiles(const float* v, int64_t v_step, int64_t depth,
   call.sum = static_cast<int>(sum_);
   call.accumulate = accumulate;
   const int64_t m_step = this->v_step(tiles, blocks), block_floats = fovea::blocks(depth) * kBlock * kBlock;
-  ahead->share(frequencies());
   for (int64_t f = 0; f < frequencies(); ++f) {
-    ahead->fetch();
     call.v = v + f * v_step;
     for (int64_t block = 0; block < blocks; block += group_blocks_) {
       call.blocks = static_cast<int>(std::min(group_blocks_, blocks - block));
@@ -231,20 +224,6 @@ void ConvWinograd::finish_task(const Task& task, int64_t slot, const ConvEpilogu
   if (epilogue) finish_tiles(grid_, task.tile, task.tiles, task.block, task.blocks, slot, *epilogue);
 }
 
-// What the task will write, and what the next one on this thread is likely to read. Beside a U that comes from beyond
-// L2 these pixels would have to leave it again.
-Ahead ConvWinograd::ahead(const RunContext& context, int64_t group) const {
-  Ahead ahead;
-  if (!asks_) return ahead;
-  const Task own = task(group, 0, filter_groups());
-  grid_.ask_for_dest(own.tile, own.tiles, lane_blocks_, 0, lane_blocks_, Values(context.outputs[0], problem_.dest_type),
-                     &ahead);
-  if (group + 1 >= tile_groups()) return ahead;
-  const Task next = task(group + 1, 0, filter_groups());
-  grid_.ask_for_source(next.tile, next.tiles, depth_blocks_, 0, depth_blocks_, source(context), &ahead);
-  return ahead;
-}
-
 // Many tiles: U first, then each task goes from its input pixels to its output pixels within a core's L2.
 bool ConvWinograd::run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const {
   float *const u = workspace, *const scratch = workspace + shared_floats_;
@@ -265,9 +244,7 @@ bool ConvWinograd::run_with_shared_weight(const RunContext& context, const float
     float *const v = scratch + thread * own, *const product = in_place_ ? v : v + v_floats_;
     const Task t = task(group, 0, filter_groups());
     transform_input(source(context), {t.tile, t.tiles, 0, depth_blocks_}, v);
-    Ahead next = ahead(context, group);
-    multiply_tiles(v, v_step(t.tiles, depth_blocks_), problem_.depth, u, step, t.tiles, t.blocks, false, product,
-                   &next);
+    multiply_tiles(v, v_step(t.tiles, depth_blocks_), problem_.depth, u, step, t.tiles, t.blocks, false, product);
     if (!transform_output(product, t, bias, dest(context))) finite = false;
     finish_task(t, group, context.epilogue);
   });
@@ -294,9 +271,8 @@ bool ConvWinograd::run_with_shared_input(const RunContext& context, const float*
       const int64_t step = u_step(t.blocks, count(chunk));
       transform_weight(context.in<float>(1), t.block, t.blocks, chunk * chunk_blocks_, count(chunk), taps, u, step);
       const int64_t depth = std::min(chunk_blocks_ * kBlock, problem_.depth - chunk * chunk_blocks_ * kBlock);
-      Ahead nothing;
       multiply_tiles(v + chunk * chunk_floats, v_step(tiles_, count(chunk)), depth, u, step, tiles_, t.blocks,
-                     chunk > 0, product, &nothing);
+                     chunk > 0, product);
     }
     if (!transform_output(product, t, bias, dest(context))) finite = false;
     finish_task(t, 0, context.epilogue);
@@ -357,22 +333,6 @@ void each_tile(const WinogradTiles& grid, int64_t first, int64_t count, const Bo
   }
 }
 
-// Asks for the rows [begin(line), end(line)) of pixels of lines of tiles, in blocks of `plane` values.
-template <class Begin, class End>
-void ask_for_rows(const WinogradTiles& grid, int64_t first, int64_t count, Values base, int64_t image_floats,
-                  int64_t plane, int64_t some, int64_t row_floats, const Begin& begin, const End& end, Ahead* ahead) {
-  const int64_t across = grid.columns.count(), down = grid.rows.count();
-  const int64_t last = (first + count - 1) / across;
-  for (int64_t line = first / across; line <= last;) {
-    const int64_t image = line / down, next = std::min(last + 1, (image + 1) * down);
-    for (int64_t block = 0; block < some; ++block) {
-      const Values rows = base + image * image_floats + block * plane;
-      ahead->add(rows + begin(line % down) * row_floats, rows + end((next - 1) % down) * row_floats);
-    }
-    line = next;
-  }
-}
-
 }  // namespace
 
 void WinogradTiles::windows(int64_t first, int64_t count, int64_t blocks, WinogradWindow* windows) const {
@@ -387,25 +347,6 @@ void WinogradTiles::targets(int64_t first, int64_t count, int64_t blocks, Winogr
     targets[i] = cut(image, blocks, rows.dest_at(row), columns.dest_at(column), rows.outputs, rows.dilation, rows.dest,
                      columns.dest);
   });
-}
-
-void WinogradTiles::ask_for_source(int64_t first, int64_t count, int64_t blocks, int64_t block, int64_t some,
-                                   Values source, Ahead* ahead) const {
-  if (dilated()) return;
-  const int64_t plane = rows.source * columns.source * kBlock;
-  ask_for_rows(
-      *this, first, count, source + block * plane, blocks * plane, plane, some, columns.source * kBlock,
-      [&](int64_t line) { return rows.source_begin(line); }, [&](int64_t line) { return rows.source_end(line); },
-      ahead);
-}
-
-void WinogradTiles::ask_for_dest(int64_t first, int64_t count, int64_t blocks, int64_t block, int64_t some, Values dest,
-                                 Ahead* ahead) const {
-  if (dilated()) return;
-  const int64_t plane = rows.dest * columns.dest * kBlock;
-  ask_for_rows(
-      *this, first, count, dest + block * plane, blocks * plane, plane, some, columns.dest * kBlock,
-      [&](int64_t line) { return rows.dest_begin(line); }, [&](int64_t line) { return rows.dest_end(line); }, ahead);
 }
 
 // Whole rows of tiles of one image are one part, and so are neighbours in a row that another task has begun or will

@@ -12,9 +12,9 @@
 #include <string>
 
 #include "kernels/winograd/winograd.h"
-#include "ops/ahead.h"
 #include "ops/conv_geometry.h"
 #include "ops/parallel.h"
+#include "runtime/values.h"
 
 namespace fovea {
 
@@ -50,11 +50,7 @@ struct WinogradTileAxis {
   // The pixels of a tile's first input and output.
   int64_t source_at(int64_t tile) const { return source_first + pixel(tile, source_step); }
   int64_t dest_at(int64_t tile) const { return dest_first + pixel(tile, outputs); }
-  // Of all pixels of a tile; neighbours only without dilation.
-  int64_t source_begin(int64_t tile) const { return std::clamp<int64_t>(source_first + tile * source_step, 0, source); }
-  int64_t source_end(int64_t tile) const {
-    return std::clamp<int64_t>(source_first + tile * source_step + inputs, 0, source);
-  }
+  // Of all outputs of a tile; neighbours only without dilation.
   int64_t dest_begin(int64_t tile) const { return std::max<int64_t>(0, dest_first + tile * outputs); }
   int64_t dest_end(int64_t tile) const { return std::min(dest, dest_first + (tile + 1) * outputs); }
 
@@ -76,12 +72,6 @@ struct WinogradTiles {
   // Of tiles [first, first + count), in the first of the `blocks` blocks of channels that the image has.
   void windows(int64_t first, int64_t count, int64_t blocks, WinogradWindow* windows) const;
   void targets(int64_t first, int64_t count, int64_t blocks, WinogradTarget* targets) const;
-  // Asks for what these tiles read of blocks [block, block + some) of the `blocks` of the source, or write to those of
-  // the output. Not where they are dilated.
-  void ask_for_source(int64_t first, int64_t count, int64_t blocks, int64_t block, int64_t some, Values source,
-                      Ahead* ahead) const;
-  void ask_for_dest(int64_t first, int64_t count, int64_t blocks, int64_t block, int64_t some, Values dest,
-                    Ahead* ahead) const;
 
  private:
   WinogradPitch pitch(int64_t width) const { return {rows.dilation * width * kBlock, columns.dilation * kBlock}; }

@@ -18,8 +18,7 @@ constexpr int64_t kMostBlocks = 8;  // of channels, or filters, whose sums are m
 // What V, U and M of a chunk may fill. A fifth more than a core's L2: each frequency is used once a chunk, in order,
 // and longer chunks read and write M less often (measured on Zen 4: 64 tiles of 32 channels and 64 filters are best).
 constexpr int64_t kCacheBytes = 1200 * 1024;
-constexpr int64_t kAheadBytes = 256 * 1024;  // pixels of the next chunk that are fetched beside them
-constexpr int64_t kPartBytes = 8 << 20;      // x and dy of a part, which all of its tasks read: they stay in L3
+constexpr int64_t kPartBytes = 8 << 20;  // x and dy of a part, which all of its tasks read: they stay in L3
 constexpr int64_t kTasks = 32;
 constexpr double kLeastFlops = 2e7;  // of one task
 
@@ -109,9 +108,7 @@ class ConvWinogradGrad : public Operation {
   void transform_gradient(Values dy, int64_t first, int64_t tiles, int64_t block, int64_t blocks, float* stage,
                           const Operand& u, float* total) const;
   void round(const float* staged, int64_t tiles, int64_t block, int64_t blocks, const Operand& to) const;
-  Ahead ahead(const RunContext& context, const Task& task, int64_t channel, int64_t channels, int64_t chunk) const;
-  void multiply(const Scratch& scratch, int64_t tiles, int64_t channels, int64_t filters, bool accumulate,
-                Ahead* ahead) const;
+  void multiply(const Scratch& scratch, int64_t tiles, int64_t channels, int64_t filters, bool accumulate) const;
   void multiply_floats(const Scratch& scratch, int64_t f, int64_t tiles, int64_t channels, int64_t filter,
                        int64_t filters, int64_t all_filters, bool accumulate) const;
   void multiply_int16(const Scratch& scratch, int64_t f, int64_t tiles, int64_t channels, int64_t filter,
@@ -234,11 +231,9 @@ void ConvWinogradGrad::transform_gradient(Values dy, int64_t first, int64_t tile
 }
 
 void ConvWinogradGrad::multiply(const Scratch& scratch, int64_t tiles, int64_t channels, int64_t filters,
-                                bool accumulate, Ahead* ahead) const {
+                                bool accumulate) const {
   const int64_t group = even(filters, way_.int16 ? kInt16Blocks : kernels_->grad_blocks);
-  ahead->share(frequencies());
   for (int64_t f = 0; f < frequencies(); ++f) {
-    ahead->fetch();
     for (int64_t filter = 0; filter < filters; filter += group) {
       const int64_t some = std::min(group, filters - filter);
       if (way_.int16)
@@ -285,20 +280,6 @@ void ConvWinogradGrad::multiply_int16(const Scratch& scratch, int64_t f, int64_t
   int16_kernels_->multiply_gradient(call);
 }
 
-// The pixels of another chunk of the task, where they leave room for V, U and M in L2.
-Ahead ConvWinogradGrad::ahead(const RunContext& context, const Task& task, int64_t channel, int64_t channels,
-                              int64_t chunk) const {
-  Ahead ahead;
-  const int64_t x_pixels = grid_.rows.source_step * grid_.columns.source_step;
-  const int64_t dy_pixels = grid_.rows.outputs * grid_.columns.outputs;
-  const int64_t bytes = chunk_tiles_ * (x_pixels * channels + dy_pixels * task.filters) * kBlock * 4;
-  if (chunk >= task.chunk + task.chunks || bytes > kAheadBytes) return ahead;
-  const int64_t first = chunk * chunk_tiles_, tiles = std::min(chunk_tiles_, tiles_ - first);
-  grid_.ask_for_source(first, tiles, channel_blocks_, channel, channels, {context.inputs[0], way_.x}, &ahead);
-  grid_.ask_for_dest(first, tiles, filter_blocks_, task.filter, task.filters, {context.inputs[1], way_.dy}, &ahead);
-  return ahead;
-}
-
 bool ConvWinogradGrad::run_task(const RunContext& context, const Task& task, const Scratch& scratch, float* parts,
                                 float* totals) const {
   bool finite = true;
@@ -315,8 +296,7 @@ bool ConvWinogradGrad::run_task(const RunContext& context, const Task& task, con
                            scratch.u, total);
         in_u = chunk;
       }
-      Ahead next = ahead(context, task, channel, channels, chunk + 1);
-      multiply(scratch, tiles, channels, task.filters, chunk > task.chunk, &next);
+      multiply(scratch, tiles, channels, task.filters, chunk > task.chunk);
     }
     if (!finish_piece(task, channel, channels, scratch, parts, context.out<float>(0))) finite = false;
   }

@@ -77,13 +77,12 @@ class ConvWinogradInt16 : public Operation {
   void transform_filters(const float* weight, int64_t block, float* stage, const Filters& filters) const;
   void transform_tiles(Values source, int64_t first, int64_t at, int64_t tiles, float* stage,
                        const Pixels& pixels) const;
-  void multiply(const Pixels& pixels, const Filters& filters, int64_t blocks, float* product, Ahead* ahead) const;
+  void multiply(const Pixels& pixels, const Filters& filters, int64_t blocks, float* product) const;
   bool transform_output(const float* product, int64_t first, int64_t tiles, int64_t block, int64_t blocks,
                         const float* bias, MutableValues dest) const;
-  Ahead ahead(const RunContext& context, int64_t group) const;
   // These return false if a value is not finite.
   bool run_round(const RunContext& context, const Pixels& pixels, const Filters& filters, int64_t group, int64_t round,
-                 const float* bias, float* product, Ahead* ahead) const;
+                 const float* bias, float* product) const;
   bool run_group(const RunContext& context, int64_t group, const Filters& filters, const float* bias, float* own) const;
   bool run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const;
   bool run_with_shared_input(const RunContext& context, const float* bias, float* workspace) const;
@@ -195,21 +194,7 @@ void ConvWinogradInt16::transform_tiles(Values source, int64_t first, int64_t at
   }
 }
 
-// What the task will write, and what the next one on this thread is likely to read.
-Ahead ConvWinogradInt16::ahead(const RunContext& context, int64_t group) const {
-  Ahead ahead;
-  const auto tiles = [this](int64_t group) { return std::min(group_tiles_, tiles_ - group * group_tiles_); };
-  grid_.ask_for_dest(group * group_tiles_, tiles(group), lane_blocks_, 0, lane_blocks_,
-                     Values(context.outputs[0], problem_.dest_type), &ahead);
-  if (group + 1 < groups())
-    grid_.ask_for_source((group + 1) * group_tiles_, tiles(group + 1), depth_blocks_, 0, depth_blocks_,
-                         {context.inputs[0], problem_.source_type}, &ahead);
-  ahead.share(frequencies_ * rounds());
-  return ahead;
-}
-
-void ConvWinogradInt16::multiply(const Pixels& pixels, const Filters& filters, int64_t blocks, float* product,
-                                 Ahead* ahead) const {
+void ConvWinogradInt16::multiply(const Pixels& pixels, const Filters& filters, int64_t blocks, float* product) const {
   const int64_t tiles = pixels.tiles;
   Int16Multiply call{};
   call.v_scale = pixels.scales;
@@ -221,7 +206,6 @@ void ConvWinogradInt16::multiply(const Pixels& pixels, const Filters& filters, i
   call.tiles = static_cast<int>(tiles);
   call.blocks = static_cast<int>(blocks);
   for (int64_t f = 0; f < frequencies_; ++f) {
-    ahead->fetch();
     call.v = pixels.v + f * v_step(tiles);
     call.u = filters.u + f * units_ * kWords * kBlock;
     call.u_scale = filters.scales + f * kBlock;
@@ -248,9 +232,9 @@ bool ConvWinogradInt16::transform_output(const float* product, int64_t first, in
 
 // From V and U of one round of filters to the output.
 bool ConvWinogradInt16::run_round(const RunContext& context, const Pixels& pixels, const Filters& filters,
-                                  int64_t group, int64_t round, const float* bias, float* product, Ahead* ahead) const {
+                                  int64_t group, int64_t round, const float* bias, float* product) const {
   const int64_t first = group * group_tiles_, block = round * kRound, blocks = std::min(kRound, lane_blocks_ - block);
-  multiply(pixels, filters, blocks, product, ahead);
+  multiply(pixels, filters, blocks, product);
   const bool finite =
       transform_output(product, first, pixels.tiles, block, blocks, bias, {context.outputs[0], problem_.dest_type});
   if (context.epilogue) finish_tiles(grid_, first, pixels.tiles, block, blocks, group, *context.epilogue);
@@ -263,11 +247,9 @@ bool ConvWinogradInt16::run_group(const RunContext& context, int64_t group, cons
   float* const product = own + stage_floats();
   const Pixels pixels = this->pixels(product + product_floats(), tiles);
   transform_tiles({context.inputs[0], problem_.source_type}, first, 0, tiles, own, pixels);
-  Ahead next = ahead(context, group);
   bool finite = true;
   for (int64_t round = 0; round < rounds(); ++round) {
-    if (!run_round(context, pixels, behind(filters, round * kRound), group, round, bias, product, &next))
-      finite = false;
+    if (!run_round(context, pixels, behind(filters, round * kRound), group, round, bias, product)) finite = false;
   }
   return finite;
 }
@@ -304,8 +286,7 @@ bool ConvWinogradInt16::run_with_shared_input(const RunContext& context, const f
     const Filters filters = this->filters(product + product_floats(), kRound);
     const int64_t block = round * kRound, blocks = std::min(kRound, lane_blocks_ - block);
     for (int64_t b = 0; b < blocks; ++b) transform_filters(context.in<float>(1), block + b, own, behind(filters, b));
-    Ahead nothing;
-    if (!run_round(context, all, filters, 0, round, bias, product, &nothing)) finite = false;
+    if (!run_round(context, all, filters, 0, round, bias, product)) finite = false;
   });
   return finite;
 }
