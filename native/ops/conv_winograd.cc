@@ -17,8 +17,11 @@ constexpr int64_t kMaxTiles = 128;            // of one task
 constexpr int64_t kCacheBytes = 1024 * 1024;  // what V, M and U of a task may fill of a core's L2
 // The same of a core with whole units of 512 bits, which wait for L2 sooner (Zen 5).
 constexpr int64_t kCacheBytesOfWide = 768 * 1024;
-constexpr int64_t kStreamTiles = 96;    // when U comes from beyond L2: enough work for each byte of it
-constexpr int64_t kLeastTiles = 24;     // when it stays in L2
+constexpr int64_t kStreamTiles = 96;  // when U comes from beyond L2: enough work for each byte of it
+constexpr int64_t kLeastTiles = 24;   // when it stays in L2
+// Of a V that each thread transforms for itself: it takes a few microseconds, and so does fetching what another core
+// has written, after waiting for it.
+constexpr int64_t kOwnInputBytes = 160 * 1024;
 constexpr int64_t kEpilogueGroups = 4;  // for any number of threads
 constexpr int64_t kChunkBlocks = 4;     // channel blocks of filters transformed at once
 
@@ -93,7 +96,8 @@ class ConvWinograd : public Operation {
   int64_t tiles_, depth_blocks_, lane_blocks_;
   int64_t group_tiles_ = 1, group_blocks_ = 1, chunk_blocks_ = 1, sum_ = 1;
   bool shared_input_ = false;
-  bool in_place_ = false;  // M takes the place of V: of one block of channels each row is read before it is written
+  bool own_input_ = false;  // of which each thread transforms all for itself
+  bool in_place_ = false;   // M takes the place of V: of one block of channels each row is read before it is written
   // In floats: all of V or U; what each thread has for itself.
   int64_t shared_floats_ = 0, v_floats_ = 0, u_floats_ = 0, m_floats_ = 0, tap_floats_ = 0;
 };
@@ -142,7 +146,10 @@ ConvWinograd::ConvWinograd(const WinogradProblem& problem, int tile, int threads
   m_floats_ = frequencies() * v_step(group_tiles_, shared_input_ ? group_blocks_ : lane_blocks_);
   tap_floats_ = chunk_blocks_ * kBlock * problem.filter_floats();
   if (shared_input_) {
-    shared_floats_ = ceil_div(depth_blocks_, chunk_blocks_) * frequencies() * v_step(group_tiles_, chunk_blocks_);
+    const int64_t v_floats =
+        ceil_div(depth_blocks_, chunk_blocks_) * frequencies() * v_step(group_tiles_, chunk_blocks_);
+    own_input_ = v_floats * 4 <= kOwnInputBytes;
+    (own_input_ ? v_floats_ : shared_floats_) = v_floats;
     u_floats_ = frequencies() * u_step(group_blocks_, chunk_blocks_);
   } else {
     shared_floats_ = frequencies() * u_step(lane_blocks_, depth_blocks_);
@@ -253,19 +260,29 @@ bool ConvWinograd::run_with_shared_weight(const RunContext& context, const float
 
 // More filters than tiles: V first, then each task transforms filters that no other task needs.
 bool ConvWinograd::run_with_shared_input(const RunContext& context, const float* bias, float* workspace) const {
-  float *const v = workspace, *const scratch = workspace + shared_floats_;
-  const int64_t own = u_floats_ + m_floats_ + tap_floats_, chunks = ceil_div(depth_blocks_, chunk_blocks_);
+  float* const scratch = workspace + shared_floats_;
+  const int64_t own = v_floats_ + u_floats_ + m_floats_ + tap_floats_, chunks = ceil_div(depth_blocks_, chunk_blocks_);
   const int64_t chunk_floats = frequencies() * v_step(tiles_, chunk_blocks_);
   const auto cancelled = [&] { return context.cancelled.load(std::memory_order_relaxed); };
   std::atomic<bool> finite{true};
   const auto count = [&](int64_t chunk) { return std::min(chunk_blocks_, depth_blocks_ - chunk * chunk_blocks_); };
-  context.pool.parallel_for(chunks, [&](int64_t chunk, int) {
-    if (cancelled()) return;
+  const auto transform_chunk = [&](int64_t chunk, float* v) {
     transform_input(source(context), {0, tiles_, chunk * chunk_blocks_, count(chunk)}, v + chunk * chunk_floats);
-  });
+  };
+  if (!own_input_) {
+    context.pool.parallel_for(chunks, [&](int64_t chunk, int) {
+      if (!cancelled()) transform_chunk(chunk, workspace);
+    });
+  }
+  std::vector<char> transformed(static_cast<size_t>(threads_), 0);  // each thread looks at its own
   context.pool.parallel_for(filter_groups(), [&](int64_t filters, int thread) {
     if (cancelled()) return;
-    float *const u = scratch + thread * own, *const product = u + u_floats_, *const taps = product + m_floats_;
+    float *const mine = scratch + thread * own, *const v = own_input_ ? mine : workspace;
+    float *const u = mine + v_floats_, *const product = u + u_floats_, *const taps = product + m_floats_;
+    if (own_input_ && !transformed[static_cast<size_t>(thread)]) {
+      for (int64_t chunk = 0; chunk < chunks; ++chunk) transform_chunk(chunk, v);
+      transformed[static_cast<size_t>(thread)] = 1;
+    }
     const Task t = task(0, filters, 1);
     for (int64_t chunk = 0; chunk < chunks; ++chunk) {
       const int64_t step = u_step(t.blocks, count(chunk));

@@ -51,9 +51,10 @@ bool spin(std::chrono::microseconds window, const Done& done) {
   return done();
 }
 
-// Announcing a loop to threads that look for one, and waiting for the last of them, takes about a microsecond; a parked
-// thread must be woken by the system, which takes the caller 5 microseconds and starts the thread 20 to 50 later.
-constexpr double kWorthSharing = 3e3, kWorthWaking = 3e4;
+// Announcing a loop to threads that look for one, and waiting for the last of them, takes about a microsecond, and as
+// long again for every 24 KiB that another core has written or will read, where they share no cache; a parked thread
+// must be woken by the system, which takes the caller 5 microseconds and starts the thread 20 to 50 later.
+constexpr double kWorthSharing = 8e3, kWorthWaking = 3e4;
 
 // A loop in the works is announced by one word: generation in the high half, then whether threads may still enter, then
 // how many workers are inside. A worker that wakes too late finds the gate closed and holds nobody up.
