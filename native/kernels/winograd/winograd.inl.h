@@ -119,7 +119,7 @@ struct Frame {
   FOVEA_INLINE T* at(int i, int j) { return pixels + (i * kSize + j) * 16; }
 };
 
-constexpr int kTilesAhead = 2;
+constexpr int kTilesAhead = 3;
 
 enum class Ask { kRead, kWrite };
 
@@ -180,7 +180,10 @@ struct Transforms {
     const ptrdiff_t shared = (kInputs - kNew) * (pitch.row + pitch.pixel);
     Frame<T, kInputs> frame;
     for (int t = 0; t < count; ++t, v += 16) {
-      if (t + kTilesAhead < count) ask<kNew>(x + windows[t + kTilesAhead].offset + shared, pitch);
+      if (t + kTilesAhead < count) {
+        const WinogradWindow& next = windows[t + kTilesAhead];
+        frame.needed(next) ? ask<kInputs>(x + next.offset, pitch) : ask<kNew>(x + next.offset + shared, pitch);
+      }
       const bool cut = frame.needed(windows[t]);
       if (cut) frame.read(x + windows[t].offset, pitch, windows[t]);
       const T* const tile = cut ? frame.pixels : x + windows[t].offset;
