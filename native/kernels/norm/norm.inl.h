@@ -82,6 +82,9 @@ void normalize_as(const T* x, const T* residual, T* y, int64_t pixels, int64_t s
   const Block<V> mean = Block<V>::load(affine.mean), scale = Block<V>::load(affine.scale);
   const Block<V> shift = Block<V>::load(affine.shift);
   for (int64_t i = 0; i < pixels; ++i) {
+    ask_to_read(x + i * stride, stride);
+    ask_to_write(y + i * stride, stride);
+    if (kResidual) ask_to_read(residual + i * stride, stride);
     Block<V> v = fma(load<V, kFull>(x + i * stride, lanes) - mean, scale, shift);
     if (kResidual) v = v + load<V, kFull>(residual + i * stride, lanes);
     if (kRelu) v = max(Block<V>::zero(), v);
@@ -153,6 +156,8 @@ void apply_as(const T* dy, const T* x, const T* y, T* dx, int64_t pixels, int64_
   const Block<V> offset = Block<V>::load(gradient.offset), slope = Block<V>::load(gradient.slope);
   for (int64_t i = 0; i < pixels; ++i) {
     const int64_t o = i * stride;
+    ask_to_read(dy + o, stride);
+    if (kThroughStatistics) ask_to_read(x + o, stride);
     Block<V> d = masked<V, kFull, kMask>(dy + o, kMask ? y + o : nullptr, lanes);
     if (kThroughStatistics) d = d - offset - (load<V, kFull>(x + o, lanes) - mean) * slope;
     store<V, kFull>(d * scale, dx + o, lanes);
