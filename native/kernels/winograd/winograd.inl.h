@@ -124,7 +124,7 @@ constexpr int kTilesAhead = 3;
 enum class Ask { kRead, kWrite };
 
 // Asks for the pixels of a tile before its turn: what caches fetch by themselves ends with each short row, and they do
-// not fetch what is only written. Into L1: into L2 alone it took Zen 5 longer than to do without.
+// not fetch what is only written.
 template <int kSize, Ask kFor = Ask::kRead, class T>
 FOVEA_INLINE void ask(const T* tile, WinogradPitch pitch) {
   constexpr int kLine = 64 / (16 * sizeof(T));  // pixels, without dilation
