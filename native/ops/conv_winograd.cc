@@ -501,18 +501,18 @@ int winograd_tile(const WinogradProblem& p) {
 }
 
 bool winograd_pays(const ConvGeometry& g, const WinogradProblem& p) {
-  return g.flops() >= kLeastWinogradFlops && winograd_cycles(p, winograd_tile(p)) < 0.9 * direct_cycles(p);
+  return enough_for_winograd(g) && winograd_cycles(p, winograd_tile(p)) < 0.9 * direct_cycles(p);
 }
 
 bool winograd_beats_pairs(const ConvGeometry& g, const WinogradProblem& p) {
-  return g.flops() >= kLeastWinogradFlops &&
+  return enough_for_winograd(g) &&
          winograd_cycles(p, winograd_tile(p)) < 0.9 * direct_cycles(p, kPairProduct, kPairPack);
 }
 
 bool winograd_int16_pays(const ConvGeometry& g, const WinogradProblem& p) {
   WinogradProblem whole = p;  // pairs come in units of two blocks
   whole.depth = round_up(p.depth, 2 * kBlock);
-  return g.flops() >= kLeastWinogradFlops &&
+  return enough_for_winograd(g) &&
          winograd_cycles(whole, winograd_tile(p), kPairProduct) < 0.9 * direct_cycles(p, kPairProduct, kPairPack);
 }
 

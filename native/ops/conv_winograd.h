@@ -118,8 +118,9 @@ bool winograd_pays(const ConvGeometry& g, const WinogradProblem& problem);
 bool winograd_beats_pairs(const ConvGeometry& g, const WinogradProblem& problem);
 // The same with products of pairs of its own, of 16-bit integers.
 bool winograd_int16_pays(const ConvGeometry& g, const WinogradProblem& problem);
-// Less work is done in some 20 microseconds anyway, and directly it is exact when the numbers are small integers.
-constexpr double kLeastWinogradFlops = 4e6;
+// Less work is done in a tenth of a millisecond anyway, and directly it is exact when the numbers are small integers.
+// Of a single image, whose forward pass takes no longer than that, less is enough: 20 microseconds.
+inline bool enough_for_winograd(const ConvGeometry& g) { return g.flops() >= (g.n == 1 && g.taps() == 9 ? 4e6 : 2e7); }
 
 // `direct` computes the same; it runs when a value is not finite (Inf, NaN or overflow, which tiles spread).
 Status make_winograd(const WinogradProblem& problem, int tile, int threads, std::unique_ptr<Operation> direct,

@@ -405,7 +405,7 @@ double grad_cycles(const ConvGeometry& g, int tile, bool int16) {
 
 bool pays(const ConvGeometry& g, double product, bool int16) {
   const double direct = product * static_cast<double>(g.taps() * g.n * g.p * g.q * blocks(g.c) * blocks(g.k));
-  return g.flops() >= kLeastWinogradFlops && grad_cycles(g, winograd_grad_tile(g), int16) < 0.9 * direct;
+  return enough_for_winograd(g) && grad_cycles(g, winograd_grad_tile(g), int16) < 0.9 * direct;
 }
 
 }  // namespace
