@@ -15,7 +15,8 @@ namespace {
 
 constexpr int64_t kMaxTiles = 128;            // of one task
 constexpr int64_t kCacheBytes = 1024 * 1024;  // what V, M and U of a task may fill of a core's L2
-// The same of a core with whole units of 512 bits, which wait for L2 sooner (Zen 5).
+// The same of a core with whole units of 512 bits: 64 channels on 32×32 run 1.03 to 1.04 times as fast as with a MiB,
+// other layers alike (Zen 5).
 constexpr int64_t kCacheBytesOfWide = 768 * 1024;
 constexpr int64_t kStreamTiles = 96;  // when U comes from beyond L2: enough work for each byte of it
 constexpr int64_t kLeastTiles = 24;   // when it stays in L2
