@@ -2,5 +2,5 @@
 #include "simd/vec_avx512.h"
 
 namespace fovea {
-BRGEMM_INSTANCE(brgemm_avx512, simd::avx512::F32, 14, 14, 9, 6)
+BRGEMM_INSTANCE(brgemm_avx512, simd::avx512::F32, 30, 14, 9, 6)
 }  // namespace fovea

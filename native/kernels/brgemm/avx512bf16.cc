@@ -2,5 +2,5 @@
 #include "simd/vec_avx512bf16.h"
 
 namespace fovea {
-BRGEMM_INSTANCE(brgemm_avx512bf16, simd::avx512bf16::Pairs, 14, 14, 9, 6)
+BRGEMM_INSTANCE(brgemm_avx512bf16, simd::avx512bf16::Pairs, 30, 14, 9, 6)
 }  // namespace fovea
