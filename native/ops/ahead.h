@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/values.h"
+#include "simd/macros.h"
 
 namespace fovea {
 
@@ -26,7 +27,7 @@ class Ahead {
         if (++span_ == spans_.size()) return;
         at_ = spans_[span_].first;
       }
-      __builtin_prefetch(at_, 0, 3);
+      ask_to_read(at_);
     }
   }
   // The next that follow each other, at most so many lines. {null, null}: no more.

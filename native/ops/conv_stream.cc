@@ -18,7 +18,7 @@ constexpr int64_t kPackBlocks = 1;  // of 16 filters, whose weights one task pac
 // A tile is added up while memory fetches the lines that it will be stored to.
 void ask_for_sums(const BrgemmCall& call, int m, int64_t blocks) {
   for (int64_t block = 0; block < blocks; ++block) {
-    for (int i = 0; i < m; ++i) __builtin_prefetch(call.c + block * call.c_block + i * call.c_row, 1);
+    for (int i = 0; i < m; ++i) ask_to_write(call.c + block * call.c_block + i * call.c_row);
   }
 }
 

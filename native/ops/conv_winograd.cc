@@ -8,6 +8,7 @@
 #include "ops/guarded.h"
 #include "ops/parallel.h"
 #include "runtime/values.h"
+#include "simd/macros.h"
 
 namespace fovea {
 
@@ -387,15 +388,19 @@ void finish_tiles(const WinogradTiles& grid, int64_t first_tile, int64_t tiles, 
   }
 }
 
+// Where the depth is outermost, the taps of the lanes are a short run for each of it, often in a page of its own.
 const float* winograd_taps(const WinogradProblem& p, const float* weight, int64_t block, int64_t first, int64_t depth,
                            float* taps) {
+  constexpr int64_t kAhead = 4;  // of the depth
   const int64_t lane = block * kBlock;
   const int lanes = static_cast<int>(std::min<int64_t>(kBlock, p.lanes - lane));
   const int64_t all = p.taps * p.taps;
   if (p.depth_first) {
-    for (int64_t i = 0; i < depth; ++i)
-      layout_kernels().to_blocked(weight + ((first + i) * p.lanes + lane) * all, all, lanes, all,
-                                  taps + i * p.filter_floats());
+    for (int64_t i = 0; i < depth; ++i) {
+      const float* const from = weight + ((first + i) * p.lanes + lane) * all;
+      for (int64_t line = 0; line < lanes * all; line += 16) ask_to_read(from + kAhead * p.lanes * all + line);
+      layout_kernels().to_blocked(from, all, lanes, all, taps + i * p.filter_floats());
+    }
   } else {
     layout_kernels().to_blocked(weight + (lane * p.depth + first) * all, p.depth * all, lanes, depth * all, taps);
   }

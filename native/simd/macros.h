@@ -21,4 +21,8 @@ FOVEA_INLINE T* kept(T* address) {
   return address;
 }
 
+// Asks for a line of memory before its turn, into L1. Any address will do: what is not there is not fetched.
+FOVEA_INLINE void ask_to_read(const void* address) { __builtin_prefetch(address, 0, 3); }
+FOVEA_INLINE void ask_to_write(const void* address) { __builtin_prefetch(address, 1, 3); }
+
 }  // namespace fovea

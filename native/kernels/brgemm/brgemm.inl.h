@@ -134,7 +134,7 @@ struct BrgemmAhead<true> {
   }
   FOVEA_INLINE void fetch() {
     UNROLL for (int line = 0; line < kBrgemmAheadLines; ++line)
-      __builtin_prefetch(at + line * kLine, 0, 3);
+      ask_to_read(at + line * kLine);
     at += at < end ? kBrgemmAheadLines * kLine : 0;
   }
 };
@@ -182,7 +182,7 @@ void brgemm_tile(const BrgemmCall& call) {
       constexpr int kLine = 16 / kPitch;  // rows of one cache line
       const float* next = entry + 1 != end ? a0 + entry[1].a : a0 + call.entries->a + M * kPitch;
       UNROLL for (int i = 0; i < M; i += kLine)
-        __builtin_prefetch(next + kPitch * i, 0, 3);
+        ask_to_read(next + kPitch * i);
     }
     ptrdiff_t q = 0;
     for (; q + U <= depth; q += U, b.advance(U)) {

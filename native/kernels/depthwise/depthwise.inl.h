@@ -81,7 +81,7 @@ FOVEA_INLINE void scatter(S* copies) {
 
 FOVEA_INLINE void fetch(DepthwiseAhead& ahead, ptrdiff_t pixels) {
   const char* const end = ahead.at + ahead.bytes * pixels;
-  for (; ahead.at < end && ahead.at < ahead.end; ahead.at += 64) __builtin_prefetch(ahead.at, 0, 3);
+  for (; ahead.at < end && ahead.at < ahead.end; ahead.at += 64) ask_to_read(ahead.at);
 }
 FOVEA_INLINE DepthwiseAhead moved(DepthwiseAhead ahead, ptrdiff_t bytes) {
   return {ahead.at + bytes, ahead.end + bytes, ahead.bytes};

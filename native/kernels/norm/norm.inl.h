@@ -82,14 +82,15 @@ void normalize_as(const T* x, const T* residual, T* y, int64_t pixels, int64_t s
   const Block<V> mean = Block<V>::load(affine.mean), scale = Block<V>::load(affine.scale);
   const Block<V> shift = Block<V>::load(affine.shift);
   for (int64_t i = 0; i < pixels; ++i) {
-    ask_to_read(x + i * stride, stride);
-    ask_to_write(y + i * stride, stride);
-    if (kResidual) ask_to_read(residual + i * stride, stride);
-    Block<V> v = fma(load<V, kFull>(x + i * stride, lanes) - mean, scale, shift);
-    if (kResidual) v = v + load<V, kFull>(residual + i * stride, lanes);
+    const int64_t o = i * stride, later = o + kPixelsAhead * stride;
+    ask_to_read(x + later);
+    ask_to_write(y + later);
+    if (kResidual) ask_to_read(residual + later);
+    Block<V> v = fma(load<V, kFull>(x + o, lanes) - mean, scale, shift);
+    if (kResidual) v = v + load<V, kFull>(residual + o, lanes);
     if (kRelu) v = max(Block<V>::zero(), v);
     if (kMask) store_bits(greater(v, Block<V>::zero()), mask + 2 * i);
-    store<V, kFull>(v, y + i * stride, lanes);
+    store<V, kFull>(v, y + o, lanes);
   }
 }
 
@@ -155,9 +156,9 @@ void apply_as(const T* dy, const T* x, const T* y, T* dx, int64_t pixels, int64_
   const Block<V> mean = Block<V>::load(gradient.mean), scale = Block<V>::load(gradient.scale);
   const Block<V> offset = Block<V>::load(gradient.offset), slope = Block<V>::load(gradient.slope);
   for (int64_t i = 0; i < pixels; ++i) {
-    const int64_t o = i * stride;
-    ask_to_read(dy + o, stride);
-    if (kThroughStatistics) ask_to_read(x + o, stride);
+    const int64_t o = i * stride, later = o + kPixelsAhead * stride;
+    ask_to_read(dy + later);
+    if (kThroughStatistics) ask_to_read(x + later);
     Block<V> d = masked<V, kFull, kMask>(dy + o, kMask ? y + o : nullptr, lanes);
     if (kThroughStatistics) d = d - offset - (load<V, kFull>(x + o, lanes) - mean) * slope;
     store<V, kFull>(d * scale, dx + o, lanes);

@@ -12,17 +12,8 @@ using simd::load_bits;
 // float32 sums are added to the double ones at least every so many pixels: the error stays that of short sums.
 constexpr int64_t kPartRun = 128;
 
-// Asks for pixels before their turn: what caches fetch by themselves ends with each page of memory.
+// How long before their turn pixels are asked for: what caches fetch by themselves ends with each page of memory.
 constexpr int64_t kPixelsAhead = 24;
-
-template <class T>
-FOVEA_INLINE void ask_to_read(const T* pixel, int64_t stride = 16) {
-  __builtin_prefetch(pixel + kPixelsAhead * stride, 0, 3);
-}
-template <class T>
-FOVEA_INLINE void ask_to_write(const T* pixel, int64_t stride = 16) {
-  __builtin_prefetch(pixel + kPixelsAhead * stride, 1, 3);
-}
 
 // visit(offset in pixels, pixels) for stretches of a part that lie side by side, at most kPartRun long.
 template <class Visit>
@@ -121,8 +112,8 @@ void part_gradient_as(const NormPart& part, const NormPartGradient<T>& call) {
   SumPair<V, 2> sums;
   sums.clear();
   const auto finish = [&](int64_t i, int j) {
-    if (kSums) ask_to_read(call.x + i * 16);
-    if (kAdd) ask_to_read(call.add + i * 16);
+    if (kSums) ask_to_read(call.x + (i + kPixelsAhead) * 16);
+    if (kAdd) ask_to_read(call.add + (i + kPixelsAhead) * 16);
     Block<V> g = Block<V>::load(call.g + i * 16);
     if (kAdd) g = g + Block<V>::load(call.add + i * 16);
     if (kMask) g = select(load_bits<V>(call.mask + 2 * i), g, Block<V>::zero());

@@ -53,7 +53,7 @@ void multiply_rows(const WinogradMultiply& call, int tile, int c, int end) {
         row[j] = V::load(u + 16 * NB * step + j * V::kLanes);
       if (kFetch) {
         UNROLL for (int j = 0; j < NB; ++j)
-          __builtin_prefetch(u + 16 * NB * (step + kPanel) + 16 * j, 0, 3);
+          ask_to_read(u + 16 * NB * (step + kPanel) + 16 * j);
       }
       UNROLL for (int i = 0; i < M; ++i) {
         const V vi = V::splat(v[16 * i + step]);

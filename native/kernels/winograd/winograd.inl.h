@@ -129,8 +129,10 @@ template <int kSize, Ask kFor = Ask::kRead, class T>
 FOVEA_INLINE void ask(const T* tile, WinogradPitch pitch) {
   constexpr int kLine = 64 / (16 * sizeof(T));  // pixels, without dilation
   UNROLL for (int i = 0; i < kSize; ++i) {
-    UNROLL for (int j = 0; j < kSize; j += kLine)
-      __builtin_prefetch(tile + i * pitch.row + j * pitch.pixel, kFor == Ask::kWrite, 3);
+    UNROLL for (int j = 0; j < kSize; j += kLine) {
+      const T* const pixel = tile + i * pitch.row + j * pitch.pixel;
+      kFor == Ask::kRead ? ask_to_read(pixel) : ask_to_write(pixel);
+    }
   }
 }
 
