@@ -86,37 +86,19 @@ FOVEA_INLINE void both_axes(At&& at, Put&& put) {
   }
 }
 
-constexpr WinogradPitch framed(int size) { return {16 * size, 16}; }
+// Which pixels of a tile exist, and where. A branch for each costs nothing that shows: the same ones recur with each
+// row of tiles, and a copy of the tile with its zeros would take as long as the transform.
+struct Cut {
+  const WinogradWindow& window;
+  WinogradPitch pitch;
+  ptrdiff_t corner;
 
-// The pixels of a tile that the image's edge cuts, with zeros in the place of those that do not exist.
-template <class T, int kSize>
-struct Frame {
-  alignas(64) T pixels[kSize * kSize * 16];
-
-  static FOVEA_INLINE bool needed(const WinogradWindow& w) {
-    return w.row > 0 || w.row_end < kSize || w.column > 0 || w.column_end < kSize;
+  FOVEA_INLINE Cut(const WinogradWindow& w, WinogradPitch p)
+      : window(w), pitch(p), corner(w.offset - w.row * p.row - w.column * p.pixel) {}
+  FOVEA_INLINE bool exists(int i, int j) const {
+    return i >= window.row && i < window.row_end && j >= window.column && j < window.column_end;
   }
-  void read(const T* image, WinogradPitch pitch, const WinogradWindow& w) {
-    for (int i = 0; i < kSize; ++i) {
-      const bool exists = i >= w.row && i < w.row_end;
-      const int first = exists ? w.column : kSize, end = exists ? w.column_end : kSize;
-      for (int j = 0; j < first; ++j) __builtin_memset(at(i, j), 0, kBytes);
-      const T* from = image + (i - w.row) * pitch.row;
-      for (int j = first; j < end; ++j, from += pitch.pixel) __builtin_memcpy(at(i, j), from, kBytes);
-      for (int j = end; j < kSize; ++j) __builtin_memset(at(i, j), 0, kBytes);
-    }
-  }
-  void write(T* image, WinogradPitch pitch, const WinogradTarget& w) {
-    for (int i = w.row; i < w.row_end; ++i, image += pitch.row) {
-      T* to = image;
-      for (int j = w.column; j < w.column_end; ++j, to += pitch.pixel) __builtin_memcpy(to, at(i, j), kBytes);
-    }
-  }
-
- private:
-  static constexpr size_t kBytes = 16 * sizeof(T);  // of a pixel
-
-  FOVEA_INLINE T* at(int i, int j) { return pixels + (i * kSize + j) * 16; }
+  FOVEA_INLINE ptrdiff_t at(int i, int j) const { return corner + i * pitch.row + j * pitch.pixel; }
 };
 
 constexpr int kTilesAhead = 3;
@@ -134,6 +116,11 @@ FOVEA_INLINE void ask(const T* tile, WinogradPitch pitch) {
       kFor == Ask::kRead ? ask_to_read(pixel) : ask_to_write(pixel);
     }
   }
+}
+
+template <int kSize>
+FOVEA_INLINE bool is_whole(const WinogradWindow& w) {
+  return w.row == 0 && w.row_end == kSize && w.column == 0 && w.column_end == kSize;
 }
 
 // What WinogradTransforms says of a kernel holds for `A`; kSpread: the input gradient of a convolution of that stride.
@@ -172,28 +159,24 @@ struct Transforms {
     }
   };
 
-  // T is how pixels lie in memory: float, or another form that V can load and store. kPixel: pitch.pixel where it is
-  // known here, so that addresses are constants apart; else 0.
-  template <class T, ptrdiff_t kPixel>
-  static void input_at(const T* x, WinogradPitch pitch, const WinogradWindow* windows, int count, float* v,
-                       ptrdiff_t v_step) {
+  // T is how pixels lie in memory: float, or another form that V can load and store.
+  template <class T>
+  static void input(const T* x, WinogradPitch pitch, const WinogradWindow* windows, int count, float* v,
+                    ptrdiff_t v_step) {
     constexpr int kNew =
         kSpread ? A::kOutputs : A::kStride * A::kOutputs;  // pixels a tile has beside the one before it
     const ptrdiff_t shared = (kInputs - kNew) * (pitch.row + pitch.pixel);
-    Frame<T, kInputs> frame;
     for (int t = 0; t < count; ++t, v += 16) {
       if (t + kTilesAhead < count) {
         const WinogradWindow& next = windows[t + kTilesAhead];
-        frame.needed(next) ? ask<kInputs>(x + next.offset, pitch) : ask<kNew>(x + next.offset + shared, pitch);
+        is_whole<kInputs>(next) ? ask<kNew>(x + next.offset + shared, pitch) : ask<kInputs>(x + next.offset, pitch);
       }
-      const bool cut = frame.needed(windows[t]);
-      if (cut) frame.read(x + windows[t].offset, pitch, windows[t]);
-      const T* const tile = cut ? frame.pixels : x + windows[t].offset;
-      const WinogradPitch p = cut ? framed(kInputs) : pitch;
+      const Cut cut(windows[t], pitch);
       for (int lane = 0; lane < 16; lane += V::kLanes) {
         both_axes<V, A, Input>(
             [&](int a, int i, int b, int j) {
-              return V::load(tile + lane + source(a, i) * p.row + source(b, j) * (kPixel ? kPixel : p.pixel));
+              const int row = source(a, i), column = source(b, j);
+              return cut.exists(row, column) ? V::load(x + lane + cut.at(row, column)) : V::zero();
             },
             Scatter{v + lane, v_step});
       }
@@ -212,25 +195,22 @@ struct Transforms {
     }
   }
 
-  template <class T, ptrdiff_t kPixel>
-  static bool output_at(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
-                        const WinogradTarget* targets, int count, T* y, WinogradPitch pitch) {
+  template <class T = float>
+  static bool output(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
+                     const WinogradTarget* targets, int count, T* y, WinogradPitch pitch) {
     constexpr int m = kOutputs;
     const V floor = V::splat(relu ? 0 : -__builtin_inff());
     V poison = V::zero();  // 0 times a value that is not finite is NaN
-    Frame<T, m> frame;
     for (int t = 0; t < count; ++t, product += 16) {
       if (t + kTilesAhead < count) ask<m, Ask::kWrite>(y + targets[t + kTilesAhead].offset, pitch);
-      const bool cut = frame.needed(targets[t]);
-      T* const tile = cut ? frame.pixels : y + targets[t].offset;
-      const WinogradPitch p = cut ? framed(m) : pitch;
+      const Cut cut(targets[t], pitch);
       for (int lane = 0; lane < 16; lane += V::kLanes) {
         const V shift = bias ? V::load(bias + lane) : V::zero();
         const auto exist = V::first_lanes(lanes - lane);
         const auto finish = [&](int i, int j, V sum) {
           poison = fma(sum, V::zero(), poison);
           const V value = select(exist, max(floor, sum + shift), V::zero());
-          value.store(tile + lane + i * p.row + j * (kPixel ? kPixel : p.pixel));
+          if (cut.exists(i, j)) value.store(y + lane + cut.at(i, j));
         };
         Gather at{product + lane, step};
         if constexpr (kSpread) {
@@ -246,31 +226,26 @@ struct Transforms {
           }
         }
       }
-      if (cut) frame.write(y + targets[t].offset, pitch, targets[t]);
     }
     return bits(is_nan(poison)) == 0;
   }
 
-  template <class T, ptrdiff_t kPixel>
-  static void output_gradient_at(const T* dy, WinogradPitch pitch, const WinogradTarget* targets, int count, float* u,
-                                 ptrdiff_t u_step, float* total) {
+  template <class T = float>
+  static void output_gradient(const T* dy, WinogradPitch pitch, const WinogradTarget* targets, int count, float* u,
+                              ptrdiff_t u_step, float* total) {
     constexpr int m = kOutputs;
     V pixels[16 / V::kLanes];
     for (V& sum : pixels) sum = V::zero();
-    Frame<T, m> frame;
     for (int t = 0; t < count; ++t, u += 16) {
       if (t + kTilesAhead < count) ask<m>(dy + targets[t + kTilesAhead].offset, pitch);
-      const bool cut = frame.needed(targets[t]);
-      if (cut) frame.read(dy + targets[t].offset, pitch, targets[t]);
-      const T* const tile = cut ? frame.pixels : dy + targets[t].offset;
-      const WinogradPitch p = cut ? framed(m) : pitch;
+      const Cut cut(targets[t], pitch);
       for (int lane = 0; lane < 16; lane += V::kLanes) {
         V row[m];
         UNROLL for (int i = 0; i < m; ++i)
           row[i] = V::zero();
         both_axes<V, A, OutputTransposed>(
             [&](int a, int i, int b, int j) {
-              const V value = V::load(tile + lane + i * p.row + j * (kPixel ? kPixel : p.pixel));
+              const V value = cut.exists(i, j) ? V::load(dy + lane + cut.at(i, j)) : V::zero();
               if (a + b == 0) row[i] = row[i] + value;
               return value;
             },
@@ -295,27 +270,6 @@ struct Transforms {
       }
     }
     return bits(is_nan(poison)) == 0;
-  }
-
-  template <class T>
-  static void input(const T* x, WinogradPitch pitch, const WinogradWindow* windows, int count, float* v,
-                    ptrdiff_t v_step) {
-    return pitch.pixel == 16 ? input_at<T, 16>(x, pitch, windows, count, v, v_step)
-                             : input_at<T, 0>(x, pitch, windows, count, v, v_step);
-  }
-
-  template <class T = float>
-  static bool output(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
-                     const WinogradTarget* targets, int count, T* y, WinogradPitch pitch) {
-    return pitch.pixel == 16 ? output_at<T, 16>(product, step, bias, relu, lanes, targets, count, y, pitch)
-                             : output_at<T, 0>(product, step, bias, relu, lanes, targets, count, y, pitch);
-  }
-
-  template <class T = float>
-  static void output_gradient(const T* dy, WinogradPitch pitch, const WinogradTarget* targets, int count, float* u,
-                              ptrdiff_t u_step, float* total) {
-    return pitch.pixel == 16 ? output_gradient_at<T, 16>(dy, pitch, targets, count, u, u_step, total)
-                             : output_gradient_at<T, 0>(dy, pitch, targets, count, u, u_step, total);
   }
 
   static constexpr bool kGradient = !kSpread && A::kTaps == 3;  // of the weight
