@@ -185,12 +185,10 @@ void ConvWinogradInt16::transform_tiles(Values source, int64_t first, int64_t at
       winograd_input(transforms_, rounded_, source + block * plane, grid_, windows + tile, some,
                      stage + block * some * kBlock, stage_step());
     }
-    for (int64_t t = 0; t < some; ++t) {
-      const int64_t to = at + tile + t;
-      pixels.scales[to] = kernels_->round_tile(stage + t * kBlock, stage_step(), some * kBlock,
-                                               static_cast<int>(frequencies_), static_cast<int>(depth_blocks_),
-                                               pixels.v + to * kWords, v_step(pixels.tiles), pixels.tiles * kWords);
-    }
+    const int64_t to = at + tile;
+    kernels_->round_tiles(static_cast<int>(some), stage, stage_step(), some * kBlock, static_cast<int>(frequencies_),
+                          static_cast<int>(depth_blocks_), pixels.v + to * kWords, v_step(pixels.tiles),
+                          pixels.tiles * kWords, pixels.scales + to);
   }
 }
 

@@ -33,6 +33,11 @@ struct Int16Pairs {
   }
   FOVEA_INLINE void store(float* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
 
+  // Of values that are not negative; a NaN counts as larger than all of them.
+  static FOVEA_INLINE F32 larger(F32 a, F32 b) {
+    return {_mm256_castsi256_ps(_mm256_max_epu32(_mm256_castps_si256(a.v), _mm256_castps_si256(b.v)))};
+  }
+
   // Word i: the pair of lane i of `low` and lane i of `high`, which 16 bits must hold.
   static FOVEA_INLINE Int16Pairs pairs_of(I32 low, I32 high) {
     return {_mm256_blend_epi16(low.v, _mm256_slli_epi32(high.v, 16), 0xaa)};

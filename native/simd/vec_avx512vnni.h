@@ -37,6 +37,11 @@ struct Int16Pairs {
   static FOVEA_INLINE Int16Pairs load(const float* p) { return {_mm512_loadu_si512(p)}; }
   FOVEA_INLINE void store(float* p) const { _mm512_storeu_si512(p, v); }
 
+  // Of values that are not negative; a NaN counts as larger than all of them.
+  static FOVEA_INLINE F32 larger(F32 a, F32 b) {
+    return {_mm512_castsi512_ps(_mm512_max_epu32(_mm512_castps_si512(a.v), _mm512_castps_si512(b.v)))};
+  }
+
   // Word i: the pair of lane i of `low` and lane i of `high`, which 16 bits must hold.
   static FOVEA_INLINE Int16Pairs pairs_of(I32 low, I32 high) {
     return {_mm512_mask_blend_epi16(0xaaaaaaaa, low.v, _mm512_slli_epi32(high.v, 16))};

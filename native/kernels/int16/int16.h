@@ -50,11 +50,11 @@ struct Int16Extent {
 struct Int16Kernels {
   const char* name;
 
-  // The pairs of one tile: of its row f, `blocks` pixels of 16 floats from v + f·v_step on, v_block apart, the words of
-  // unit i at pairs + f·pairs_step + i·pairs_unit. All rows take one scale; returns what to multiply by in order to
-  // have the floats back, NaN if there is none (int16_norm).
-  float (*round_tile)(const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int rows, int blocks, float* pairs,
-                      ptrdiff_t pairs_step, ptrdiff_t pairs_unit);
+  // The pairs of tiles that are 16 floats, or words, apart: of row f of one, `blocks` pixels of 16 floats from
+  // v + f·v_step on, v_block apart, the words of unit i at pairs + f·pairs_step + i·pairs_unit. All rows of a tile take
+  // one scale: what to multiply by in order to have the floats back, NaN if there is none (int16_norm).
+  void (*round_tiles)(int tiles, const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int rows, int blocks,
+                      float* pairs, ptrdiff_t pairs_step, ptrdiff_t pairs_unit, float* scales);
 
   // Adds `count` rows of 16 floats to what is known of their lanes.
   void (*extend)(const float* rows, ptrdiff_t count, Int16Extent* extent);

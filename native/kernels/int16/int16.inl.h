@@ -87,7 +87,7 @@ float largest_value(const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int row
 template <class P>
 float norm_of_rows(const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int rows, int blocks) {
   using F32 = typename P::Float;
-  F32 largest[kParts<P>], poison = F32::zero();
+  F32 largest[kParts<P>];
   UNROLL for (int part = 0; part < kParts<P>; ++part)
     largest[part] = F32::zero();
   for (int f = 0; f < rows; ++f) {
@@ -97,23 +97,20 @@ float norm_of_rows(const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int rows
         const F32 x = F32::load(v + f * v_step + block * v_block + part * P::kLanes);
         squares = fma(x, x, squares);
       }
-      largest[part] = max(largest[part], squares);
-      poison = fma(squares, F32::zero(), poison);  // max() may lose a NaN
+      largest[part] = P::larger(largest[part], squares);
     }
   }
   UNROLL for (int part = 1; part < kParts<P>; ++part)
     largest[0] = largest[0] + largest[part];
-  const float squares = reduce_add(largest[0] + poison);
+  const float squares = reduce_add(largest[0]);
   if (int16_squares_hold(squares)) return sqrtf(squares);
   return int16_norm(squares, largest_value<P>(v, v_step, v_block, rows, blocks), 16.f * float(blocks));
 }
 
 template <class P>
-float round_tile(const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int rows, int blocks, float* pairs,
-                 ptrdiff_t pairs_step, ptrdiff_t pairs_unit) {
+FOVEA_INLINE void round_rows(const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int rows, int blocks,
+                             typename P::Float inverse, float* pairs, ptrdiff_t pairs_step, ptrdiff_t pairs_unit) {
   using F32 = typename P::Float;
-  const float norm = norm_of_rows<P>(v, v_step, v_block, rows, blocks);
-  const F32 inverse = F32::splat(int16_inverse(norm));
   for (int f = 0; f < rows; ++f, v += v_step, pairs += pairs_step) {
     UNROLL for (int part = 0; part < kParts<P>; ++part) {
       const float* const from = v + part * P::kLanes;
@@ -125,7 +122,18 @@ float round_tile(const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int rows, 
       if (block < blocks) P::neighbours_of(integers(block), P::Sum::zero()).store(to);
     }
   }
-  return norm / kInt16Norm;
+}
+
+// All norms first: they are long chains of operations, and rounding would wait for each.
+template <class P>
+void round_tiles(int tiles, const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int rows, int blocks, float* pairs,
+                 ptrdiff_t pairs_step, ptrdiff_t pairs_unit, float* scales) {
+  for (int t = 0; t < tiles; ++t) scales[t] = norm_of_rows<P>(v + 16 * t, v_step, v_block, rows, blocks);
+  for (int t = 0; t < tiles; ++t) {
+    const auto inverse = P::Float::splat(int16_inverse(scales[t]));
+    round_rows<P>(v + 16 * t, v_step, v_block, rows, blocks, inverse, pairs + 16 * t, pairs_step, pairs_unit);
+    scales[t] /= kInt16Norm;
+  }
 }
 
 template <class P>
@@ -237,7 +245,7 @@ void multiply_gradient(const Int16GradMultiply& call) {
 template <class P, int kRows, int kGradRows, int NB>
 constexpr Int16Kernels make(const char* name) {
   return {name,
-          round_tile<P>,
+          round_tiles<P>,
           extend<P>,
           round_filters<P>,
           multiply<P, kRows, NB>,
