@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "cpu/features.h"
 #include "kernels/layout/layout.h"
 #include "ops/conv_epilogue.h"
 #include "ops/guarded.h"
@@ -16,11 +15,8 @@ namespace {
 
 constexpr int64_t kMaxTiles = 128;            // of one task
 constexpr int64_t kCacheBytes = 1024 * 1024;  // what V, M and U of a task may fill of a core's L2
-// The same of a core with whole units of 512 bits: 64 channels on 32×32 run 1.03 to 1.04 times as fast as with a MiB,
-// other layers alike (Zen 5).
-constexpr int64_t kCacheBytesOfWide = 768 * 1024;
-constexpr int64_t kStreamTiles = 96;  // when U comes from beyond L2: enough work for each byte of it
-constexpr int64_t kLeastTiles = 24;   // when it stays in L2
+constexpr int64_t kStreamTiles = 96;          // when U comes from beyond L2: enough work for each byte of it
+constexpr int64_t kLeastTiles = 24;           // when it stays in L2
 // Of a V that each thread transforms for itself: it takes a few microseconds, and so does fetching what another core
 // has written, after waiting for it.
 constexpr int64_t kOwnInputBytes = 160 * 1024;
@@ -129,15 +125,13 @@ ConvWinograd::ConvWinograd(const WinogradProblem& problem, int tile, int threads
 
   // U is larger than V when there are more filters than tiles; then no task should need all of it.
   shared_input_ = tiles_ <= kMaxTiles && tiles_ < problem.lanes;
-  const bool wide = cpu_features().isa >= Isa::kAvx512 && !cpu_features().halved_512;
-  const int64_t cache_bytes = wide ? kCacheBytesOfWide : kCacheBytes;
   const int64_t pixel_bytes = frequencies() * kBlock * 4, u_bytes = pixel_bytes * kBlock * depth_blocks_ * lane_blocks_;
-  const bool u_stays = u_bytes <= cache_bytes * 2 / 3;
+  const bool u_stays = u_bytes <= kCacheBytes * 2 / 3;
   // The pixels of a tile are in L2 as well, those of the next task before their time.
   const int64_t source_bytes = grid_.rows.source_step * grid_.columns.source_step * kBlock * 4;
   const int64_t dest_bytes = grid_.rows.outputs * grid_.columns.outputs * kBlock * 4;
   const int64_t tile_bytes = (pixel_bytes + source_bytes) * depth_blocks_ + (pixel_bytes + dest_bytes) * lane_blocks_;
-  const int64_t fitting = (cache_bytes - u_bytes) / tile_bytes / rows * rows;
+  const int64_t fitting = (kCacheBytes - u_bytes) / tile_bytes / rows * rows;
   const int64_t wanted = u_stays ? std::clamp(fitting, ceil_div(kLeastTiles, rows) * rows, kMaxTiles) : kStreamTiles;
   // No bits depend on the number of groups, unless an epilogue sums over each of them.
   const int64_t multiple = problem.epilogue ? kEpilogueGroups : threads;
