@@ -114,6 +114,17 @@ AxisSpan span_inside(const Axis& axis, const AxisPhase& phase, const AxisTap& ta
 
 std::vector<AxisRun> whole_run(const AxisPhase& phase) { return {{0, phase.outputs, 0, phase.taps.size()}}; }
 
+AxisSpan span_read(const Axis& axis, int64_t output, int64_t outputs) {
+  const int64_t step = axis.classes.size() == 1 ? axis.step() : 1;
+  AxisSpan span{axis.source, 0};
+  for (const AxisClass& cls : axis.classes) {
+    const int64_t first = cls.first + cls.step * output, last = first + cls.step * (outputs - 1 + cls.extra);
+    span.first = std::min(span.first, first < 0 ? first + (step - 1 - first) / step * step : first);
+    span.end = std::max(span.end, std::min(axis.source, last + 1));
+  }
+  return {std::min(span.first, span.end), span.end};
+}
+
 bool reads_zeros(const Axis& axis) {
   if (axis.mode != PaddingMode::kZeros) return false;
   return std::any_of(axis.phases.begin(), axis.phases.end(), [&](const AxisPhase& phase) {

@@ -69,6 +69,8 @@ struct AxisSpan {
   int64_t first, end;
 };
 AxisSpan span_inside(const Axis& axis, const AxisPhase& phase, const AxisTap& tap);
+// Of the source, what outputs [output, output + outputs) of all phases read, with what lies between: none if equal.
+AxisSpan span_read(const Axis& axis, int64_t output, int64_t outputs);
 // All outputs of a phase.
 std::vector<AxisRun> runs_inside(const Axis& axis, const AxisPhase& phase);
 // The same as if nothing were padding.

@@ -350,7 +350,7 @@ Ahead ConvGradStream::ahead(const Task& task, const Chunk& chunk, const Chunk* n
   if (p.planar || (direct_ && chunk_images_ > 1)) return ahead;  // of whole images, which are small, L3 has them all
   const int64_t image_x = p.groups * units_ * source_unit_floats_, image_dy = p.groups * blocks_ * plane();
   const auto ask_x = [&](const Chunk& c, int64_t unit) {
-    const AxisSpan rows = source_rows(c);
+    const AxisSpan rows = span_read(p.rows, c.first_row, c.rows);
     for (int64_t image = 0; image < c.images; ++image) {
       const Values x = c.x + image * image_x + unit * source_unit_floats_;
       ahead.add(x + rows.first * p.columns.source * lanes_, x + rows.end * p.columns.source * lanes_);
@@ -371,13 +371,6 @@ Ahead ConvGradStream::ahead(const Task& task, const Chunk& chunk, const Chunk* n
   for (int64_t unit = 0; unit < (direct_ ? 1 : task.units); ++unit) ask_x(*next, unit);
   ask_dy(*next, 0);
   return ahead;
-}
-
-// Of x, that the taps of a chunk of dy's rows meet.
-AxisSpan ConvGradStream::source_rows(const Chunk& chunk) const {
-  const Axis& rows = problem_.rows;
-  const int64_t first = chunk.first_row * rows.step(), last = (chunk.first_row + chunk.rows - 1) * rows.step();
-  return {std::min(first, rows.source), std::min(last + rows.extra() + 1, rows.source)};
 }
 
 void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, const Gradient& dy, float* packed, float* sums,

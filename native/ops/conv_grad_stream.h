@@ -110,7 +110,6 @@ class ConvGradStream {
   Terms pair_terms_of(const Chunk& chunk, const Window& window) const;
   Chunk chunk_of(const Task& task, int64_t index, Values x, Values dy) const;
   Gradient gradient_of(const Task& task, const Chunk& chunk, float* wide) const;
-  AxisSpan source_rows(const Chunk& chunk) const;
   Ahead ahead(const Task& task, const Chunk& chunk, const Chunk* next) const;
   void add_chunk(const Task& task, const Chunk& chunk, const Gradient& dy, float* packed, float* sums,
                  Ahead* ahead) const;

@@ -75,12 +75,7 @@ Ahead ConvStream::ahead(Values source, const Task& task, int64_t chunk) const {
   // A filter of one tap along an axis leaves out what lies between its steps.
   const int64_t row_step = p.rows.classes.size() == 1 ? p.rows.step() : 1;
   const int64_t column_step = p.columns.classes.size() == 1 && !p.planar ? p.columns.step() : 1;
-  int64_t top = p.rows.source, bottom = 0;
-  for (const AxisClass& cls : p.rows.classes) {
-    const int64_t first = cls.first + cls.step * task.row, last = first + cls.step * (task.rows - 1 + cls.extra);
-    top = std::min(top, first < 0 ? first + ceil_div(-first, row_step) * row_step : first);
-    bottom = std::max(bottom, std::min(p.rows.source, last + 1));
-  }
+  const AxisSpan span = span_read(p.rows, task.row, task.rows);
   const int64_t image_values = p.groups * source_blocks_ * source_block_values_;
   const int64_t row_values = p.columns.source * source_lanes_;
   const int64_t unit_blocks = unit_depth_ / source_lanes_, first = chunk * chunk_ * unit_blocks;
@@ -89,8 +84,8 @@ Ahead ConvStream::ahead(Values source, const Task& task, int64_t chunk) const {
   for (int64_t image = task.image; image < task.image + task.images; ++image) {
     for (int64_t block = first; block < last; ++block) {
       const Values plane = source + image * image_values + (task.group * source_blocks_ + block) * source_block_values_;
-      const int64_t rows = row_step == 1 ? bottom - top : 1;
-      for (int64_t row = top; row < bottom; row += std::max(row_step, rows))
+      const int64_t rows = row_step == 1 ? span.end - span.first : 1;
+      for (int64_t row = span.first; row < span.end; row += std::max(row_step, rows))
         ahead.add(plane + row * row_values, plane + (row + rows) * row_values);
     }
   }
