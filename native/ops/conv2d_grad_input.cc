@@ -7,7 +7,7 @@
 #include "ops/conv_epilogue.h"
 #include "ops/conv_narrow.h"
 #include "ops/conv_stages.h"
-#include "ops/conv_winograd_int16.h"
+#include "ops/conv_winograd_choice.h"
 #include "ops/operations.h"
 #include "ops/plan.h"
 
@@ -61,54 +61,22 @@ Status make_narrow(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Op
   return make_narrow_grad_input(spec, g, std::move(exact), operation);
 }
 
-bool winograd_possible(const OpSpec&, const ConvGeometry& g) { return winograd_possible(g); }
+WinogradProblem winograd_problem(const OpSpec&, const ConvGeometry& g) { return winograd_gradient(g); }
 
-WinogradProblem winograd_problem(const OpSpec& spec, const ConvGeometry& g) {
-  WinogradProblem problem = winograd_gradient(g);
-  problem.epilogue = wants_epilogue(spec);
-  problem.source_type = spec.inputs[0].dtype;
-  problem.dest_type = spec.outputs[0].dtype;
-  return problem;
-}
+bool gradient_possible(const OpSpec&, const ConvGeometry& g) { return winograd_possible(g); }
 
-bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
-  if (!winograd_possible(g) || bf16_beats_winograd(spec.precision)) return false;
-  const WinogradProblem problem = winograd_problem(spec, g);
-  return bf16_wins(spec, g) ? winograd_beats_pairs(g, problem) : winograd_pays(g, problem);
-}
-
-Status make_winograd(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
-  std::unique_ptr<Operation> direct;
-  FOVEA_RETURN_IF_ERROR(make_stream(spec, g, 0, &direct));
-  const WinogradProblem problem = winograd_problem(spec, g);
-  return make_winograd(problem, winograd_tile(problem), spec.threads, std::move(direct), operation);
-}
-
-bool winograd_int16_possible(const OpSpec& spec, const ConvGeometry& g) {
-  return winograd_possible(g) && winograd_int16_possible(spec);
-}
-
-bool winograd_int16_wins(const OpSpec& spec, const ConvGeometry& g) {
-  return winograd_int16_possible(spec, g) && winograd_int16_pays(g, winograd_problem(spec, g));
-}
-
-Status make_winograd_int16(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
-  std::unique_ptr<Operation> direct;
-  FOVEA_RETURN_IF_ERROR(make_stream(spec, g, 0, &direct));
-  const WinogradProblem problem = winograd_problem(spec, g);
-  return make_winograd_int16(problem, winograd_tile(problem), spec.threads, std::move(direct), operation);
-}
+using Winograd = WinogradChoice<winograd_problem, gradient_possible, make_stream>;
 
 const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", depthwise_with_zeros, make_depthwise_grad_input},
     {"narrow", supports_narrow, make_narrow},
-    {"winograd int16", winograd_int16_wins, make_winograd_int16},
-    {"winograd", winograd_wins, make_winograd},
+    {"winograd int16", Winograd::int16_wins, Winograd::make_int16},
+    {"winograd", Winograd::wins, Winograd::make},
     {"bf16", bf16_wins, in_bf16<make_stream>, kTiled},
     {"brgemm", direct_possible, in_float32<make_stream>, kTiled},
     {"bf16", bf16_possible, in_bf16<make_stream>, kTiled},  // where the model does not prefer it: measured, or by name
-    {"winograd", winograd_possible, make_winograd},
-    {"winograd int16", winograd_int16_possible, make_winograd_int16},
+    {"winograd", Winograd::possible, Winograd::make},
+    {"winograd int16", Winograd::int16_possible, Winograd::make_int16},
 };
 
 }  // namespace
