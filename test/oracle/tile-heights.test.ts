@@ -1,0 +1,105 @@
+import { describe, expect, test } from 'vitest';
+import type { Attributes } from '../../lib/backend/backend.js';
+import { findNative, type NativeBackend } from '../../lib/backend/native.js';
+import { operators } from '../../lib/ops/table.js';
+import { type RunOptions, type RunResult, runGuarded } from '../helpers/run.js';
+import { type Case, sums } from './cases/case.js';
+import { callOf, expectedOf, firstDifference } from './compare.js';
+
+// Products of every number of rows up to more than the highest tile has (kernels/brgemm/kernels.inc), one block of
+// filters wide, read in each of the ways that tiles read their rows (BrgemmRows). Small integers, so that every sum is
+// exact, in bfloat16 too. At the level of FOVEA_CPU.
+
+const lengths = Array.from({ length: 33 }, (_, i) => i + 1);
+
+interface Kind {
+  readonly name: string;
+  readonly operator: 'conv2d' | 'conv2dGradWeight' | 'matmul';
+  readonly layout: 'blocked' | 'plain';
+  readonly of: (length: number) => Pick<Case, 'attributes' | 'inputs'>;
+}
+
+/** A convolution along one row of pixels. */
+function row(channels: number, kernel: number, stride: number): Pick<Kind, 'operator' | 'of'> {
+  return {
+    operator: 'conv2d',
+    of: (length) => ({
+      attributes: { ...conv(stride, kernel), activation: 'none' },
+      inputs: (make) => [
+        make.float([2, channels, 1, (length - 1) * stride + kernel]),
+        make.float([16, channels, 1, kernel]),
+        null,
+      ],
+    }),
+  };
+}
+
+function conv(stride: number, kernel: number): Attributes {
+  const plain = { padding: [0, 0, 0, 0], dilation: [1, 1], groups: 1, paddingMode: 'zeros', flipKernel: false };
+  return { ...plain, stride: [1, stride], kernelSize: [1, kernel] };
+}
+
+function matmul(transposeA: boolean): Pick<Kind, 'operator' | 'layout' | 'of'> {
+  return {
+    operator: 'matmul',
+    layout: 'plain',
+    of: (length) => ({
+      attributes: { transposeA, transposeB: false },
+      inputs: (make) => [make.float(transposeA ? [20, length] : [length, 20]), make.float([20, 9])],
+    }),
+  };
+}
+
+const kinds: readonly Kind[] = [
+  { name: 'pixels', layout: 'blocked', ...row(16, 1, 1) },
+  { name: 'pixels under three taps', layout: 'blocked', ...row(16, 3, 1) },
+  { name: 'every other pixel', layout: 'blocked', ...row(16, 1, 2) },
+  { name: 'pixels of a plane', layout: 'plain', ...row(3, 3, 1) },
+  {
+    name: 'channels',
+    operator: 'conv2dGradWeight',
+    layout: 'blocked',
+    of: (length) => ({
+      attributes: { ...conv(1, 1), withBias: false },
+      inputs: (make) => [make.float([2, length, 3, 5]), make.float([2, 16, 3, 5])],
+    }),
+  },
+  { name: 'rows of a matrix', ...matmul(false) },
+  { name: 'columns of a matrix', ...matmul(true) },
+];
+
+type Way = Pick<RunOptions, 'precision' | 'rounded'> & { readonly name: string; readonly algorithm: string };
+
+const { backend, reason } = findNative();
+const hasBf16 = backend !== undefined && backend.storage.size > 0;
+const ways: readonly Way[] = [
+  { name: 'float32', algorithm: 'brgemm', precision: 'highest' },
+  ...(hasBf16 ? [{ name: 'bfloat16', algorithm: 'bf16', precision: 'medium' } as const] : []),
+  ...(hasBf16 ? [{ name: 'bfloat16 in memory', algorithm: 'bf16', precision: 'medium', rounded: true } as const] : []),
+];
+
+describe.skipIf(!backend)(`tiles of every height${reason ? ` (skipped: ${reason})` : ''}`, () => {
+  for (const way of ways) {
+    describe(way.name, () => {
+      for (const kind of kinds) {
+        if (way.rounded && (kind.layout === 'plain' || kind.operator === 'matmul')) continue;
+        test(kind.name, () => {
+          for (const length of lengths) check(backend as NativeBackend, kind, length, way);
+        });
+      }
+    });
+  }
+});
+
+function check(native: NativeBackend, kind: Kind, length: number, { algorithm, name, ...options }: Way): void {
+  const operator = operators.find((one) => one.name === kind.operator);
+  if (!operator) throw new Error(`no operator ${kind.operator}`);
+  const { attributes, inputs } = kind.of(length);
+  const one: Case = { name: `${kind.name} ${length}`, attributes, inputs, agreement: sums };
+  const call = callOf(operator, one, 'integers');
+  const named = { ...call, attributes: { ...call.attributes, algorithm } };
+  const result: RunResult = runGuarded(native, named, { threads: 2, layout: kind.layout, ...options });
+  const where = `${name}, ${length} rows, ${result.describe.join('; ')}`;
+  expect(firstDifference(result.outputs, expectedOf(operator, one, 'integers')), where).toBeUndefined();
+  expect(result.damage, where).toEqual([]);
+}
