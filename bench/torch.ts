@@ -33,13 +33,14 @@ async function measure(python: string, { filter, only, precisions, rounds, json,
   console.log(
     `method    ${rounds} rounds, all in turn; times are medians of the rounds; ratio = PyTorch time / Fovea time,`,
   );
+  console.log('          taken within each round: median, min..max. A layer repeats a pass on the same operands, as');
   console.log(
-    '          taken within each round: median, min..max. Every layer is checked before it is timed, against',
+    '          PyTorch does, and is checked before it is timed, against double precision and by the bound of its',
   );
   console.log(
-    '          double precision and by the bound of its precision. MiB: peak memory of a training step, each',
+    '          precision. MiB: peak memory of a training step, each in a fresh process; what the process had',
   );
-  console.log('          in a fresh process; what the process had before the model does not count');
+  console.log('          before the model does not count');
   const bench = { torch, python, threads, rounds, precisions };
   const chosen = <T extends { name: string }>(shapes: readonly T[]) =>
     shapes.filter(({ name }) => name.includes(filter));

@@ -15,7 +15,10 @@ export const passes: readonly Pass[] = ['forward', 'gradInput', 'gradWeight'];
  * program, and in the caches as the pass before left them, which is how PyTorch is timed.
  */
 export interface ConvolutionBench {
-  /** Milliseconds of the convolution itself, without the conversions round it: the median, but for the first. */
+  /**
+   * Milliseconds of the convolution itself, without the conversions round it: the median of those that follow the first,
+   * whose operands a conversion has just written.
+   */
   once(): Promise<number>;
   /** The same of the last run. */
   milliseconds(): number;
