@@ -20,7 +20,9 @@ constexpr double kLeastFlops = 4e6;
 constexpr int64_t kMostParts = 32;             // where a part is so much work that
 constexpr double kPartFlops = 1.5e8;           // writing and adding its sums is a few percent of it
 constexpr int64_t kPairSumBytes = 512 * 1024;  // of pairs: half of L2, packed channels have the rest
-constexpr double kPartShare = 0.03;            // of the time of one part, in cycles for each sum that another one adds
+constexpr int64_t kPairChunkBytes =
+    256 * 1024;                      // of packed channels: those of the next chunk are asked for beside them
+constexpr double kPartShare = 0.03;  // of the time of one part, in cycles for each sum that another one adds
 constexpr float kOnes[1] = {1};
 
 // Whether the windows of the taps are runs of the source itself. With a stride they would use half of each cache set
@@ -81,19 +83,14 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
 }
 
 void ConvGradStream::choose_blocking() {
-  const int64_t columns = problem_.columns.outputs(), rows = problem_.rows.outputs(), step = step_;
+  const int64_t step = step_;
   // Of dy, that stay in L1: two pixels to a word of pairs.
   const int64_t fitting = panel_bytes(*kernels_) / (step * kBlock * 4);
   const int64_t most = problem_.planes == 0 ? kSumPixels : problem_.planes == kMaxPlanes ? kSumPixels / 6 : fitting * 2;
   const int64_t pixels = std::clamp<int64_t>(problem_.planes > 0 ? 2 * fitting / problem_.planes : fitting, 32,
                                              std::max<int64_t>(32, most));
-  band_ = even(rows, std::min(rows, std::max<int64_t>(1, pixels / columns)));
-  bands_ = ceil_div(rows, band_);
-  chunk_images_ = bands_ == 1 ? std::min(problem_.images, std::max<int64_t>(1, pixels / (rows * columns))) : 1;
-  chunk_images_ = even(problem_.images, chunk_images_);
-  chunks_ = ceil_div(problem_.images, chunk_images_) * bands_;
-
-  if (problem_.planes > 0) return choose_pair_tasks();
+  cut_pixels(pixels);
+  if (problem_.planes > 0) return choose_pair_tasks(pixels);
   // As many sums as fit: every chunk of x and dy that was fetched then serves many products.
   unit_task_ = units_;
   block_task_ = ceil_div(blocks_, step) * step;
@@ -113,9 +110,19 @@ void ConvGradStream::choose_blocking() {
   cut_for_threads();
 }
 
+// Chunks of at most so many pixels, or of one row.
+void ConvGradStream::cut_pixels(int64_t pixels) {
+  const int64_t columns = problem_.columns.outputs(), rows = problem_.rows.outputs();
+  band_ = even(rows, std::min(rows, std::max<int64_t>(1, pixels / columns)));
+  bands_ = ceil_div(rows, band_);
+  chunk_images_ = bands_ == 1 ? std::min(problem_.images, std::max<int64_t>(1, pixels / (rows * columns))) : 1;
+  chunk_images_ = even(problem_.images, chunk_images_);
+  chunks_ = ceil_div(problem_.images, chunk_images_) * bands_;
+}
+
 // The same for pairs, of which both operands are packed by every task that needs them: the channels and filters that
 // take the least time on one thread, and as many parts as cost a few percent.
-void ConvGradStream::choose_pair_tasks() {
+void ConvGradStream::choose_pair_tasks(int64_t pixels) {
   const int64_t steps = ceil_div(blocks_, step_);
   double best = 0;
   for (int64_t unit = units_;; unit = even(units_, unit - 1)) {
@@ -129,6 +136,9 @@ void ConvGradStream::choose_pair_tasks() {
     }
     if (unit == 1) break;
   }
+  // What is asked for before its turn has to stay in L2 until then.
+  const int64_t pixel_bytes = unit_task_ * kBlock * problem_.planes * 2;
+  if (chunks_ > 1) cut_pixels(std::min(pixels, std::max<int64_t>(32, kPairChunkBytes / pixel_bytes)));
   const double all = best * static_cast<double>(problem_.groups);
   const double sums = static_cast<double>(problem_.groups * units_ * unit_rows_ * blocks_ * kBlock);
   const int64_t wanted = times(std::min(kTasks, static_cast<int64_t>(problem_.flops / kLeastFlops)), problem_.cut);

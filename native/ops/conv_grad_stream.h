@@ -56,7 +56,8 @@ class ConvGradStream {
   };
 
   void choose_blocking();
-  void choose_pair_tasks();
+  void cut_pixels(int64_t pixels);
+  void choose_pair_tasks(int64_t pixels);
   void cut_for_threads();
   double packed_share() const;
   double task_cycles(int64_t units, int64_t blocks, int64_t taps, double part) const;
