@@ -20,7 +20,7 @@ class Ahead {
     spans_.push_back({first.at(), end.at()});
     lines_ += (end.at() - first.at() + step_ - 1) / step_;
   }
-  void share(int64_t calls) { each_ = (lines_ + calls - 1) / calls; }  // among so many of fetch()
+  void share(int64_t calls) { each_ = (lines_ + calls - 1) / calls; }  // among so many of fetch() or run()
   void fetch() {
     for (int64_t i = 0; i < each_ && span_ < spans_.size(); ++i, at_ += step_) {
       if (at_ >= spans_[span_].second) {
@@ -30,9 +30,10 @@ class Ahead {
       ask_to_read(at_);
     }
   }
-  // The next that follow each other, at most so many lines. {null, null}: no more.
+  // The next that follow each other, at most so many lines, or its share. {null, null}: no more.
   std::pair<const std::byte*, const std::byte*> run(int64_t lines) {
     if (span_ == spans_.size()) return {nullptr, nullptr};
+    if (each_ > 0) lines = std::min(lines, each_);
     const std::byte *const first = at_, *const last = std::min(at_ + lines * step_, spans_[span_].second);
     at_ = last;
     if (at_ == spans_[span_].second && ++span_ < spans_.size()) at_ = spans_[span_].first;

@@ -73,6 +73,12 @@ class Forward {
     if (mask_) kernels_.part_mask(y, image_.rectangle(part), context.out<uint8_t>(3) + 2 * pixel);
   }
 
+  void add_reads(const RunContext& context, const ConvPart& part, Ahead* ahead) const {
+    if (!add_) return;
+    const Values first(context.in<T>(3) + image_.pixel(part) * kBlock);
+    ahead->add(first, first + part.rows * image_.w * kBlock);
+  }
+
   // mean = Σ x / M and variance = Σ (x - mean)² / M from the sums about each slot's center c over its n elements:
   // Σ x = n c + sum, Σ (x - mean)² = square - sum² / n + n (c + sum / n - mean)².
   void end(const RunContext& context, std::byte* memory, int64_t block) const {
@@ -146,6 +152,9 @@ class Gradient {
     kernels_.part_gradient(image_.rectangle(part), call);
   }
 
+  // Gained nothing (Zen 5): what a backward pass reads and writes keeps memory busy anyway.
+  void add_reads(const RunContext&, const ConvPart&, Ahead*) const {}
+
   void end(const RunContext& context, std::byte* memory, int64_t block) const {
     if (!sums_) return;
     double g[kBlock] = {}, gx[kBlock] = {};
@@ -204,6 +213,7 @@ class WithEpilogue : public Operation {
     Run(const RunContext& context, std::byte* memory, const Work& work)
         : context(context), memory(memory), work(work) {}
     void finish(const ConvPart& part) const override { work.finish(context, memory, part); }
+    void add_reads(const ConvPart& part, Ahead* ahead) const override { work.add_reads(context, part, ahead); }
     void restart() const override { work.begin(context, memory); }
     const RunContext& context;
     std::byte* memory;

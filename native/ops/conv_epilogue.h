@@ -5,6 +5,7 @@
 #pragma once
 #include <memory>
 
+#include "ops/ahead.h"
 #include "runtime/operation.h"
 
 namespace fovea {
@@ -20,6 +21,8 @@ class ConvEpilogue {
  public:
   virtual ~ConvEpilogue() = default;
   virtual void finish(const ConvPart& part) const = 0;
+  // What finish() will read beside the output of a part of whole rows, and should be asked for before.
+  virtual void add_reads(const ConvPart& part, Ahead* ahead) const = 0;
   // Forgets all parts: the whole output is written once more.
   virtual void restart() const = 0;
 };

@@ -17,11 +17,10 @@ constexpr int64_t kSumBytes = 256 * 1024;  // of one task: a quarter of L2, read
 constexpr int64_t kSumPixels = 384;
 constexpr int64_t kTasks = 16;
 constexpr double kLeastFlops = 4e6;
-constexpr int64_t kMostParts = 32;             // where a part is so much work that
-constexpr double kPartFlops = 1.5e8;           // writing and adding its sums is a few percent of it
-constexpr int64_t kPairSumBytes = 512 * 1024;  // of pairs: half of L2, packed channels have the rest
-constexpr int64_t kPairChunkBytes =
-    256 * 1024;                      // of packed channels: those of the next chunk are asked for beside them
+constexpr int64_t kMostParts = 32;               // where a part is so much work that
+constexpr double kPartFlops = 1.5e8;             // writing and adding its sums is a few percent of it
+constexpr int64_t kPairSumBytes = 512 * 1024;    // of pairs: half of L2, packed channels have the rest
+constexpr int64_t kPairChunkBytes = 256 * 1024;  // of packed channels: the next chunk's are asked for beside them
 constexpr double kPartShare = 0.03;  // of the time of one part, in cycles for each sum that another one adds
 constexpr float kOnes[1] = {1};
 

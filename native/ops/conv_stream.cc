@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <tuple>
 
 #include "kernels/bf16/bf16.h"
 #include "ops/conv_epilogue.h"
@@ -27,7 +28,7 @@ void ask_for_sums(const BrgemmCall& call, int m, int64_t blocks) {
 // Of `blocks` blocks from round.block on, as many as a tile takes.
 void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk, const float* base,
                            int64_t image_stride, const Operands& operands, const Panels& panels, const Target& target,
-                           Ahead* ahead, bool* not_finite) const {
+                           Asked* asked, bool* not_finite) const {
   const StreamProblem& p = problem_;
   const bool last_chunk = chunk == chunks_ - 1;
   const std::vector<Piece>& pieces = pieces_of(phase, chunk);
@@ -61,7 +62,9 @@ void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk,
         call.c = c + tile.c;
         call.c_row = tile.c_row;
         call.rounded = rounded ? rounded + tile.c : nullptr;
-        ahead->fetch();
+        asked->source.fetch();
+        std::tie(call.ahead, call.ahead_end) =
+            asked->epilogue.run(call.count * (call.depth / kBrgemmUnroll) * kBrgemmAheadLines);
         if (asks) ask_for_sums(call, tile.m, round.blocks);
         kernels_->at(tile.kind, tile.m, static_cast<int>(round.blocks))(call);
       }
@@ -136,24 +139,30 @@ void ConvStream::run_task(int64_t index, const std::vector<Phase>& phases, const
     if (!direct_) pack_band(images, task, chunk, scratch);
     const float* const base =
         direct_ ? reinterpret_cast<const float*>(band.at()) + chunk * chunk_ * planes_ * unit_floats_ : scratch;
-    Ahead next;
+    Asked asked;
     if (asks_ahead_ && chunk + 1 < chunks_)
-      next = ahead(operands.source, task, chunk + 1);
+      asked.source = ahead(operands.source, task, chunk + 1);
     else if (asks_ahead_ && index + 1 < tasks())
-      next = ahead(operands.source, this->task(index + 1), 0);
+      asked.source = ahead(operands.source, this->task(index + 1), 0);
     size_t calls = 0;
     for (const Phase& phase : phases) calls += tiles_of(task, phase).size() * pieces_of(phase, chunk).size();
-    next.share(std::max<int64_t>(1, ceil_div(task.blocks, step_) * task.images * static_cast<int64_t>(calls)));
+    const int64_t round_calls = std::max<int64_t>(1, task.images * static_cast<int64_t>(calls));
+    asked.source.share(ceil_div(task.blocks, step_) * round_calls);
     Task round = task;
     for (round.block = task.block; round.block < task.block + task.blocks; round.block += step_) {
       round.blocks = std::min(step_, task.block + task.blocks - round.block);
       const Target target = target_of(task, round, operands.dest, scratch + scratch_floats_);
       if (holes_ && chunk == 0) tiles_round_ ? clear_round(round, target.rounded) : clear_round(round, target.sums);
+      if (operands.epilogue && chunk == chunks_ - 1) {
+        asked.epilogue = Ahead();
+        for_parts(round, [&](const ConvPart& part) { operands.epilogue->add_reads(part, &asked.epilogue); });
+        asked.epilogue.share(round_calls);
+      }
       for (const Phase& phase : phases)
-        run_phase(round, phase, chunk, base, stride, operands, panels, target, &next, not_finite);
+        run_phase(round, phase, chunk, base, stride, operands, panels, target, &asked, not_finite);
       if (chunk < chunks_ - 1) continue;
       if (operands.dest.half() && !tiles_round_) round_off(round, target);
-      if (operands.epilogue) finish_round(round, *operands.epilogue);
+      if (operands.epilogue) for_parts(round, [&](const ConvPart& part) { operands.epilogue->finish(part); });
     }
   }
 }
@@ -187,12 +196,13 @@ void ConvStream::clear_round(const Task& round, const Place<T>& place) const {
   }
 }
 
-void ConvStream::finish_round(const Task& round, const ConvEpilogue& epilogue) const {
+template <class Visit>
+void ConvStream::for_parts(const Task& round, const Visit& visit) const {
   const Lines lines = lines_of(round);
   const int64_t slot = round.image / group_images_ * bands_ + round.row / band_;
   for (int64_t block = round.block; block < round.block + round.blocks; ++block) {
     for (int64_t image = round.image; image < round.image + round.images; ++image)
-      epilogue.finish({slot, image, round.group * dest_blocks_ + block, lines.first, lines.count, 0, problem_.dest_w});
+      visit(ConvPart{slot, image, round.group * dest_blocks_ + block, lines.first, lines.count, 0, problem_.dest_w});
   }
 }
 

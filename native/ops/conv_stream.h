@@ -126,6 +126,10 @@ class ConvStream {
     MutableValues dest;
     const ConvEpilogue* epilogue;  // or null
   };
+  // What tiles ask for meanwhile: the source of the next chunk or task, and what this round's epilogue reads.
+  struct Asked {
+    Ahead source, epilogue;
+  };
   const std::vector<Tile>& tiles_of(const Task& task, const Phase& phase) const;
   const std::vector<Piece>& pieces_of(const Phase& phase, int64_t chunk) const {
     return chunk == chunks_ - 1 ? phase.last : phase.full;
@@ -136,14 +140,15 @@ class ConvStream {
   void run_task(int64_t index, const std::vector<Phase>& phases, const Operands& operands, const Panels& panels,
                 float* scratch, bool* not_finite) const;
   void run_phase(const Task& round, const Phase& phase, int64_t chunk, const float* base, int64_t image_stride,
-                 const Operands& operands, const Panels& panels, const Target& target, Ahead* ahead,
+                 const Operands& operands, const Panels& panels, const Target& target, Asked* asked,
                  bool* not_finite) const;
   Lines lines_of(const Task& task) const;
   Target target_of(const Task& task, const Task& round, MutableValues dest, float* scratch) const;
   template <class T>
   void clear_round(const Task& round, const Place<T>& place) const;
   void round_off(const Task& round, const Target& target) const;
-  void finish_round(const Task& round, const ConvEpilogue& epilogue) const;
+  template <class Visit>
+  void for_parts(const Task& round, const Visit& visit) const;
   int64_t thread_floats() const { return scratch_floats_ + sum_floats_ + (packs_own_ ? group_panel_floats_ : 0); }
   int64_t tasks() const { return problem_.groups * image_groups_ * bands_ * splits_; }
 

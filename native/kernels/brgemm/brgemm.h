@@ -63,8 +63,8 @@ struct BrgemmCall {
   ptrdiff_t rounded_block;
   const float* bias;  // 16·nb, or null
   bool accumulate, relu;
-  // kChannels, kRows: memory that is asked for meanwhile, kBrgemmAheadLines cache lines for each kBrgemmUnroll steps of
-  // a run. Null: none.
+  // kPixels, kHalfPixels, kChannels, kRows: memory that is asked for meanwhile, kBrgemmAheadLines cache lines for each
+  // kBrgemmUnroll steps of a run. Null: none.
   const std::byte *ahead, *ahead_end;
   // Set to true when a sum is Inf or NaN, looked at before bias and ReLU; null: nobody wants to know. Split or rounded
   // operands give Inf or NaN where float32 might not, and never the other way round.

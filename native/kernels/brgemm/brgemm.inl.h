@@ -117,11 +117,17 @@ struct BrgemmPanel {
   }
 };
 
+constexpr bool are_pixels(BrgemmRows kind) { return kind == BrgemmRows::kPixels || kind == BrgemmRows::kHalfPixels; }
+constexpr bool asks_ahead(BrgemmRows kind) {
+  return are_pixels(kind) || kind == BrgemmRows::kChannels || kind == BrgemmRows::kRows;
+}
+
 // Asks for what BrgemmCall::ahead says, and at its end for the same lines over and over: a branch would cost more.
 template <bool kAsks>
 struct BrgemmAhead {
   explicit BrgemmAhead(const BrgemmCall&) {}
   FOVEA_INLINE void fetch() {}
+  FOVEA_INLINE void fetch_unit(ptrdiff_t) {}
 };
 
 template <>
@@ -137,6 +143,11 @@ struct BrgemmAhead<true> {
       ask_to_read(at + line * kLine);
     at += at < end ? kBrgemmAheadLines * kLine : 0;
   }
+  // The lines of a whole unit, if there are more: where mostly there are none, a branch costs less.
+  FOVEA_INLINE void fetch_unit(ptrdiff_t depth) {
+    if (at == end) return;
+    for (ptrdiff_t q = 0; q + kBrgemmUnroll <= depth; q += kBrgemmUnroll) fetch();
+  }
 };
 
 template <class V, BrgemmRows kRows, int M, int NB>
@@ -147,7 +158,7 @@ void brgemm_tile(const BrgemmCall& call) {
   const ptrdiff_t depth = call.depth, b_block = call.b_block;
   const float *const a0 = call.a, *const b0 = call.b;
   const BrgemmEntry *entry = call.entries, *const end = entry + call.count;
-  BrgemmAhead<kRows == BrgemmRows::kChannels || kRows == BrgemmRows::kRows> ahead(call);
+  BrgemmAhead<asks_ahead(kRows)> ahead(call);
   if (kRows == BrgemmRows::kPlanes && entry != end) {
     BrgemmPanel<NB> b(b0 + entry->b, b_block);
     for (; end - entry >= U; entry += U, b.advance(U)) {
@@ -178,7 +189,8 @@ void brgemm_tile(const BrgemmCall& call) {
                                           : a_q + kPitch * i;
     };
     // What the next unit reads, or the next tile: a tile is through with a unit before L2 has delivered another.
-    if constexpr (kRows == BrgemmRows::kPixels || kRows == BrgemmRows::kHalfPixels) {
+    if constexpr (are_pixels(kRows)) {
+      ahead.fetch_unit(depth);
       constexpr int kLine = 16 / kPitch;  // rows of one cache line
       const float* next = entry + 1 != end ? a0 + entry[1].a : a0 + call.entries->a + M * kPitch;
       UNROLL for (int i = 0; i < M; i += kLine)
@@ -186,7 +198,7 @@ void brgemm_tile(const BrgemmCall& call) {
     }
     ptrdiff_t q = 0;
     for (; q + U <= depth; q += U, b.advance(U)) {
-      ahead.fetch();
+      if (!are_pixels(kRows)) ahead.fetch();
       UNROLL for (int u = 0; u < U; ++u, a += step)
         sums.add([&](int i) { return at(a, q + u, i); }, b.block, 16 * u);
     }
