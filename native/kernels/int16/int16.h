@@ -52,7 +52,8 @@ struct Int16Kernels {
 
   // The pairs of tiles that are 16 floats, or words, apart: of row f of one, `blocks` pixels of 16 floats from
   // v + f·v_step on, v_block apart, the words of unit i at pairs + f·pairs_step + i·pairs_unit. All rows of a tile take
-  // one scale: what to multiply by in order to have the floats back, NaN if there is none (int16_norm).
+  // one scale: what to multiply by in order to have the floats back, NaN if there is none (int16_norm). Not a structure
+  // like the calls below: the compiler would read its fields anew after each store (0.975 of the speed, Zen 5).
   void (*round_tiles)(int tiles, const float* v, ptrdiff_t v_step, ptrdiff_t v_block, int rows, int blocks,
                       float* pairs, ptrdiff_t pairs_step, ptrdiff_t pairs_unit, float* scales);
 
