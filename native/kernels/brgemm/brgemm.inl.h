@@ -145,7 +145,7 @@ struct BrgemmAhead<true> {
   }
   // The lines of a whole unit, if there are more: where mostly there are none, a branch costs less.
   FOVEA_INLINE void fetch_unit(ptrdiff_t depth) {
-    if (at == end) return;
+    if (at >= end) return;
     for (ptrdiff_t q = 0; q + kBrgemmUnroll <= depth; q += kBrgemmUnroll) fetch();
   }
 };
