@@ -44,6 +44,10 @@ export interface ProgramSpec {
   readonly values: readonly ProgramValue[];
   readonly steps: readonly ProgramStep[];
   readonly externals: number;
+  /** Externals that most runs find as the run before has: weights. What is made of them may be kept. Default: none. */
+  readonly steady?: readonly number[];
+  /** And they do not change after the first run. Default false. */
+  readonly frozen?: boolean;
   readonly arenaBytes: number;
   readonly threads: number;
   /** Default 'highest'. */
@@ -62,10 +66,20 @@ export interface CompiledProgram {
   profile(): readonly number[];
   /** Per step: the algorithm and kernel that was picked. */
   describe(): readonly string[];
-  /** Bytes that it holds: intermediate values and the operators' workspace. */
+  /** Bytes that it holds: intermediate values, the operators' workspace, and what is kept. */
   readonly memoryBytes: number;
+  /**
+   * What is kept of steady externals: its bytes, and how long the last run took to see that they had not changed. A backend
+   * without it keeps nothing.
+   */
+  kept?(): Kept;
   /** Frees the native memory; later runs throw ERR_DISPOSED. */
   dispose(): void;
+}
+
+export interface Kept {
+  readonly bytes: number;
+  readonly milliseconds: number;
 }
 
 /** What the machine gives at best, to so many threads together. */

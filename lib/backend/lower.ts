@@ -9,6 +9,9 @@ export interface Program {
   readonly values: readonly (Spec & { readonly external?: number })[];
   readonly steps: readonly ProgramStep[];
   readonly externals: number;
+  /** See `ProgramSpec`. */
+  readonly steady?: readonly number[];
+  readonly frozen?: boolean;
 }
 
 /**
@@ -34,7 +37,8 @@ export function lower(
     if (external !== undefined) return { shape, dtype, layout, external };
     return { shape, dtype, layout, offset: offsets.get(storage) ?? 0 };
   });
-  return { values, steps: laidOut.steps, externals: program.externals, arenaBytes: bytes, threads, precision };
+  const { externals, steady = [], frozen = false } = program;
+  return { values, steps: laidOut.steps, externals, steady, frozen, arenaBytes: bytes, threads, precision };
 }
 
 /**

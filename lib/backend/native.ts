@@ -1,7 +1,7 @@
 import { type ErrorCode, FoveaError } from '../errors.js';
 import type { DType, TypedArray } from '../tensor.js';
 import { findAddon, packageVersion } from './addon-path.js';
-import type { Backend, CompiledProgram, Limits, OperandLayouts, ProgramSpec } from './backend.js';
+import type { Backend, CompiledProgram, Kept, Limits, OperandLayouts, ProgramSpec } from './backend.js';
 import { type PlanOwner, type Plans, planPath, readPlans, writePlans } from './plans.js';
 
 /** What the addon found out about the machine, and how it was built. */
@@ -28,6 +28,7 @@ interface AddonProgram {
   cancel(): void;
   profile(): number[];
   describe(): string[];
+  kept(): Kept;
   dispose(): void;
   readonly arenaBytes: number;
 }
@@ -210,6 +211,10 @@ class NativeProgram implements CompiledProgram {
 
   describe(): readonly string[] {
     return translated(() => this.program.describe());
+  }
+
+  kept(): Kept {
+    return translated(() => this.program.kept());
   }
 
   dispose(): void {

@@ -9,7 +9,7 @@ import { explainProgram } from './explain.js';
 import { foldBatchNorm } from './fold.js';
 import { type Graph, type GraphNode, withoutDeadNodes } from './graph.js';
 import { type Pass, passesOf } from './passes.js';
-import { programOf } from './program.js';
+import { programOf, type Weights } from './program.js';
 
 /** Options of `compileGraph`. */
 export interface CompileOptions {
@@ -19,6 +19,12 @@ export interface CompileOptions {
   readonly threads?: number;
   /** Default 'highest'. */
   readonly precision?: Precision;
+  /**
+   * Unless captured tensors are 'changing', what convolutions pack and transform of them is kept, in memory of its own. It
+   * is made again when a run finds that they have changed, which takes as long as reading them; 'frozen' ones are not
+   * looked at after the first run. Default 'changing'.
+   */
+  readonly weights?: Weights;
 }
 
 /**
@@ -28,7 +34,8 @@ export interface CompileOptions {
  * @throws FoveaError ERR_BACKEND naming the operator that the backend cannot run on these element types
  */
 export function compileGraph(graph: Graph, options: CompileOptions = {}): Executable {
-  const alive = fuseEpilogues(foldBatchNorm(withoutDeadNodes(graph)));
+  const { weights } = options;
+  const alive = fuseEpilogues(foldBatchNorm(withoutDeadNodes(graph), weights));
   const chosen = options.backend ? namedBackend(options.backend) : defaultBackend(alive);
   const unsupported = alive.nodes.find((node) => !supports(chosen, alive, node));
   if (unsupported) {
@@ -37,7 +44,8 @@ export function compileGraph(graph: Graph, options: CompileOptions = {}): Execut
     throw new FoveaError('ERR_BACKEND', unsupported.operator.name, detail);
   }
   const { layouts, storage } = chosen;
-  const spec = lower(programOf(alive), layouts, options.threads ?? 0, options.precision, storage);
+  const program = programOf(alive, weights);
+  const spec = lower(program, layouts, options.threads ?? 0, options.precision, storage);
   return new Executable(alive, chosen, spec, chosen.compile(spec));
 }
 
@@ -117,8 +125,9 @@ export class Executable {
     const passes = this.profile();
     const ran = passes.some(({ milliseconds }) => milliseconds > 0);
     const limits = ran ? this.backend.limits?.(this.spec.threads) : undefined;
+    const kept = this.program.kept?.();
     const memory = { own: this.program.memoryBytes, given: this.givenBytes() };
-    return explainProgram({ graph: this.graph, spec: this.spec, runner: this.runner(), passes, memory, limits });
+    return explainProgram({ graph: this.graph, spec: this.spec, runner: this.runner(), passes, memory, kept, limits });
   }
 
   /** What each step is, costs, and took in the last run. */

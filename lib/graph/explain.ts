@@ -1,4 +1,4 @@
-import type { Limits, ProgramSpec, ProgramStep, ProgramValue, Spec } from '../backend/backend.js';
+import type { Kept, Limits, ProgramSpec, ProgramStep, ProgramValue, Spec } from '../backend/backend.js';
 import { unreadWarnings } from '../geometry/window.js';
 import { formatSpec, type Graph } from './graph.js';
 import { algorithmOf, limitOf, operandsOf, type Pass } from './passes.js';
@@ -11,27 +11,30 @@ export interface Explained {
   readonly runner: string;
   readonly passes: readonly Pass[];
   readonly memory: ProgramMemory;
+  readonly kept?: Kept | undefined;
   /** Where they are known and the program has run: each pass's time as a share of the limit that binds it. */
   readonly limits?: Limits | undefined;
 }
 
 /** Bytes at the peak of a run. */
 export interface ProgramMemory {
-  /** Intermediate values and the operators' workspace. */
+  /** Intermediate values, the operators' workspace, and what is kept of weights. */
   readonly own: number;
   /** Arrays that the caller holds: inputs, parameters, the optimizer's state, results. */
   readonly given: number;
 }
 
 /** A program as text: a header, a line per step, and warnings about what looks like a mistake. */
-export function explainProgram({ graph, spec, runner, passes, memory, limits }: Explained): string {
+export function explainProgram({ graph, spec, runner, passes, memory, kept, limits }: Explained): string {
   const sum = (of: (pass: Pass) => number) => passes.reduce((total, pass) => total + of(pass), 0);
-  const milliseconds = sum((pass) => pass.milliseconds);
+  const { bytes: keptBytes, milliseconds: looking } = kept ?? { bytes: 0, milliseconds: 0 };
+  const milliseconds = sum((pass) => pass.milliseconds) + looking;
   const header = [
     `${graph.name}: ${runner}, ${passes.length} steps, ${(sum(({ flops }) => flops) / 1e9).toFixed(3)} GFLOP, ` +
       `${mebibytes(sum(({ bytes }) => bytes))} MiB over memory${milliseconds > 0 ? `, ${milliseconds.toFixed(2)} ms` : ''}`,
-    `peak memory ${mebibytes(memory.own + memory.given)} MiB: arena and workspace ${mebibytes(memory.own)}, ` +
-      `parameters and data ${mebibytes(memory.given)}`,
+    `peak memory ${mebibytes(memory.own + memory.given)} MiB: arena and workspace ${mebibytes(memory.own - keptBytes)}, ` +
+      `parameters and data ${mebibytes(memory.given)}${keptBytes > 0 ? `, kept of weights ${mebibytes(keptBytes)}` : ''}`,
+    ...(looking > 0 ? [`${looking.toFixed(3)} ms of it to see that weights are what they were`] : []),
     ...(limits && milliseconds > 0 ? [limitsLine(passes, limits)] : []),
   ];
   const columns = columnsFor(milliseconds > 0, limits);
@@ -48,7 +51,8 @@ export function explainProgram({ graph, spec, runner, passes, memory, limits }: 
 function limitsLine(passes: readonly Pass[], limits: Limits): string {
   const time = { arithmetic: 0, memory: 0 };
   for (const pass of passes) time[limitOf(pass, limits).binds] += pass.milliseconds;
-  const least = passes.reduce((sum, pass) => sum + limitOf(pass, limits).milliseconds, 0);
+  const ran = passes.filter((pass) => pass.milliseconds > 0);
+  const least = ran.reduce((sum, pass) => sum + limitOf(pass, limits).milliseconds, 0);
   const whole = time.arithmetic + time.memory;
   const peaks = [`float32 ${limits.float32.toFixed(0)}`];
   if (limits.bfloat16 > 0) peaks.push(`bfloat16 ${limits.bfloat16.toFixed(0)}`);

@@ -4,23 +4,25 @@ import type { Operator } from '../ops/operator.js';
 import { reshapeOperator } from '../ops/reshape.js';
 import { sizeOf, Tensor } from '../tensor.js';
 import type { Captured, Graph, GraphNode } from './graph.js';
+import type { Weights } from './program.js';
 import { Rewrite } from './rewrite.js';
 
 /**
  * Folds batch normalisation by running statistics, and the residual that it adds, into the convolution before it:
  * bn(conv(x, w) + b) + z = conv(x, w·s) + bn(b) + z, with s = weight / √(variance + eps) per filter.
- * Scaling the filters is a batch normalisation of the filters with mean 0, done at each run, so that parameters may
- * change between runs. It is done where filters are smaller than images, and where nothing else reads the convolution.
+ * Scaling the filters is a batch normalisation of the filters with mean 0, so that parameters may change between runs.
+ * Nothing else may read the convolution.
+ * @param weights  where they are changing, and filters scaled at each run, filters have to be smaller than the images
  */
-export function foldBatchNorm(graph: Graph): Graph {
+export function foldBatchNorm(graph: Graph, weights: Weights = 'changing'): Graph {
   const rewrite = new Rewrite(graph);
   const made = new Additions(graph);
   for (const node of graph.nodes) {
     if (node.operator.name !== 'batchNormInfer') continue;
     const conv = rewrite.onlyProducer(node.inputs[0] as number);
     if (conv?.operator.name !== 'conv2d' || conv.attributes.activation !== 'none' || !rewrite.canMove(conv)) continue;
-    const weight = graph.values[conv.inputs[1] as number] as Spec;
-    if (sizeOf(weight.shape) >= sizeOf((graph.values[conv.outputs[0] as number] as Spec).shape)) continue;
+    const size = (value = -1) => sizeOf((graph.values[value] as Spec).shape);
+    if (weights === 'changing' && size(conv.inputs[1]) >= size(conv.outputs[0])) continue;
     rewrite.replace(conv);
     rewrite.replace(node, ...foldedNodes(made, conv, node));
   }

@@ -2,6 +2,12 @@ import type { ProgramStep, Spec } from '../backend/backend.js';
 import type { Program } from '../backend/lower.js';
 import { type Graph, type GraphNode, isUpdate } from './graph.js';
 
+/**
+ * Whether captured tensors change from run to run: `steady`, seldom, which each run looks at, or `frozen`, not after the
+ * first run.
+ */
+export type Weights = 'changing' | 'steady' | 'frozen';
+
 type ExternalValue = Spec & { external?: number };
 
 /**
@@ -10,7 +16,7 @@ type ExternalValue = Spec & { external?: number };
  * has read them, and optimizer updates at the end of the graph stay last: a run that is stopped before has changed no
  * parameter.
  */
-export function programOf(graph: Graph): Program {
+export function programOf(graph: Graph, weights: Weights = 'changing'): Program {
   const values: ExternalValue[] = graph.values.map(({ shape, dtype }) => ({ shape, dtype }));
   let externals = 0;
   for (const id of [...graph.inputs, ...graph.captured.map(({ value }) => value)]) {
@@ -31,7 +37,8 @@ export function programOf(graph: Graph): Program {
     ...updates.map(stepOf),
     ...copies.filter(({ of }) => updated.has(of)).map(({ step }) => step),
   ];
-  return { values, steps, externals };
+  const steady = weights === 'changing' ? [] : graph.captured.map((_, i) => graph.inputs.length + i);
+  return { values, steps, externals, steady, frozen: weights === 'frozen' };
 }
 
 function stepOf({ operator, inputs, outputs, attributes }: GraphNode): ProgramStep {

@@ -69,7 +69,7 @@ export class Evaluator {
     if (known) return known;
     const inputs = { specs: this.feed.inputs(batch), read: this.feed.read.bind(this.feed) };
     const graph = fuse(traceLoss(this.model, this.loss, inputs, false));
-    const program = compileGraph(graph, compileOptions(this.job));
+    const program = compileGraph(graph, { ...compileOptions(this.job), weights: 'steady' });
     this.programs.set(batch, program);
     return program;
   }

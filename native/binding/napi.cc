@@ -17,6 +17,7 @@ const char* code_name(Code code) {
     case Code::kMemory:
       return "ERR_MEMORY";
     case Code::kOk:
+    case Code::kStale:
     case Code::kBackend:
       break;
   }

@@ -132,7 +132,7 @@ Napi::Function ProgramObject::define(Napi::Env env) {
       {InstanceMethod<&ProgramObject::run_sync>("runSync"), InstanceMethod<&ProgramObject::run>("run"),
        InstanceMethod<&ProgramObject::cancel>("cancel"), InstanceMethod<&ProgramObject::profile>("profile"),
        InstanceMethod<&ProgramObject::describe>("describe"), InstanceMethod<&ProgramObject::loops>("loops"),
-       InstanceMethod<&ProgramObject::dispose>("dispose"),
+       InstanceMethod<&ProgramObject::kept>("kept"), InstanceMethod<&ProgramObject::dispose>("dispose"),
        InstanceAccessor<&ProgramObject::arena_bytes>("arenaBytes")});
 }
 
@@ -248,6 +248,17 @@ Napi::Value ProgramObject::loops(const Napi::CallbackInfo& info) {
       }
       result.Set(result.Length(), loops);
     }
+    return result;
+  });
+}
+
+Napi::Value ProgramObject::kept(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&] {
+    const Program& program = *ready(env).program;
+    const Napi::Object result = Napi::Object::New(env);
+    result.Set("bytes", Napi::Number::New(env, double(program.kept_bytes())));
+    result.Set("milliseconds", Napi::Number::New(env, program.look_milliseconds()));
     return result;
   });
 }

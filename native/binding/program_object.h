@@ -27,6 +27,7 @@ class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
   Napi::Value cancel(const Napi::CallbackInfo& info);
   Napi::Value profile(const Napi::CallbackInfo& info);
   Napi::Value describe(const Napi::CallbackInfo& info);
+  Napi::Value kept(const Napi::CallbackInfo& info);   // { bytes, milliseconds }
   Napi::Value loops(const Napi::CallbackInfo& info);  // for tests: [step][loop][task], costs
   Napi::Value dispose(const Napi::CallbackInfo& info);
   Napi::Value arena_bytes(const Napi::CallbackInfo& info);

@@ -71,6 +71,12 @@ Precision read_precision(const Napi::Value& value, const std::string& what) {
   refuse(value.Env(), what, "highest, high or medium");
 }
 
+bool read_flag(const Napi::Value& value, const std::string& what) {
+  if (value.IsUndefined()) return false;
+  if (!value.IsBoolean()) refuse(value.Env(), what, "a boolean");
+  return value.As<Napi::Boolean>().Value();
+}
+
 ValueSpec read_value(const Napi::Value& item, const std::string& what) {
   const Napi::Object object = read_object(item, what);
   ValueSpec value;
@@ -172,9 +178,10 @@ ProgramSpec read_spec(Napi::Env env, const Napi::Value& value) {
   spec.arena_bytes = uint64_t(read_whole(object.Get("arenaBytes"), "arenaBytes", 0));
   spec.threads = read_whole(object.Get("threads"), "threads", 1);
   spec.precision = read_precision(object.Get("precision"), "precision");
-  const Napi::Value measure = object.Get("measure");
-  if (!measure.IsUndefined() && !measure.IsBoolean()) refuse(env, "measure", "a boolean");
-  spec.measure = measure.IsBoolean() && measure.As<Napi::Boolean>().Value();
+  spec.measure = read_flag(object.Get("measure"), "measure");
+  const Napi::Value steady = object.Get("steady");
+  if (!steady.IsUndefined()) spec.steady = read_wholes(steady, "steady", 0);
+  spec.frozen = read_flag(object.Get("frozen"), "frozen");
   return spec;
 }
 

@@ -32,7 +32,7 @@ template <auto make, class Problem>
 Status in_bf16(const OpSpec& spec, const Problem& problem, std::unique_ptr<Operation>* operation) {
   std::unique_ptr<Operation> fast, plain;
   FOVEA_RETURN_IF_ERROR(make(spec, problem, bf16_planes(spec.precision), &fast));
-  FOVEA_RETURN_IF_ERROR(make(spec, problem, 0, &plain));
+  FOVEA_RETURN_IF_ERROR(make(plain_spec(spec), problem, 0, &plain));
   *operation = std::make_unique<Guarded>(std::move(fast), std::move(plain));
   return {};
 }

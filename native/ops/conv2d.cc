@@ -21,6 +21,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   problem.source_type = spec.inputs[0].dtype;
   problem.dest_type = spec.outputs[0].dtype;
   problem.epilogue = wants_epilogue(spec);
+  problem.keeps = keeps_weight(spec);
   problem.images = g.n;
   problem.groups = g.groups;
   problem.planar = planar;
@@ -52,7 +53,10 @@ bool bf16_best(const OpSpec& spec, const ConvGeometry& g) {
 }
 
 WinogradProblem winograd_problem(const OpSpec& spec, const ConvGeometry& g) {
-  return winograd_forward(g, operand_at(spec.inputs, 2).present, spec.attributes.text("activation") == "relu");
+  WinogradProblem problem =
+      winograd_forward(g, operand_at(spec.inputs, 2).present, spec.attributes.text("activation") == "relu");
+  problem.keeps = keeps_weight(spec);
+  return problem;
 }
 
 bool blocked_winograd_possible(const OpSpec& spec, const ConvGeometry& g) {

@@ -191,6 +191,7 @@ class WithEpilogue : public Operation {
   }
 
   size_t workspace_bytes() const override { return own_bytes_ + conv_->workspace_bytes(); }
+  Kept kept() const override { return conv_->kept(); }
 
   Status run(const RunContext& context) const override {
     std::byte* const memory = context.workspace;

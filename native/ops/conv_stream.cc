@@ -207,23 +207,26 @@ void ConvStream::for_parts(const Task& round, const Visit& visit) const {
 }
 
 size_t ConvStream::workspace_bytes() const {
-  const int64_t panels = packs_own_ ? 0 : problem_.groups * group_panel_floats_;
-  const int64_t floats = panels + problem_.groups * dest_blocks_ * kBlock + threads_ * thread_floats();
+  const int64_t floats = (problem_.keeps ? 0 : prepared_floats()) + threads_ * thread_floats();
   return static_cast<size_t>(floats) * sizeof(float);
+}
+
+void ConvStream::prepare(const RunContext& context, const float* weight, const float* bias,
+                         const Prepared& prepared) const {
+  const StreamProblem& p = problem_;
+  for (int64_t i = 0; i < p.groups * dest_blocks_ * kBlock && bias; ++i) {
+    const int64_t lane = i % (dest_blocks_ * kBlock);
+    prepared.bias[i] = lane < p.weight.lanes ? bias[i / (dest_blocks_ * kBlock) * p.weight.lanes + lane] : 0;
+  }
+  *prepared.harmless = packs_own_ || pack_all(context, weight, prepared.panels) ? 1 : 0;
 }
 
 Status ConvStream::run(const RunContext& context, Values source, const float* weight, const float* bias,
                        MutableValues dest, std::byte* workspace) const {
   const StreamProblem& p = problem_;
-  float* panels = reinterpret_cast<float*>(workspace);
-  float* padded_bias = panels + (packs_own_ ? 0 : p.groups * group_panel_floats_);
-  float* scratch = padded_bias + p.groups * dest_blocks_ * kBlock;
-  if (bias) {
-    for (int64_t i = 0; i < p.groups * dest_blocks_ * kBlock; ++i) {
-      const int64_t lane = i % (dest_blocks_ * kBlock);
-      padded_bias[i] = lane < p.weight.lanes ? bias[i / (dest_blocks_ * kBlock) * p.weight.lanes + lane] : 0;
-    }
-  }
+  float* const own = reinterpret_cast<float*>(workspace);
+  const Prepared prepared = this->prepared(p.keeps ? reinterpret_cast<float*>(context.kept) : own);
+  float* const scratch = own + (p.keeps ? 0 : prepared_floats());
   if (image_groups_ == 0) {  // no task writes anything
     const int64_t plane = p.dest_h * p.dest_w * kBlock;
     context.pool.parallel_for(
@@ -233,15 +236,16 @@ Status ConvStream::run(const RunContext& context, Values source, const float* we
         },
         nanoseconds_of(static_cast<double>(p.images * p.groups * dest_blocks_ * plane)));
   }
-  const Operands operands{source, weight, bias ? padded_bias : nullptr, dest, context.epilogue};
-  const bool padding_is_harmless = packs_own_ || pack_all(context, weight, panels);
+  if (!context.holds) prepare(context, weight, bias, prepared);
+  const Operands operands{source, weight, bias ? prepared.bias : nullptr, dest, context.epilogue};
+  const bool padding_is_harmless = *prepared.harmless != 0;
   const std::vector<Phase> exact = padding_is_harmless ? std::vector<Phase>() : without_padding();
   context.pool.parallel_for(
       tasks(),
       [&](int64_t index, int thread) {
         if (context.cancelled.load(std::memory_order_relaxed)) return;
         bool not_finite = false;
-        run_with_panels(index, padding_is_harmless ? phases_ : exact, operands, panels,
+        run_with_panels(index, padding_is_harmless ? phases_ : exact, operands, prepared.panels,
                         scratch + thread * thread_floats(), context.not_finite ? &not_finite : nullptr);
         if (not_finite) context.not_finite->store(true, std::memory_order_relaxed);
       },

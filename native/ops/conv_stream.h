@@ -30,6 +30,7 @@ struct StreamProblem {
   int64_t taps_w = 1;
   bool relu = false;
   bool epilogue = false;  // the cut of the pixels must not depend on the number of threads
+  bool keeps = false;     // the panels and the bias, see Kept
   double flops = 0;
   int tile_blocks = 0;  // see OpSpec
   double cut = 1;       // see OpSpec
@@ -41,6 +42,7 @@ class ConvStream {
   static Status plan(const StreamProblem& problem, int threads, ConvStream* stream);
 
   size_t workspace_bytes() const;
+  size_t kept_bytes() const { return problem_.keeps ? static_cast<size_t>(prepared_floats()) * sizeof(float) : 0; }
   int64_t epilogue_slots() const { return image_groups_ * bands_; }  // 0: every output is zero, and no task writes it
   Status run(const RunContext& context, Values source, const float* weight, const float* bias, MutableValues dest,
              std::byte* workspace) const;
@@ -114,6 +116,17 @@ class ConvStream {
   // False if it matters that not all of these weights are finite.
   bool pack_blocks(const float* weight, int64_t group, int64_t first, int64_t last, const Panels& panels) const;
   bool pack_all(const RunContext& context, const float* weight, float* panels) const;
+  // What is made of the weights before the tasks run.
+  struct Prepared {
+    float *panels, *bias, *harmless;  // 1 where padding may be multiplied, else 0
+  };
+  Prepared prepared(float* memory) const {
+    float* const bias = memory + shared_panel_floats();
+    return {memory, bias, bias + problem_.groups * dest_blocks_ * kBlock};
+  }
+  int64_t shared_panel_floats() const { return packs_own_ ? 0 : problem_.groups * group_panel_floats_; }
+  int64_t prepared_floats() const { return shared_panel_floats() + (problem_.groups * dest_blocks_ + 1) * kBlock; }
+  void prepare(const RunContext& context, const float* weight, const float* bias, const Prepared& prepared) const;
   std::vector<Piece> make_pieces(int64_t taps, int64_t units) const;
   // Panels come in units of their own: of pairs that are read in place, a unit is half of one.
   int64_t panel_lanes() const { return problem_.planes > 0 ? kPairUnit / 2 : lanes_; }

@@ -230,7 +230,7 @@ void ConvStream::choose_blocking() {
   image_groups_ = ceil_div(p.images, group_images_);
   bands_ = ceil_div(outputs_, band_);
   splits_ = ceil_div(dest_blocks_, split_blocks_);
-  packs_own_ = image_groups_ * bands_ == 1;
+  packs_own_ = image_groups_ * bands_ == 1 && !p.keeps;
   panel_blocks_ = packs_own_ ? split_blocks_ : dest_blocks_;
 }
 

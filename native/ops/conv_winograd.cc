@@ -52,6 +52,7 @@ class ConvWinograd : public Operation {
   ConvWinograd(const WinogradProblem& problem, int tile, int threads);
 
   size_t workspace_bytes() const override;
+  Kept kept() const override;
   Status run(const RunContext& context) const override;
   std::string describe() const override;
   int64_t epilogue_slots() const override { return grid_.dilated() ? 0 : shared_input_ ? 1 : tile_groups(); }
@@ -80,9 +81,17 @@ class ConvWinograd : public Operation {
 
   void finish_task(const Task& task, int64_t slot, const ConvEpilogue* epilogue) const;
 
+  int64_t chunks() const { return ceil_div(depth_blocks_, chunk_blocks_); }
+  bool owns_u() const { return shared_input_ && !problem_.keeps; }  // a thread, of one task and chunk at a time
+  // The bias and the U that do not belong to a thread.
+  int64_t prepared_floats() const {
+    return lane_blocks_ * kBlock + (owns_u() ? 0 : shared_input_ ? filter_groups() * chunks() * u_floats_ : u_floats_);
+  }
+  int64_t own_floats() const { return v_floats_ + (owns_u() ? u_floats_ : 0) + m_floats_ + tap_floats_; }
+
   // False if a value is not finite.
-  bool run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const;
-  bool run_with_shared_input(const RunContext& context, const float* bias, float* workspace) const;
+  bool run_with_shared_weight(const RunContext& context, const float* bias, float* u, float* scratch) const;
+  bool run_with_shared_input(const RunContext& context, const float* bias, float* u, float* workspace) const;
 
   WinogradProblem problem_;
   const WinogradKernels* kernels_;
@@ -96,8 +105,9 @@ class ConvWinograd : public Operation {
   bool shared_input_ = false;
   bool own_input_ = false;  // of which each thread transforms all for itself
   bool in_place_ = false;   // M takes the place of V: of one block of channels each row is read before it is written
-  // In floats: all of V or U; what each thread has for itself.
-  int64_t shared_floats_ = 0, v_floats_ = 0, u_floats_ = 0, m_floats_ = 0, tap_floats_ = 0;
+  // In floats: V for all threads, and what each has for itself; U of all filters or, with V shared, of one task and
+  // chunk.
+  int64_t shared_v_floats_ = 0, v_floats_ = 0, m_floats_ = 0, tap_floats_ = 0, u_floats_ = 0;
 };
 
 // Blocks of 16 channels that are summed before they are added to the others: as many as the table in winograd.h allows
@@ -142,13 +152,12 @@ ConvWinograd::ConvWinograd(const WinogradProblem& problem, int tile, int threads
   m_floats_ = frequencies() * v_step(group_tiles_, shared_input_ ? group_blocks_ : lane_blocks_);
   tap_floats_ = chunk_blocks_ * kBlock * problem.filter_floats();
   if (shared_input_) {
-    const int64_t v_floats =
-        ceil_div(depth_blocks_, chunk_blocks_) * frequencies() * v_step(group_tiles_, chunk_blocks_);
+    const int64_t v_floats = chunks() * frequencies() * v_step(group_tiles_, chunk_blocks_);
     own_input_ = v_floats * 4 <= kOwnInputBytes;
-    (own_input_ ? v_floats_ : shared_floats_) = v_floats;
+    (own_input_ ? v_floats_ : shared_v_floats_) = v_floats;
     u_floats_ = frequencies() * u_step(group_blocks_, chunk_blocks_);
   } else {
-    shared_floats_ = frequencies() * u_step(lane_blocks_, depth_blocks_);
+    u_floats_ = frequencies() * u_step(lane_blocks_, depth_blocks_);
     v_floats_ = frequencies() * v_step(group_tiles_, depth_blocks_);
     in_place_ = depth_blocks_ == 1 && lane_blocks_ == 1;
     if (in_place_) m_floats_ = 0;
@@ -228,16 +237,15 @@ void ConvWinograd::finish_task(const Task& task, int64_t slot, const ConvEpilogu
 }
 
 // Many tiles: U first, then each task goes from its input pixels to its output pixels within a core's L2.
-bool ConvWinograd::run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const {
-  float *const u = workspace, *const scratch = workspace + shared_floats_;
-  const int64_t own = v_floats_ + m_floats_ + tap_floats_, step = u_step(lane_blocks_, depth_blocks_);
-  const int64_t chunks = ceil_div(depth_blocks_, chunk_blocks_);
+bool ConvWinograd::run_with_shared_weight(const RunContext& context, const float* bias, float* u,
+                                          float* scratch) const {
+  const int64_t own = own_floats(), step = u_step(lane_blocks_, depth_blocks_);
   const auto cancelled = [&] { return context.cancelled.load(std::memory_order_relaxed); };
   std::atomic<bool> finite{true};
-  context.pool.parallel_for(filter_groups() * chunks, [&](int64_t index, int thread) {
+  context.pool.parallel_for(context.holds ? 0 : filter_groups() * chunks(), [&](int64_t index, int thread) {
     if (cancelled()) return;
-    const Task t = task(0, index / chunks, 1);
-    const int64_t first = index % chunks * chunk_blocks_, count = std::min(chunk_blocks_, depth_blocks_ - first);
+    const Task t = task(0, index / chunks(), 1);
+    const int64_t first = index % chunks() * chunk_blocks_, count = std::min(chunk_blocks_, depth_blocks_ - first);
     float* const taps = scratch + thread * own;
     transform_weight(context.in<float>(1), t.block, t.blocks, first, count, taps,
                      u + (t.block * depth_blocks_ + first * t.blocks) * kBlock * kBlock, step);
@@ -255,9 +263,10 @@ bool ConvWinograd::run_with_shared_weight(const RunContext& context, const float
 }
 
 // More filters than tiles: V first, then each task transforms filters that no other task needs.
-bool ConvWinograd::run_with_shared_input(const RunContext& context, const float* bias, float* workspace) const {
-  float* const scratch = workspace + shared_floats_;
-  const int64_t own = v_floats_ + u_floats_ + m_floats_ + tap_floats_, chunks = ceil_div(depth_blocks_, chunk_blocks_);
+bool ConvWinograd::run_with_shared_input(const RunContext& context, const float* bias, float* u,
+                                         float* workspace) const {
+  float* const scratch = workspace + shared_v_floats_;
+  const int64_t own = own_floats(), chunks = this->chunks();
   const int64_t chunk_floats = frequencies() * v_step(tiles_, chunk_blocks_);
   const auto cancelled = [&] { return context.cancelled.load(std::memory_order_relaxed); };
   std::atomic<bool> finite{true};
@@ -274,7 +283,7 @@ bool ConvWinograd::run_with_shared_input(const RunContext& context, const float*
   context.pool.parallel_for(filter_groups(), [&](int64_t filters, int thread) {
     if (cancelled()) return;
     float *const mine = scratch + thread * own, *const v = own_input_ ? mine : workspace;
-    float *const u = mine + v_floats_, *const product = u + u_floats_, *const taps = product + m_floats_;
+    float *const product = mine + v_floats_, *const taps = product + m_floats_, *const own_u = taps + tap_floats_;
     if (own_input_ && !transformed[static_cast<size_t>(thread)]) {
       for (int64_t chunk = 0; chunk < chunks; ++chunk) transform_chunk(chunk, v);
       transformed[static_cast<size_t>(thread)] = 1;
@@ -282,9 +291,12 @@ bool ConvWinograd::run_with_shared_input(const RunContext& context, const float*
     const Task t = task(0, filters, 1);
     for (int64_t chunk = 0; chunk < chunks; ++chunk) {
       const int64_t step = u_step(t.blocks, count(chunk));
-      transform_weight(context.in<float>(1), t.block, t.blocks, chunk * chunk_blocks_, count(chunk), taps, u, step);
+      float* const some = owns_u() ? own_u : u + (filters * chunks + chunk) * u_floats_;
+      if (!context.holds)
+        transform_weight(context.in<float>(1), t.block, t.blocks, chunk * chunk_blocks_, count(chunk), taps, some,
+                         step);
       const int64_t depth = std::min(chunk_blocks_ * kBlock, problem_.depth - chunk * chunk_blocks_ * kBlock);
-      multiply_tiles(v + chunk * chunk_floats, v_step(tiles_, count(chunk)), depth, u, step, tiles_, t.blocks,
+      multiply_tiles(v + chunk * chunk_floats, v_step(tiles_, count(chunk)), depth, some, step, tiles_, t.blocks,
                      chunk > 0, product);
     }
     if (!transform_output(product, t, bias, dest(context))) finite = false;
@@ -294,17 +306,21 @@ bool ConvWinograd::run_with_shared_input(const RunContext& context, const float*
 }
 
 size_t ConvWinograd::workspace_bytes() const {
-  const int64_t own = v_floats_ + u_floats_ + m_floats_ + tap_floats_;
-  const int64_t floats = lane_blocks_ * kBlock + shared_floats_ + threads_ * own;
+  const int64_t floats = (problem_.keeps ? 0 : prepared_floats()) + shared_v_floats_ + threads_ * own_floats();
   return static_cast<size_t>(floats) * sizeof(float);
+}
+
+Kept ConvWinograd::kept() const {
+  return problem_.keeps ? Kept{static_cast<size_t>(prepared_floats()) * sizeof(float), kKeptWeight} : Kept{};
 }
 
 Status ConvWinograd::run(const RunContext& context) const {
   float* const workspace = reinterpret_cast<float*>(context.workspace);
-  const float* const bias = padded_bias(problem_, context, workspace);
-  float* const rest = workspace + lane_blocks_ * kBlock;
+  float* const prepared = problem_.keeps ? reinterpret_cast<float*>(context.kept) : workspace;
+  float *const u = prepared + lane_blocks_ * kBlock, *const rest = workspace + (problem_.keeps ? 0 : prepared_floats());
+  const float* const bias = padded_bias(problem_, context, prepared);
   const bool finite =
-      shared_input_ ? run_with_shared_input(context, bias, rest) : run_with_shared_weight(context, bias, rest);
+      shared_input_ ? run_with_shared_input(context, bias, u, rest) : run_with_shared_weight(context, bias, u, rest);
   if (!finite) report_not_finite(context);
   return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
 }
@@ -403,6 +419,7 @@ const float* winograd_taps(const WinogradProblem& p, const float* weight, int64_
 
 const float* padded_bias(const WinogradProblem& p, const RunContext& context, float* padded) {
   if (!p.bias) return nullptr;
+  if (context.holds) return padded;
   std::fill_n(padded, blocks(p.lanes) * kBlock, 0.f);
   std::copy_n(context.in<float>(2), p.lanes, padded);
   return padded;

@@ -29,6 +29,7 @@ struct WinogradProblem {
   bool bias = false, relu = false;
   DType source_type = DType::kFloat32, dest_type = DType::kFloat32;  // in memory
   bool epilogue = false;  // the cut into tasks must not depend on the number of threads
+  bool keeps = false;     // U and the bias, see Kept
   int64_t stride = 1;
   bool spread = false;
   int64_t taps = 3, dilation = 1;  // along both axes
@@ -85,7 +86,7 @@ void finish_tiles(const WinogradTiles& grid, int64_t first_tile, int64_t tiles, 
 // first tap; the others follow by 16 floats, or precede it where the filter is rotated.
 const float* winograd_taps(const WinogradProblem& problem, const float* weight, int64_t block, int64_t first,
                            int64_t depth, float* taps);
-// The bias with zeros in the lanes that do not exist, or null if there is none.
+// The bias with zeros in the lanes that do not exist, or null if there is none; `padded` may hold it already.
 const float* padded_bias(const WinogradProblem& problem, const RunContext& context, float* padded);
 
 // The transforms of pixels of either type: of one block of channels.

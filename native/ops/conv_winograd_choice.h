@@ -49,7 +49,7 @@ struct WinogradChoice {
   static Status make_by(const Make& make, const OpSpec& spec, const ConvGeometry& g,
                         std::unique_ptr<Operation>* operation) {
     std::unique_ptr<Operation> direct;
-    FOVEA_RETURN_IF_ERROR(kDirect(spec, g, 0, &direct));
+    FOVEA_RETURN_IF_ERROR(kDirect(plain_spec(spec), g, 0, &direct));
     const WinogradProblem of = problem(spec, g);
     return make(of, winograd_tile(of), spec.threads, std::move(direct), operation);
   }

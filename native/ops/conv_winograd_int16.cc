@@ -29,6 +29,7 @@ class ConvWinogradInt16 : public Operation {
   ConvWinogradInt16(const WinogradProblem& problem, int tile, int threads);
 
   size_t workspace_bytes() const override;
+  Kept kept() const override;
   Status run(const RunContext& context) const override;
   std::string describe() const override;
   int64_t epilogue_slots() const override { return grid_.dilated() ? 0 : shared_input_ ? 1 : groups(); }
@@ -59,9 +60,12 @@ class ConvWinogradInt16 : public Operation {
   int64_t stage_floats() const {
     return std::max(tap_floats() + frequencies_ * (chunk_step() + 2 * kBlock), frequencies_ * stage_step());
   }
-  int64_t shared_floats() const { return shared_input_ ? pixel_floats(tiles_) : filter_floats(lane_blocks_); }
+  bool owns_filters() const { return shared_input_ && !problem_.keeps; }  // a thread, of one round at a time
+  // The bias and the U that do not belong to a thread.
+  int64_t prepared_floats() const { return lane_blocks_ * kBlock + (owns_filters() ? 0 : filter_floats(lane_blocks_)); }
+  int64_t shared_pixel_floats() const { return shared_input_ ? pixel_floats(tiles_) : 0; }
   int64_t own_floats() const {
-    const int64_t rest = shared_input_ ? filter_floats(kRound) : pixel_floats(group_tiles_);
+    const int64_t rest = owns_filters() ? filter_floats(kRound) : shared_input_ ? 0 : pixel_floats(group_tiles_);
     return stage_floats() + product_floats() + rest;
   }
   Pixels pixels(float* memory, int64_t tiles) const {
@@ -84,8 +88,9 @@ class ConvWinogradInt16 : public Operation {
   bool run_round(const RunContext& context, const Pixels& pixels, const Filters& filters, int64_t group, int64_t round,
                  const float* bias, float* product) const;
   bool run_group(const RunContext& context, int64_t group, const Filters& filters, const float* bias, float* own) const;
-  bool run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const;
-  bool run_with_shared_input(const RunContext& context, const float* bias, float* workspace) const;
+  bool run_with_shared_weight(const RunContext& context, const float* bias, const Filters& all, float* scratch) const;
+  bool run_with_shared_input(const RunContext& context, const float* bias, const Filters& filters,
+                             float* workspace) const;
 
   WinogradProblem problem_;
   int tile_;
@@ -125,8 +130,12 @@ ConvWinogradInt16::ConvWinogradInt16(const WinogradProblem& problem, int tile, i
 }
 
 size_t ConvWinogradInt16::workspace_bytes() const {
-  const int64_t floats = lane_blocks_ * kBlock + shared_floats() + threads_ * own_floats();
+  const int64_t floats = (problem_.keeps ? 0 : prepared_floats()) + shared_pixel_floats() + threads_ * own_floats();
   return static_cast<size_t>(floats) * sizeof(float);
+}
+
+Kept ConvWinogradInt16::kept() const {
+  return problem_.keeps ? Kept{static_cast<size_t>(prepared_floats()) * sizeof(float), kKeptWeight} : Kept{};
 }
 
 // U in float32 of one block of filters and the channels from `unit` on.
@@ -253,13 +262,13 @@ bool ConvWinogradInt16::run_group(const RunContext& context, int64_t group, cons
 }
 
 // Many tiles: U first, then each task goes from its input pixels to its output pixels within a core's L2.
-bool ConvWinogradInt16::run_with_shared_weight(const RunContext& context, const float* bias, float* workspace) const {
-  const Filters all = filters(workspace, lane_blocks_);
-  float* const scratch = workspace + shared_floats();
+bool ConvWinogradInt16::run_with_shared_weight(const RunContext& context, const float* bias, const Filters& all,
+                                               float* scratch) const {
   std::atomic<bool> finite{true};
-  const Status cancelled = for_tasks_of_threads(context, lane_blocks_, [&](int64_t block, int thread) {
-    transform_filters(context.in<float>(1), block, scratch + thread * own_floats(), behind(all, block));
-  });
+  const Status cancelled =
+      for_tasks_of_threads(context, context.holds ? 0 : lane_blocks_, [&](int64_t block, int thread) {
+        transform_filters(context.in<float>(1), block, scratch + thread * own_floats(), behind(all, block));
+      });
   if (!cancelled.ok()) return true;
   (void)for_tasks_of_threads(context, groups(), [&](int64_t group, int thread) {
     if (!run_group(context, group, all, bias, scratch + thread * own_floats())) finite = false;
@@ -268,9 +277,10 @@ bool ConvWinogradInt16::run_with_shared_weight(const RunContext& context, const 
 }
 
 // More filters than tiles: V first, then each task transforms filters that no other task needs.
-bool ConvWinogradInt16::run_with_shared_input(const RunContext& context, const float* bias, float* workspace) const {
+bool ConvWinogradInt16::run_with_shared_input(const RunContext& context, const float* bias, const Filters& filters,
+                                              float* workspace) const {
   const Pixels all = pixels(workspace, tiles_);
-  float* const scratch = workspace + shared_floats();
+  float* const scratch = workspace + shared_pixel_floats();
   const Values source{context.inputs[0], problem_.source_type};
   std::atomic<bool> finite{true};
   const Status cancelled =
@@ -281,20 +291,23 @@ bool ConvWinogradInt16::run_with_shared_input(const RunContext& context, const f
   if (!cancelled.ok()) return true;
   (void)for_tasks_of_threads(context, rounds(), [&](int64_t round, int thread) {
     float *const own = scratch + thread * own_floats(), *const product = own + stage_floats();
-    const Filters filters = this->filters(product + product_floats(), kRound);
     const int64_t block = round * kRound, blocks = std::min(kRound, lane_blocks_ - block);
-    for (int64_t b = 0; b < blocks; ++b) transform_filters(context.in<float>(1), block + b, own, behind(filters, b));
-    if (!run_round(context, all, filters, 0, round, bias, product)) finite = false;
+    const Filters some = owns_filters() ? this->filters(product + product_floats(), kRound) : behind(filters, block);
+    for (int64_t b = 0; b < blocks && !context.holds; ++b)
+      transform_filters(context.in<float>(1), block + b, own, behind(some, b));
+    if (!run_round(context, all, some, 0, round, bias, product)) finite = false;
   });
   return finite;
 }
 
 Status ConvWinogradInt16::run(const RunContext& context) const {
   float* const workspace = reinterpret_cast<float*>(context.workspace);
-  const float* const bias = padded_bias(problem_, context, workspace);
-  float* const rest = workspace + lane_blocks_ * kBlock;
-  const bool finite =
-      shared_input_ ? run_with_shared_input(context, bias, rest) : run_with_shared_weight(context, bias, rest);
+  float* const prepared = problem_.keeps ? reinterpret_cast<float*>(context.kept) : workspace;
+  float* const rest = workspace + (problem_.keeps ? 0 : prepared_floats());
+  const float* const bias = padded_bias(problem_, context, prepared);
+  const Filters all = filters(prepared + lane_blocks_ * kBlock, lane_blocks_);
+  const bool finite = shared_input_ ? run_with_shared_input(context, bias, all, rest)
+                                    : run_with_shared_weight(context, bias, all, rest);
   if (!finite) report_not_finite(context);
   return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
 }

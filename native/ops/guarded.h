@@ -22,13 +22,20 @@ inline void report_not_finite(const RunContext& context) {
   if (context.not_finite) context.not_finite->store(true, std::memory_order_relaxed);
 }
 
+// The spec of an operation behind another, which keeps nothing.
+inline OpSpec plain_spec(OpSpec spec) {
+  for (Operand& input : spec.inputs) input.steady = false;
+  return spec;
+}
+
 class Guarded : public Operation {
  public:
-  // `fast` reports through RunContext::not_finite.
+  // `fast` reports through RunContext::not_finite. Only it may keep something.
   Guarded(std::unique_ptr<Operation> fast, std::unique_ptr<Operation> plain)
       : fast_(std::move(fast)), plain_(std::move(plain)) {}
 
   size_t workspace_bytes() const override { return std::max(fast_->workspace_bytes(), plain_->workspace_bytes()); }
+  Kept kept() const override { return fast_->kept(); }
 
   Status run(const RunContext& context) const override {
     std::atomic<bool> not_finite{false};
@@ -36,6 +43,7 @@ class Guarded : public Operation {
     watched.not_finite = &not_finite;
     FOVEA_RETURN_IF_ERROR(fast_->run(watched));
     if (!not_finite.load(std::memory_order_relaxed)) return {};
+    if (context.holds) return {Code::kStale, "the plain sum needs the weights"};
     if (context.epilogue) context.epilogue->restart();
     return plain_->run(context);
   }

@@ -103,13 +103,15 @@ class Operands {
 struct Runner {
   std::string name;
   std::unique_ptr<Operation> operation;
-  std::unique_ptr<Arena> workspace;
+  std::unique_ptr<Arena> workspace, kept;
   double best = 0, spent = 0;
 
   bool run(const Operands& operands, ThreadPool& pool) {
     static const std::atomic<bool> never{false};
     std::atomic<bool> not_finite{false};
-    const RunContext context{operands.inputs(), operands.outputs(), workspace->data(), pool, never, 0, &not_finite};
+    RunContext context{operands.inputs(), operands.outputs(), workspace->data(), pool, never, 0, &not_finite};
+    context.kept = kept->data();
+    context.holds = kept->data() && spent > 0;
     const Clock::time_point start = Clock::now();
     const bool ok = operation->run(context).ok();
     const double now = milliseconds_since(start);
@@ -128,12 +130,14 @@ class Race {
 
   // Runs it twice, cold and warm. One that does what another does already stays out.
   void enter(const Candidate& candidate) {
-    Runner runner{candidate.name, nullptr, std::make_unique<Arena>()};
+    Runner runner{candidate.name, nullptr, std::make_unique<Arena>(), std::make_unique<Arena>()};
     if (!candidate.make(&runner.operation).ok()) return;
     const std::string text = runner.operation->describe();
     const auto same = [&](const Runner& other) { return other.operation->describe() == text; };
     if (std::any_of(runners_.begin(), runners_.end(), same)) return;
     if (!runner.workspace->allocate(runner.operation->workspace_bytes()).ok()) return;
+    const size_t kept = runner.operation->kept().bytes;
+    if (kept > 0 && !runner.kept->allocate(kept).ok()) return;
     if (!runner.run(operands_, pool_)) return;
     const bool given_up = runner.spent > kChance && runner.best > kHopelessCold * best_;
     if (!given_up && !runner.run(operands_, pool_)) return;
@@ -198,6 +202,7 @@ class Planned : public Operation {
   Planned(std::unique_ptr<Operation> operation, std::string why)
       : operation_(std::move(operation)), why_(std::move(why)) {}
   size_t workspace_bytes() const override { return operation_->workspace_bytes(); }
+  Kept kept() const override { return operation_->kept(); }
   Status run(const RunContext& context) const override { return operation_->run(context); }
   int64_t epilogue_slots() const override { return operation_->epilogue_slots(); }
   std::vector<std::vector<double>> loops() const override { return operation_->loops(); }
@@ -265,7 +270,10 @@ std::string key_of(const OpSpec& spec, const std::string& problem) {
   std::string key = spec.name + " " + problem;
   for (const auto* operands : {&spec.inputs, &spec.outputs}) {
     key += " ";
-    for (const Operand& operand : *operands) key += operand_letter(operand);
+    for (const Operand& operand : *operands) {
+      key += operand_letter(operand);
+      if (operand.steady) key += 's';
+    }
   }
   if (spec.attributes.has("activation") && spec.attributes.text("activation") == "relu") key += " relu";
   return key + " " + precisions[static_cast<int>(spec.precision)];

@@ -31,6 +31,7 @@ struct Operand {
   DType dtype = DType::kFloat32;
   Layout layout = Layout::kPlain;
   std::vector<int64_t> shape;
+  bool steady = false;  // most runs find in an input what the run before found there: weights, outside of training
 
   int64_t elements() const;  // in memory: with the padding lanes when blocked
   size_t bytes() const { return static_cast<size_t>(elements()) * dtype_bytes(dtype); }
@@ -71,6 +72,13 @@ struct OpSpec {
   double cut = 1;        // into so many times as many tasks as the model would choose
 };
 
+// What an operation makes of steady inputs, and need not make again while they stay as they are.
+struct Kept {
+  size_t bytes = 0;     // 0: nothing
+  uint32_t inputs = 0;  // bit i: of input i
+  bool of(size_t input) const { return input < 32 && (inputs >> input & 1); }
+};
+
 struct RunContext {
   const void* const* inputs;  // null where absent
   void* const* outputs;
@@ -82,6 +90,10 @@ struct RunContext {
   // nobody wants to know.
   std::atomic<bool>* not_finite = nullptr;
   const ConvEpilogue* epilogue = nullptr;  // ops/conv_epilogue.h: only for operators that have slots for it
+  // kept().bytes of them, 64-byte aligned, which nobody else writes to. `holds`: an earlier run has filled them from
+  // the same inputs; what those point to is not to be read, and may be anything.
+  std::byte* kept = nullptr;
+  bool holds = false;
 
   template <class T>
   const T* in(size_t i) const {
@@ -97,6 +109,8 @@ class Operation {
  public:
   virtual ~Operation() = default;
   virtual size_t workspace_bytes() const { return 0; }
+  virtual Kept kept() const { return {}; }
+  // kStale where it needs inputs that are not to be read: it is then run again, with all of them.
   virtual Status run(const RunContext& context) const = 0;
   // Convolutions that hand every part of their output to RunContext::epilogue say into how many slots they cut it; 0:
   // they do not.

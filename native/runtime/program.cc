@@ -15,6 +15,12 @@
 namespace fovea {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
+int64_t nanoseconds_since(Clock::time_point start) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
+}
+
 constexpr size_t kMaxRank = 8;
 constexpr int64_t kMaxElements = int64_t(1) << 40;
 constexpr uint64_t kNoStep = ~uint64_t(0);
@@ -53,6 +59,20 @@ Status check_rounded(const ProgramSpec& spec, const ValueSpec& value, const std:
   if (spec.precision != Precision::kMedium)
     return invalid(Code::kDtype, who + " is bfloat16, which is for precision medium");
   if (!bf16_kernels()) return invalid(Code::kBackend, who + " is bfloat16, which this CPU has no kernels for");
+  return {};
+}
+
+// That steps name values that are there, or -1.
+Status check_named(const ProgramSpec& spec) {
+  for (size_t s = 0; s < spec.steps.size(); ++s) {
+    for (const auto* named : {&spec.steps[s].inputs, &spec.steps[s].outputs}) {
+      for (int64_t value : *named) {
+        if (value >= -1 && value < int64_t(spec.values.size())) continue;
+        return invalid(Code::kData,
+                       "step " + std::to_string(s) + " (" + spec.steps[s].name + ") names a value that is not there");
+      }
+    }
+  }
   return {};
 }
 
@@ -163,7 +183,9 @@ Status Program::make(const ProgramSpec& spec, std::unique_ptr<Program>* program)
     made->threads_ = int(spec.threads);
     FOVEA_RETURN_IF_ERROR(made->check_values(spec));
     made->steps_.resize(spec.steps.size());
-    for (size_t i = 0; i < spec.steps.size(); ++i) FOVEA_RETURN_IF_ERROR(made->make_step(spec, i));
+    FOVEA_RETURN_IF_ERROR(check_named(spec));
+    const std::vector<std::vector<char>> steady = Keeping::steady_inputs(spec);
+    for (size_t i = 0; i < spec.steps.size(); ++i) FOVEA_RETURN_IF_ERROR(made->make_step(spec, i, steady[i]));
     FOVEA_RETURN_IF_ERROR(made->take_memory(spec));
     made->bind(spec);
     made->find_first_update(spec);
@@ -178,6 +200,12 @@ Status Program::check_values(const ProgramSpec& spec) {
   if (spec.externals < 0 || spec.externals > int64_t(spec.values.size())) {
     return invalid(Code::kData,
                    std::to_string(spec.externals) + " externals for " + std::to_string(spec.values.size()) + " values");
+  }
+  for (int64_t external : spec.steady) {
+    if (external < 0 || external >= spec.externals) {
+      return invalid(Code::kData,
+                     "steady names external " + std::to_string(external) + " of " + std::to_string(spec.externals));
+    }
   }
   externals_.resize(size_t(spec.externals));
   for (size_t i = 0; i < spec.values.size(); ++i) {
@@ -210,7 +238,7 @@ Status Program::check_values(const ProgramSpec& spec) {
   return {};
 }
 
-Status Program::make_step(const ProgramSpec& spec, size_t index) {
+Status Program::make_step(const ProgramSpec& spec, size_t index, const std::vector<char>& steady) {
   const StepSpec& step = spec.steps[index];
   const OpEntry* entry = find_operator(step.name);
   if (!entry) return invalid(Code::kBackend, "the native backend has no operator '" + step.name.substr(0, 64) + "'");
@@ -222,16 +250,13 @@ Status Program::make_step(const ProgramSpec& spec, size_t index) {
   op.measure = spec.measure;
   const auto resolve = [&](const std::vector<int64_t>& from, std::vector<Operand>* to) {
     for (int64_t value : from) {
-      if (value < -1 || value >= int64_t(spec.values.size())) return false;
       to->push_back(value < 0 ? Operand{} : spec.values[size_t(value)].operand);
       to->back().present = value >= 0;
     }
-    return true;
   };
-  if (!resolve(step.inputs, &op.inputs) || !resolve(step.outputs, &op.outputs)) {
-    return invalid(Code::kData,
-                   "step " + std::to_string(index) + " (" + step.name + ") names a value that is not there");
-  }
+  resolve(step.inputs, &op.inputs);
+  resolve(step.outputs, &op.outputs);
+  for (size_t i = 0; i < op.inputs.size(); ++i) op.inputs[i].steady = steady[i] != 0;
   const Operand* group = nullptr;
   FOVEA_RETURN_IF_ERROR(check_layouts(op.inputs, entry->inputs, "input", step.name, &group));
   FOVEA_RETURN_IF_ERROR(check_layouts(op.outputs, entry->outputs, "output", step.name, &group));
@@ -251,7 +276,10 @@ Status Program::take_memory(const ProgramSpec& spec) {
   if (spec.arena_bytes > kNoStep / 4 || workspace > kNoStep / 4)
     return invalid(Code::kMemory, "the arena is too large");
   memory_bytes_ = place_workspaces(spec);
-  return arena_.allocate(memory_bytes_);
+  FOVEA_RETURN_IF_ERROR(arena_.allocate(memory_bytes_));
+  std::vector<Kept> kept;
+  for (const Step& step : steps_) kept.push_back(step.operation->kept());
+  return keeping_.plan(spec, kept);
 }
 
 // Each step's workspace goes into the first gap between the values that live while it runs: most steps do not run at
@@ -326,12 +354,27 @@ void Program::find_first_update(const ProgramSpec& spec) {
 }
 
 Status Program::run(void* const* data, uint64_t counter, ThreadPool& pool, const std::atomic<bool>& cancelled) {
-  using Clock = std::chrono::steady_clock;
   const FlushDenormals flush;
   for (const Patch& patch : patches_) {
     if (patch.input) *patch.input = data[patch.external];
     if (patch.output) *patch.output = data[patch.external];
   }
+  if (!keeping_.any()) return run_steps(false, counter, pool, cancelled);
+  const Clock::time_point start = Clock::now();
+  const bool holds = keeping_.holds(data, pool);
+  look_nanoseconds_.store(keeping_.looks() ? nanoseconds_since(start) : 0, std::memory_order_relaxed);
+  if (holds) {
+    const Status status = run_steps(true, counter, pool, cancelled);
+    if (status.code() != Code::kStale) return status;
+    keeping_.forget();
+  }
+  FOVEA_RETURN_IF_ERROR(run_steps(false, counter, pool, cancelled));
+  keeping_.made(data, pool);
+  return {};
+}
+
+// `holds`: what is kept need not be made.
+Status Program::run_steps(bool holds, uint64_t counter, ThreadPool& pool, const std::atomic<bool>& cancelled) {
   for (size_t s = 0; s < steps_.size(); ++s) nanoseconds_[s].store(0, std::memory_order_relaxed);
   Clock::time_point before = Clock::now();
   const std::atomic<bool> never{false};
@@ -339,21 +382,23 @@ Status Program::run(void* const* data, uint64_t counter, ThreadPool& pool, const
     const std::atomic<bool>& stop = s < first_update_ ? cancelled : never;
     if ((s == first_update_ ? cancelled : stop).load(std::memory_order_relaxed))
       return invalid(Code::kAborted, "cancelled before step " + std::to_string(s) + " (" + names_[s] + ")");
+    if (holds && keeping_.left_out(s)) continue;
     const Step& step = steps_[s];
-    const RunContext context{
-        step.inputs.data(), step.outputs.data(), arena_.data() + step.workspace, pool, stop, counter};
+    RunContext context{step.inputs.data(), step.outputs.data(), arena_.data() + step.workspace, pool, stop, counter};
+    if (keeping_.any()) context.kept = keeping_.at(s);
+    context.holds = holds && context.kept;
     try {
       FOVEA_RETURN_IF_ERROR(step.operation->run(context));
     } catch (const std::bad_alloc&) {
       return {Code::kMemory, names_[s] + ": out of memory"};
     }
-    const Clock::time_point now = Clock::now();
-    nanoseconds_[s].store(std::chrono::duration_cast<std::chrono::nanoseconds>(now - before).count(),
-                          std::memory_order_relaxed);
-    before = now;
+    nanoseconds_[s].store(nanoseconds_since(before), std::memory_order_relaxed);
+    before = Clock::now();
   }
   return {};
 }
+
+double Program::look_milliseconds() const { return double(look_nanoseconds_.load(std::memory_order_relaxed)) * 1e-6; }
 
 std::vector<double> Program::profile() const {
   std::vector<double> milliseconds(steps_.size());

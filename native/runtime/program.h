@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/arena.h"
+#include "runtime/keeping.h"
 #include "runtime/operation.h"
 #include "runtime/status.h"
 
@@ -28,6 +29,8 @@ struct ProgramSpec {
   std::vector<ValueSpec> values;
   std::vector<StepSpec> steps;
   int64_t externals = 0;
+  std::vector<int64_t> steady;  // externals that most runs find as the run before has: see keeping.h
+  bool frozen = false;          // they do not change after the first run
   uint64_t arena_bytes = 0;
   int64_t threads = 1;
   Precision precision = Precision::kHighest;  // of every step
@@ -57,7 +60,9 @@ class Program {
   Status run(void* const* data, uint64_t counter, ThreadPool& pool, const std::atomic<bool>& cancelled);
 
   int threads() const { return threads_; }
-  uint64_t memory_bytes() const { return memory_bytes_; }  // arena and workspace
+  uint64_t memory_bytes() const { return memory_bytes_ + keeping_.bytes(); }  // arena, workspace, and what is kept
+  uint64_t kept_bytes() const { return keeping_.bytes(); }
+  double look_milliseconds() const;     // that the last run took to see whether what is kept still holds
   std::vector<double> profile() const;  // milliseconds per step of the last run; callable at any time
   std::vector<std::string> describe() const;
   std::vector<std::vector<std::vector<double>>> loops() const;  // of each step, see Operation
@@ -77,21 +82,24 @@ class Program {
 
   Program() = default;
   Status check_values(const ProgramSpec& spec);
-  Status make_step(const ProgramSpec& spec, size_t index);
+  Status make_step(const ProgramSpec& spec, size_t index, const std::vector<char>& steady);
   Status take_memory(const ProgramSpec& spec);
   uint64_t place_workspaces(const ProgramSpec& spec);
   void bind(const ProgramSpec& spec);
   void find_first_update(const ProgramSpec& spec);
+  Status run_steps(bool holds, uint64_t counter, ThreadPool& pool, const std::atomic<bool>& cancelled);
 
   int threads_ = 1;
   uint64_t memory_bytes_ = 0;
   Arena arena_;
+  Keeping keeping_;
   std::vector<External> externals_;
   std::vector<Step> steps_;
   std::vector<std::string> names_;
   size_t first_update_ = 0;  // step from which on a run is not cancelled; number of steps if there is none
   std::vector<Patch> patches_;
   std::unique_ptr<std::atomic<int64_t>[]> nanoseconds_;
+  std::atomic<int64_t> look_nanoseconds_{0};
 };
 
 }  // namespace fovea

@@ -6,7 +6,8 @@
 
 namespace fovea {
 
-enum class Code { kOk, kShape, kOption, kDtype, kData, kAborted, kMemory, kBackend };
+// kStale stays within the core: see Operation::run.
+enum class Code { kOk, kShape, kOption, kDtype, kData, kAborted, kMemory, kBackend, kStale };
 
 class [[nodiscard]] Status {
  public:

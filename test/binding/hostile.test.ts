@@ -66,6 +66,9 @@ describe.runIf(addon)('the addon', () => {
       (spec, value) => (spec.arenaBytes = value),
       (spec, value) => (spec.threads = value),
       (spec, value) => (spec.precision = value),
+      (spec, value) => (spec.steady = value),
+      (spec, value) => (spec.steady = [value]),
+      (spec, value) => (spec.frozen = value),
     ];
     for (const set of fields) {
       for (const value of junk) {

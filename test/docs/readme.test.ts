@@ -26,7 +26,7 @@ function run(code: string): string {
 }
 
 describe('the examples of the README', () => {
-  const [first = '', mathematics = '', loop = ''] = blocks('README.md');
+  const [first = '', mathematics = '', loop = '', service = ''] = blocks('README.md');
 
   test('a first model learns', () => {
     expect(first.trim().split('\n').length).toBeLessThanOrEqual(24); // 20 lines and the blank ones
@@ -47,5 +47,9 @@ describe('the examples of the README', () => {
     const output = run(loop);
     expect(output).toContain('conv2d');
     expect(output.split('\n').slice(0, 3).map(Number).every(Number.isFinite)).toBe(true);
+  });
+
+  test('in a service', () => {
+    expect(run(service)).toBe('[ 1, 10 ]\n'.repeat(3));
   });
 });
