@@ -179,7 +179,7 @@ void ConvWinograd::transform_input(Values source, const Task& task, float* v) co
   WinogradWindow windows[kMaxTiles];
   grid_.windows(task.tile, task.tiles, depth_blocks_, windows);
   for (int64_t block = 0; block < task.blocks; ++block) {
-    winograd_input(transforms_, rounded_, source + (task.block + block) * plane, grid_, windows, task.tiles,
+    winograd_input(transforms_, rounded_, source + (task.block + block) * plane, grid_, windows, task.tiles, task.tiles,
                    v + block * task.tiles * kBlock, v_step(task.tiles, task.blocks));
   }
 }
@@ -426,12 +426,13 @@ const float* padded_bias(const WinogradProblem& p, const RunContext& context, fl
 }
 
 void winograd_input(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, Values from,
-                    const WinogradTiles& grid, const WinogradWindow* windows, int64_t tiles, float* v, int64_t step) {
-  const int count = static_cast<int>(tiles);
+                    const WinogradTiles& grid, const WinogradWindow* windows, int64_t tiles, int64_t known, float* v,
+                    int64_t step) {
+  const int count = static_cast<int>(tiles), all = static_cast<int>(known);
   if (from.half())
-    rounded->input(from.halves(), grid.source_pitch(), windows, count, v, step);
+    rounded->input(from.halves(), grid.source_pitch(), windows, count, all, v, step);
   else
-    plain.input(from.floats(), grid.source_pitch(), windows, count, v, step);
+    plain.input(from.floats(), grid.source_pitch(), windows, count, all, v, step);
 }
 
 bool winograd_output(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, const float* product,

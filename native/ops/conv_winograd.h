@@ -91,7 +91,8 @@ const float* padded_bias(const WinogradProblem& problem, const RunContext& conte
 
 // The transforms of pixels of either type: of one block of channels.
 void winograd_input(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, Values from,
-                    const WinogradTiles& grid, const WinogradWindow* windows, int64_t tiles, float* v, int64_t step);
+                    const WinogradTiles& grid, const WinogradWindow* windows, int64_t tiles, int64_t known, float* v,
+                    int64_t step);
 bool winograd_output(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, const float* product,
                      int64_t step, const float* bias, bool relu, int64_t lanes, const WinogradTarget* targets,
                      int64_t tiles, MutableValues to, const WinogradTiles& grid);

@@ -206,7 +206,7 @@ void ConvWinogradGrad::transform_input(Values x, int64_t first, int64_t tiles, i
   grid_.windows(first, tiles, channel_blocks_, windows);
   for (int64_t b = 0; b < blocks; ++b) {
     float* const to = way_.int16 ? stage : v.values + b * tiles * kBlock;
-    winograd_input(transforms_, rounded_, x + (block + b) * g_.h * g_.w * kBlock, grid_, windows, tiles, to,
+    winograd_input(transforms_, rounded_, x + (block + b) * g_.h * g_.w * kBlock, grid_, windows, tiles, tiles, to,
                    step(way_.int16 ? tiles : blocks * tiles));
     if (way_.int16) round(to, tiles, b, blocks, v);
   }

@@ -191,7 +191,7 @@ void ConvWinogradInt16::transform_tiles(Values source, int64_t first, int64_t at
   for (int64_t tile = 0; tile < tiles; tile += stage_tiles_) {
     const int64_t some = std::min(stage_tiles_, tiles - tile);
     for (int64_t block = 0; block < depth_blocks_; ++block) {
-      winograd_input(transforms_, rounded_, source + block * plane, grid_, windows + tile, some,
+      winograd_input(transforms_, rounded_, source + block * plane, grid_, windows + tile, some, tiles - tile,
                      stage + block * some * kBlock, stage_step());
     }
     const int64_t to = at + tile;

@@ -72,8 +72,9 @@ struct WinogradTransforms {
   int m, n;    // outputs and inputs of a tile along an axis
   int points;  // products along an axis
 
-  // v[f·v_step + 16·t] = (Bᵀ d B)_f, f = points·row + column, d behind x + windows[t].offset.
-  void (*input)(const float* x, WinogradPitch pitch, const WinogradWindow* windows, int count, float* v,
+  // v[f·v_step + 16·t] = (Bᵀ d B)_f, f = points·row + column, d behind x + windows[t].offset, for t < count. The pixels
+  // of the windows after those, up to `known`, may be asked for.
+  void (*input)(const float* x, WinogradPitch pitch, const WinogradWindow* windows, int count, int known, float* v,
                 ptrdiff_t v_step);
 
   // u[i·u_row + f·u_step] = (G g Gᵀ)_f for `count` filters g: tap (r, s) at w + (taps·taps·16)·i +
@@ -97,7 +98,7 @@ struct WinogradTransforms {
 
 // Those that touch pixels, for pixels that lie in memory as bfloat16: y is rounded to nearest even.
 struct WinogradBf16Transforms {
-  void (*input)(const Bfloat16* x, WinogradPitch pitch, const WinogradWindow* windows, int count, float* v,
+  void (*input)(const Bfloat16* x, WinogradPitch pitch, const WinogradWindow* windows, int count, int known, float* v,
                 ptrdiff_t v_step);
   bool (*output)(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
                  const WinogradTarget* targets, int count, Bfloat16* y, WinogradPitch pitch);

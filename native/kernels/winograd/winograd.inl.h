@@ -161,14 +161,16 @@ struct Transforms {
 
   // T is how pixels lie in memory: float, or another form that V can load and store.
   template <class T>
-  static void input(const T* x, WinogradPitch pitch, const WinogradWindow* windows, int count, float* v,
+  static void input(const T* x, WinogradPitch pitch, const WinogradWindow* windows, int count, int known, float* v,
                     ptrdiff_t v_step) {
     constexpr int kNew =
         kSpread ? A::kOutputs : A::kStride * A::kOutputs;  // pixels a tile has beside the one before it
     const ptrdiff_t shared = (kInputs - kNew) * (pitch.row + pitch.pixel);
+    // A few tiles come again and again, with another block of channels each time, before the ones after them.
+    const int ahead = count < kTilesAhead ? count : kTilesAhead;
     for (int t = 0; t < count; ++t, v += 16) {
-      if (t + kTilesAhead < count) {
-        const WinogradWindow& next = windows[t + kTilesAhead];
+      if (t + ahead < known) {
+        const WinogradWindow& next = windows[t + ahead];
         is_whole<kInputs>(next) ? ask<kNew>(x + next.offset + shared, pitch) : ask<kInputs>(x + next.offset, pitch);
       }
       const Cut cut(windows[t], pitch);
