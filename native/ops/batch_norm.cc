@@ -62,15 +62,23 @@ class BatchNorm : public Operation {
     return {shared_.weight ? context.in<float>(1) : nullptr, shared_.bias ? context.in<float>(2) : nullptr};
   }
 
-  void normalize(const RunContext& context, int64_t group, int64_t piece, const NormAffine& affine) const {
-    const T* const x = context.in<T>(0);
-    const T* const residual = shared_.residual ? context.in<T>(5) : nullptr;
-    T* const y = context.out<T>(0);
-    uint8_t* const mask = shared_.mask && groups_.blocked() ? context.out<uint8_t>(5) : nullptr;
-    groups_.visit(group, piece, [&](int64_t offset, int64_t pixels, int64_t stride, int lanes) {
-      kernels_.normalize(x + offset, residual ? residual + offset : nullptr, y + offset, pixels, stride, lanes, affine,
-                         shared_.relu, mask ? mask + offset / kBlock * 2 : nullptr);
-    });
+  void normalize(const RunContext& context, const NormAffine& affine, int64_t offset, int64_t pixels, int64_t stride,
+                 int lanes) const {
+    const T* const residual = shared_.residual ? context.in<T>(5) + offset : nullptr;
+    uint8_t* const mask = shared_.mask && groups_.blocked() ? context.out<uint8_t>(5) + offset / kBlock * 2 : nullptr;
+    kernels_.normalize(context.in<T>(0) + offset, residual, context.out<T>(0) + offset, pixels, stride, lanes, affine,
+                       shared_.relu, mask);
+  }
+
+  Status normalize_all(const RunContext& context, const NormAffine* affines, ThreadPool::Order order) const {
+    return for_tasks(
+        context, groups_.strips(),
+        [&](int64_t strip) {
+          groups_.visit_strip(strip, [&](int64_t group, int64_t offset, int64_t pixels, int64_t stride, int lanes) {
+            normalize(context, affines[group], offset, pixels, stride, lanes);
+          });
+        },
+        ThreadPool::kLong, order);
   }
 
   NormGroups groups_;
@@ -89,6 +97,7 @@ class BatchNormTrain : public BatchNorm<T> {
   using BatchNorm<T>::shared_;
   using BatchNorm<T>::kernels_;
   using BatchNorm<T>::normalize;
+  using BatchNorm<T>::normalize_all;
   using BatchNorm<T>::parameters;
 
  public:
@@ -112,7 +121,7 @@ class BatchNormTrain : public BatchNorm<T> {
     return describe_kernel(options_.statistics ? "norm one pass"
                            : whole_groups_     ? "norm in cache"
                                                : "norm",
-                           kernels_.isa, whole_groups_ ? groups_.groups() : groups_.groups() * groups_.pieces());
+                           kernels_.isa, whole_groups_ ? groups_.groups() : groups_.strips());
   }
 
  private:
@@ -123,7 +132,11 @@ class BatchNormTrain : public BatchNorm<T> {
         for (int64_t piece = 0; piece < pieces; ++piece)
           measure(context, group, piece, partials + group * pieces + piece);
         finish(context, group, partials + group * pieces, affines + group);
-        for (int64_t piece = pieces; piece-- > 0;) normalize(context, group, piece, affines[group]);
+        for (int64_t piece = pieces; piece-- > 0;) {
+          groups_.visit(group, piece, [&](int64_t offset, int64_t pixels, int64_t stride, int lanes) {
+            normalize(context, affines[group], offset, pixels, stride, lanes);
+          });
+        }
       });
     }
     if (!options_.statistics) {
@@ -132,10 +145,7 @@ class BatchNormTrain : public BatchNorm<T> {
       }));
     }
     for (int64_t group = 0; group < groups; ++group) finish(context, group, partials + group * pieces, affines + group);
-    return for_tasks(
-        context, groups * pieces,
-        [&](int64_t task) { normalize(context, task % groups, task / groups, affines[task % groups]); },
-        ThreadPool::kLong, ThreadPool::Order::kBackward);  // what was read last may still be in a cache
+    return normalize_all(context, affines, ThreadPool::Order::kBackward);  // what was read last may be in a cache
   }
 
   void measure(const RunContext& context, int64_t group, int64_t piece, NormMoments* moments) const {
@@ -218,7 +228,7 @@ class BatchNormInfer : public BatchNorm<T> {
   using BatchNorm<T>::groups_;
   using BatchNorm<T>::shared_;
   using BatchNorm<T>::kernels_;
-  using BatchNorm<T>::normalize;
+  using BatchNorm<T>::normalize_all;
   using BatchNorm<T>::parameters;
 
  public:
@@ -240,12 +250,9 @@ class BatchNormInfer : public BatchNorm<T> {
       }
       if (groups_.one_channel()) spread_lane(affines + group);
     }
-    return for_tasks(context, groups * groups_.pieces(),
-                     [&](int64_t task) { normalize(context, task % groups, task / groups, affines[task % groups]); });
+    return normalize_all(context, affines, ThreadPool::Order::kForward);
   }
-  std::string describe() const override {
-    return describe_kernel("norm", kernels_.isa, groups_.groups() * groups_.pieces());
-  }
+  std::string describe() const override { return describe_kernel("norm", kernels_.isa, groups_.strips()); }
 };
 
 // What training and inference share.

@@ -43,7 +43,11 @@ class BatchNormBackward : public Operation {
       return for_tasks(context, groups, [&](int64_t group) {
         for (int64_t piece = 0; piece < pieces; ++piece) sum(context, group, piece, partials + group * pieces + piece);
         finish(context, group, partials + group * pieces, gradients + group);
-        for (int64_t piece = pieces; piece-- > 0;) apply(context, group, piece, gradients[group]);
+        for (int64_t piece = pieces; piece-- > 0 && options_.dx;) {
+          groups_.visit(group, piece, [&](int64_t offset, int64_t pixels, int64_t stride, int lanes) {
+            apply(context, gradients[group], offset, pixels, stride, lanes);
+          });
+        }
       });
     }
     if (needs_sums_) {
@@ -55,15 +59,19 @@ class BatchNormBackward : public Operation {
       finish(context, group, partials + group * pieces, gradients + group);
     if (!options_.dx) return {};
     return for_tasks(
-        context, groups * pieces,
-        [&](int64_t task) { apply(context, task % groups, task / groups, gradients[task % groups]); },
+        context, groups_.strips(),
+        [&](int64_t strip) {
+          groups_.visit_strip(strip, [&](int64_t group, int64_t offset, int64_t pixels, int64_t stride, int lanes) {
+            apply(context, gradients[group], offset, pixels, stride, lanes);
+          });
+        },
         ThreadPool::kLong, ThreadPool::Order::kBackward);  // what was read last may still be in a cache
   }
   std::string describe() const override {
     return describe_kernel(options_.sums   ? "norm one pass"
                            : whole_groups_ ? "norm in cache"
                                            : "norm",
-                           kernels_.isa, whole_groups_ ? groups_.groups() : groups_.groups() * groups_.pieces());
+                           kernels_.isa, whole_groups_ ? groups_.groups() : groups_.strips());
   }
 
  private:
@@ -123,16 +131,13 @@ class BatchNormBackward : public Operation {
     std::fill(gradient->slope, gradient->slope + kBlock, gradient->slope[0]);
   }
 
-  void apply(const RunContext& context, int64_t group, int64_t piece, const NormGradient& gradient) const {
-    if (!options_.dx) return;
+  void apply(const RunContext& context, const NormGradient& gradient, int64_t offset, int64_t pixels, int64_t stride,
+             int lanes) const {
     const bool masked = options_.dresidual;  // the first pass left g there
-    const T* const g = masked ? context.out<T>(3) : context.in<T>(0);
-    const T* const y = options_.relu && !masked ? context.in<T>(2) : nullptr;
-    const T* const x = options_.training ? context.in<T>(1) : nullptr;
-    T* const dx = context.out<T>(0);
-    groups_.visit(group, piece, [&](int64_t o, int64_t pixels, int64_t stride, int lanes) {
-      kernels_.gradient_apply(g + o, x ? x + o : nullptr, y ? y + o : nullptr, dx + o, pixels, stride, lanes, gradient);
-    });
+    const T* const g = (masked ? context.out<T>(3) : context.in<T>(0)) + offset;
+    const T* const y = options_.relu && !masked ? context.in<T>(2) + offset : nullptr;
+    const T* const x = options_.training ? context.in<T>(1) + offset : nullptr;
+    kernels_.gradient_apply(g, x, y, context.out<T>(0) + offset, pixels, stride, lanes, gradient);
   }
 
   NormGroups groups_;

@@ -26,6 +26,8 @@ class NormGroups {
     runs_ = matrix_ ? segments_ : n_ * segments_;
     runs_per_piece_ = std::max(ceil_div(2 * kGrain, segment_ * floats), ceil_div(runs_, kMostPieces));
     pieces_ = ceil_div(runs_, runs_per_piece_);
+    runs_per_strip_ = ceil_div(2 * kGrain, segment_ * floats);
+    strips_ = blocked_ ? ceil_div(runs_ * groups_, runs_per_strip_) : pieces_ * groups_;
     group_bytes_ = (matrix_ ? n_ : n_ * pixels_) * floats * int64_t(dtype_bytes(x.dtype));
   }
 
@@ -41,6 +43,27 @@ class NormGroups {
   int64_t first_channel(int64_t group) const { return one_channel() ? group : group * kBlock; }
   int channels_of(int64_t group) const {
     return one_channel() ? 1 : int(std::min<int64_t>(kBlock, c_ - group * kBlock));
+  }
+
+  int64_t strips() const { return strips_; }  // tasks of the same runs in the order of memory, where they are blocked
+
+  // body(group, offset, pixels, stride, lanes) for every run of a strip: for passes to which groups are all the same.
+  // What small images have of a group is too short for the caches' prefetchers, and for asking ahead.
+  template <class Body>
+  void visit_strip(int64_t strip, const Body& body) const {
+    if (!blocked_) {
+      const int64_t group = strip % groups_;
+      visit(group, strip / groups_, [&](int64_t offset, int64_t pixels, int64_t stride, int lanes) {
+        body(group, offset, pixels, stride, lanes);
+      });
+      return;
+    }
+    const int64_t end = std::min(runs_ * groups_, (strip + 1) * runs_per_strip_);
+    for (int64_t run = strip * runs_per_strip_; run < end; ++run) {
+      const int64_t plane = run / segments_, from = run % segments_ * segment_;
+      body(plane % groups_, (plane * pixels_ + from) * kBlock, std::min(segment_, pixels_ - from), int64_t(kBlock),
+           kBlock);
+    }
   }
 
   // body(offset, pixels, stride, lanes) for every run of one piece of a group.
@@ -66,7 +89,7 @@ class NormGroups {
   static constexpr int64_t kMostPieces = 64;
   bool blocked_ = false, matrix_ = false;
   int64_t n_ = 1, c_ = 1, pixels_ = 1, groups_ = 1, group_bytes_ = 0;
-  int64_t segment_ = 1, segments_ = 1, runs_ = 1, runs_per_piece_ = 1, pieces_ = 1;
+  int64_t segment_ = 1, segments_ = 1, runs_ = 1, runs_per_piece_ = 1, pieces_ = 1, runs_per_strip_ = 1, strips_ = 1;
 };
 
 // Whether a group is small enough for one task to do all of it, its later passes finding in the second-level cache what

@@ -21,6 +21,8 @@ const norms: readonly Norm[] = [
   { x: [2, 33, 3, 3], affine: true, running: true, residual: true },
   { x: [4, 6, 12, 12], affine: true, running: true },
   { x: [2, 8, 1, 1], relu: true },
+  { x: [3, 40, 20, 30], affine: true, residual: true, relu: true }, // several images to a task, and several tasks
+  { x: [2, 20, 50, 50], affine: true, running: true, relu: true }, // several tasks to an image
 ];
 
 const eps = 1e-3;
