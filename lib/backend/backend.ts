@@ -69,8 +69,8 @@ export interface CompiledProgram {
   /** Bytes that it holds: intermediate values, the operators' workspace, and what is kept. */
   readonly memoryBytes: number;
   /**
-   * What is kept of steady externals: its bytes, and how long the last run took to see that they had not changed. A backend
-   * without it keeps nothing.
+   * What is kept of steady externals: its bytes, and how long the last run took to see at first whether they had changed.
+   * A backend without it keeps nothing.
    */
   kept?(): Kept;
   /** Frees the native memory; later runs throw ERR_DISPOSED. */

@@ -34,7 +34,7 @@ export function explainProgram({ graph, spec, runner, passes, memory, kept, limi
       `${mebibytes(sum(({ bytes }) => bytes))} MiB over memory${milliseconds > 0 ? `, ${milliseconds.toFixed(2)} ms` : ''}`,
     `peak memory ${mebibytes(memory.own + memory.given)} MiB: arena and workspace ${mebibytes(memory.own - keptBytes)}, ` +
       `parameters and data ${mebibytes(memory.given)}${keptBytes > 0 ? `, kept of weights ${mebibytes(keptBytes)}` : ''}`,
-    ...(looking > 0 ? [`${looking.toFixed(3)} ms of it to see that weights are what they were`] : []),
+    ...(looking > 0 ? [`${looking.toFixed(3)} ms of it to see whether weights are what they were`] : []),
     ...(limits && milliseconds > 0 ? [limitsLine(passes, limits)] : []),
   ];
   const columns = columnsFor(milliseconds > 0, limits);

@@ -11,7 +11,7 @@ export interface PredictOptions extends JobOptions {
 }
 
 /**
- * The model's output for a batch of any size, in evaluation mode. For a service that predicts often, `compileForward`
+ * The model's output for a batch of any size, in evaluation mode. Its parameters must not change meanwhile. For a service that predicts often, `compileForward`
  * once is faster.
  * @param x  float32 [N, ...]
  * @returns  [N, ...]
@@ -31,7 +31,7 @@ export async function predict(model: Module, x: Tensor, options: PredictOptions 
     throw new FoveaError('ERR_SHAPE', 'predict', `x must be a batch [N, ...], got ${formatShape(x.shape)}`);
   const pieces: Tensor[] = [];
   for (const [size, starts] of chunks(count, batchSize)) {
-    const forward = compileForward(model, { ...job, inputShape: [size, ...sample] });
+    const forward = compileForward(model, { ...job, inputShape: [size, ...sample], frozen: true });
     try {
       for (const start of starts) {
         pieces.push(await forward.run(x.data.subarray(start * sizeOf(sample), (start + size) * sizeOf(sample))));

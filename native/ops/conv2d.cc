@@ -90,6 +90,7 @@ Status make_conv2d(const OpSpec& spec, std::unique_ptr<Operation>* operation) {
   g.n = x.shape[0], g.c = x.shape[1], g.h = x.shape[2], g.w = x.shape[3];
   g.k = weight.shape[0], g.r = weight.shape[2], g.s = weight.shape[3];
   g.p = y.shape[2], g.q = y.shape[3];
+  g.keeps = keeps_weight(spec);
   FOVEA_RETURN_IF_ERROR(read_conv_attributes(spec, &g));
   FOVEA_RETURN_IF_ERROR(check_conv(spec, g));
   FOVEA_RETURN_IF_ERROR(check_rounded(spec, g));

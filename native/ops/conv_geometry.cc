@@ -54,7 +54,7 @@ std::string ConvGeometry::key() const {
   for (int64_t number :
        {n, c, h, w, k, r, s, groups, stride_h, stride_w, top, bottom, left, right, dilation_h, dilation_w})
     key += std::to_string(number) + " ";
-  return key + modes[static_cast<int>(mode)] + (flip ? " flipped" : "");
+  return key + modes[static_cast<int>(mode)] + (flip ? " flipped" : "") + (keeps ? " kept" : "");
 }
 
 Status read_conv_attributes(const OpSpec& spec, ConvGeometry* geometry) {

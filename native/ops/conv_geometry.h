@@ -15,7 +15,8 @@ struct ConvGeometry {
   int64_t n = 0, c = 0, h = 0, w = 0, k = 0, r = 0, s = 0, p = 0, q = 0, groups = 1;
   int64_t stride_h = 1, stride_w = 1, top = 0, bottom = 0, left = 0, right = 0, dilation_h = 1, dilation_w = 1;
   PaddingMode mode = PaddingMode::kZeros;
-  bool flip = false;  // the kernel is rotated by 180 degrees before it slides
+  bool flip = false;   // the kernel is rotated by 180 degrees before it slides
+  bool keeps = false;  // what is made of the weight: another way to compute it may then be the fastest
 
   int64_t c_group() const { return c / groups; }
   int64_t k_group() const { return k / groups; }

@@ -36,6 +36,7 @@ class ConvStem : public Operation {
         kernels_(*brgemm_bf16_kernels()),
         products_(plane_products(planes)),
         has_bias_(operand_at(spec.inputs, 2).present),
+        keeps_(keeps_weight(spec)),
         relu_(spec.attributes.text("activation") == "relu"),
         dest_type_(spec.outputs[0].dtype),
         blocks_(blocks(g.k)),
@@ -68,22 +69,21 @@ class ConvStem : public Operation {
   }
 
   size_t workspace_bytes() const override {
-    return static_cast<size_t>(blocks_ * (panel_floats() + kBlock) + threads_ * scratch_floats()) * sizeof(float);
+    return static_cast<size_t>((keeps_ ? 0 : prepared_floats()) + threads_ * scratch_floats()) * sizeof(float);
+  }
+
+  Kept kept() const override {
+    return keeps_ ? Kept{static_cast<size_t>(prepared_floats()) * sizeof(float), kKeptWeight} : Kept{};
   }
 
   int64_t epilogue_slots() const override { return g_.n * bands_; }
 
   Status run(const RunContext& context) const override {
-    float* const panels = reinterpret_cast<float*>(context.workspace);
+    float* const workspace = reinterpret_cast<float*>(context.workspace);
+    float* const panels = keeps_ ? reinterpret_cast<float*>(context.kept) : workspace;
     float* const bias = panels + blocks_ * panel_floats();
-    float* const scratch = bias + blocks_ * kBlock;
-    context.pool.parallel_for(
-        blocks_,
-        [&](int64_t block, int thread) {
-          pack_panel(context, block, scratch + thread * scratch_floats(), panels + block * panel_floats());
-        },
-        nanoseconds_of(static_cast<double>(8 * blocks_ * panel_floats())));
-    for (int64_t i = 0; i < blocks_ * kBlock; ++i) bias[i] = has_bias_ && i < g_.k ? context.in<float>(2)[i] : 0;
+    float* const scratch = workspace + (keeps_ ? 0 : prepared_floats());
+    if (!context.holds) prepare(context, panels, bias, scratch);
     context.pool.parallel_for(
         g_.n * bands_,
         [&](int64_t index, int thread) {
@@ -137,6 +137,18 @@ class ConvStem : public Operation {
   }
   int64_t scratch_floats() const { return std::max(packed_floats() + sum_floats(), 2 * depth_ * kBlock); }
   int64_t rows_of(int64_t band) const { return std::min(band_, g_.p - band * band_); }
+
+  int64_t prepared_floats() const { return blocks_ * (panel_floats() + kBlock); }  // panels and the bias
+
+  void prepare(const RunContext& context, float* panels, float* bias, float* scratch) const {
+    context.pool.parallel_for(
+        blocks_,
+        [&](int64_t block, int thread) {
+          pack_panel(context, block, scratch + thread * scratch_floats(), panels + block * panel_floats());
+        },
+        nanoseconds_of(static_cast<double>(8 * blocks_ * panel_floats())));
+    for (int64_t i = 0; i < blocks_ * kBlock; ++i) bias[i] = has_bias_ && i < g_.k ? context.in<float>(2)[i] : 0;
+  }
 
   // [row of the filter][plane][word][16 filters]
   void pack_panel(const RunContext& context, int64_t block, float* rows, float* panel) const {
@@ -228,7 +240,7 @@ class ConvStem : public Operation {
   int64_t planes_;
   const BrgemmKernels& kernels_;
   std::vector<std::pair<int, int>> products_;  // of planes, image and weight, that are added up
-  bool has_bias_, relu_;
+  bool has_bias_, keeps_, relu_;
   DType dest_type_;        // of the outputs in memory
   int64_t blocks_, step_;  // of 16 filters; values from an output's window to the next
   int64_t phases_;         // columns of outputs a whole number of words apart

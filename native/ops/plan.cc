@@ -270,10 +270,7 @@ std::string key_of(const OpSpec& spec, const std::string& problem) {
   std::string key = spec.name + " " + problem;
   for (const auto* operands : {&spec.inputs, &spec.outputs}) {
     key += " ";
-    for (const Operand& operand : *operands) {
-      key += operand_letter(operand);
-      if (operand.steady) key += 's';
-    }
+    for (const Operand& operand : *operands) key += operand_letter(operand);
   }
   if (spec.attributes.has("activation") && spec.attributes.text("activation") == "relu") key += " relu";
   return key + " " + precisions[static_cast<int>(spec.precision)];

@@ -10,27 +10,39 @@ namespace {
 
 constexpr size_t kPiece = 256 * 1024;       // bytes: a few microseconds
 constexpr double kBytesPerNanosecond = 30;  // of one core
-constexpr int kLanes = 4;                   // chains of six cycles, of one product and two words each
+constexpr int kLanes = 4;                   // chains of one product of two words each
 
-constexpr uint64_t kOdd = 0x9e3779b97f4a7c15;  // 2^64 over the golden ratio
+constexpr uint64_t kSecret = 0x9e3779b97f4a7c15;  // 2^64 over the golden ratio
 
-constexpr uint64_t rotate(uint64_t x) { return x << 29 | x >> 35; }
-
-// One to one in each of the three. The product carries a difference upwards, the rotation brings it down again.
-constexpr uint64_t mix(uint64_t state, uint64_t a, uint64_t b) { return rotate((state ^ a) * kOdd + b); }
+// Both halves of a product of 128 bits, as in wyhash (Wang Yi, 2019): every bit of both words has its say in all of the
+// result. Sums and products of 64 bits would not do: there two signs that change in the right places leave no trace.
+uint64_t fold(uint64_t a, uint64_t b) {
+#if defined(__SIZEOF_INT128__)
+  __extension__ using Wide = unsigned __int128;
+  const Wide product = static_cast<Wide>(a) * b;
+  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+#else
+  const uint64_t low = a & 0xffffffff, high = a >> 32, b_low = b & 0xffffffff, b_high = b >> 32;
+  const uint64_t carried = (low * b_low >> 32) + high * b_low, middle = (carried & 0xffffffff) + low * b_high;
+  return a * b ^ (high * b_high + (carried >> 32) + (middle >> 32));
+#endif
+}
 
 uint64_t fingerprint_of(const char* bytes, size_t count) {
-  uint64_t lanes[kLanes];
-  for (int i = 0; i < kLanes; ++i) lanes[i] = kOdd + static_cast<uint64_t>(i);
-  uint64_t words[2 * kLanes];
+  uint64_t lanes[kLanes], words[2 * kLanes];
+  for (int i = 0; i < kLanes; ++i) lanes[i] = kSecret * static_cast<uint64_t>(2 * i + 1);
+  const auto take = [&] {
+    for (int i = 0; i < kLanes; ++i) lanes[i] = fold(words[2 * i] ^ kSecret, words[2 * i + 1] ^ lanes[i]);
+  };
   for (; count >= sizeof(words); bytes += sizeof(words), count -= sizeof(words)) {
     std::memcpy(words, bytes, sizeof(words));
-    for (int i = 0; i < kLanes; ++i) lanes[i] = mix(lanes[i], words[2 * i], words[2 * i + 1]);
+    take();
   }
   std::memset(words, 0, sizeof(words));
   std::memcpy(words, bytes, count);
+  take();
   uint64_t all = 0;
-  for (int i = 0; i < kLanes; ++i) all = mix(all, mix(lanes[i], words[2 * i], words[2 * i + 1]), 0);
+  for (uint64_t lane : lanes) all = fold(all ^ kSecret, lane);
   return all;
 }
 

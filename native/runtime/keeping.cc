@@ -14,8 +14,8 @@ namespace {
 bool folds(const StepSpec& step) { return step.name == "batchNormInfer"; }
 
 constexpr int64_t kNobody = -1;
+constexpr uint64_t kMost = uint64_t(1) << 60;  // far from what 64 bits hold, and from what an arena gives
 
-// By step and input, the step that has made it; kNobody for external values.
 std::vector<std::vector<int64_t>> makers_of(const ProgramSpec& spec) {
   std::vector<std::vector<int64_t>> makers(spec.steps.size());
   std::map<uint64_t, int64_t> last;  // step that wrote at an offset of the arena
@@ -48,42 +48,30 @@ bool changes_what_it_reads(const ProgramSpec& spec) {
   return false;
 }
 
-// By step, whether it folds, and all that it reads is steady; by step and input, whether that is.
-struct Steady {
-  std::vector<char> steps;
-  std::vector<std::vector<char>> inputs;
-};
+}  // namespace
 
-Steady steady_of(const ProgramSpec& spec) {
-  const std::vector<std::vector<int64_t>> makers = makers_of(spec);
+void Keeping::look_at(const ProgramSpec& spec) {
+  makers_ = makers_of(spec);
   const std::set<int64_t> named(spec.steady.begin(), spec.steady.end());
   const bool none = changes_what_it_reads(spec);
-  Steady steady;
   for (size_t s = 0; s < spec.steps.size(); ++s) {
     const StepSpec& step = spec.steps[s];
     std::vector<char> inputs;
     bool all = folds(step);
     for (size_t i = 0; i < step.inputs.size(); ++i) {
-      const int64_t value = step.inputs[i], maker = makers[s][i];
-      const bool outside = external_of(spec, value) >= 0;
-      const bool holds =
-          value >= 0 && !none &&
-          (outside ? named.count(external_of(spec, value)) > 0 : maker != kNobody && steady.steps[size_t(maker)] != 0);
-      inputs.push_back(holds);
-      if (value >= 0 && !holds) all = false;
+      const int64_t external = external_of(spec, step.inputs[i]), maker = makers_[s][i];
+      const bool steady =
+          !none && (external >= 0 ? named.count(external) > 0 : maker != kNobody && steps_[size_t(maker)] != 0);
+      inputs.push_back(steady);
+      if (step.inputs[i] >= 0 && !steady) all = false;
     }
     for (int64_t value : step.outputs) {
       if (external_of(spec, value) >= 0) all = false;
     }
-    steady.steps.push_back(all);
-    steady.inputs.push_back(std::move(inputs));
+    steps_.push_back(all);
+    inputs_.push_back(std::move(inputs));
   }
-  return steady;
 }
-
-}  // namespace
-
-std::vector<std::vector<char>> Keeping::steady_inputs(const ProgramSpec& spec) { return steady_of(spec).inputs; }
 
 Status Keeping::plan(const ProgramSpec& spec, const std::vector<Kept>& kept) {
   frozen_ = spec.frozen;
@@ -91,40 +79,39 @@ Status Keeping::plan(const ProgramSpec& spec, const std::vector<Kept>& kept) {
   left_out_.assign(spec.steps.size(), 0);
   for (size_t s = 0; s < kept.size(); ++s) {
     if (kept[s].bytes == 0) continue;
+    if (kept[s].bytes > kMost || bytes_ > kMost) return {Code::kMemory, "program: too much is kept of weights"};
     offsets_[s] = bytes_;
     bytes_ += (kept[s].bytes + Arena::kAlignment - 1) / Arena::kAlignment * Arena::kAlignment;
   }
   if (bytes_ == 0) return {};
-  find_left_out(spec, kept);
+  find_left_out(kept);
   find_watched(spec, kept);
   return memory_.allocate(bytes_);
 }
 
 // The steps that fold, all of whose readers keep what they make of it or are left out themselves.
-void Keeping::find_left_out(const ProgramSpec& spec, const std::vector<Kept>& kept) {
-  const std::vector<std::vector<int64_t>> makers = makers_of(spec);
-  left_out_ = steady_of(spec).steps;
-  for (size_t s = spec.steps.size(); s-- > 0;) {
-    for (size_t i = 0; i < makers[s].size() && !left_out_[s]; ++i) {
-      if (makers[s][i] != kNobody && !kept[s].of(i)) left_out_[size_t(makers[s][i])] = 0;
+void Keeping::find_left_out(const std::vector<Kept>& kept) {
+  left_out_ = steps_;
+  for (size_t s = steps_.size(); s-- > 0;) {
+    for (size_t i = 0; i < makers_[s].size() && !left_out_[s]; ++i) {
+      if (makers_[s][i] != kNobody && !kept[s].of(i)) left_out_[size_t(makers_[s][i])] = 0;
     }
   }
 }
 
 // The external values that something is kept of, directly or folded.
 void Keeping::find_watched(const ProgramSpec& spec, const std::vector<Kept>& kept) {
-  const std::vector<std::vector<int64_t>> makers = makers_of(spec);
   std::vector<char> watched(spec.steps.size(), 0);  // all that the step reads
   std::map<size_t, size_t> externals;               // and their bytes
   for (size_t s = spec.steps.size(); s-- > 0;) {
-    for (size_t i = 0; i < makers[s].size(); ++i) {
+    for (size_t i = 0; i < makers_[s].size(); ++i) {
       const int64_t value = spec.steps[s].inputs[i];
       if (value < 0 || !(watched[s] || kept[s].of(i))) continue;
       const int64_t external = external_of(spec, value);
       if (external >= 0)
         externals[size_t(external)] = spec.values[size_t(value)].operand.bytes();
-      else if (makers[s][i] != kNobody)
-        watched[size_t(makers[s][i])] = 1;
+      else if (makers_[s][i] != kNobody)
+        watched[size_t(makers_[s][i])] = 1;
     }
   }
   for (const auto& [external, bytes] : externals) watched_.push_back({external, bytes});
@@ -145,6 +132,17 @@ bool Keeping::holds(void* const* data, ThreadPool& pool) {
   return false;
 }
 
-void Keeping::made(void* const* data, ThreadPool& pool) { known_ = frozen_ || look(data, pool) == seen_; }
+void Keeping::made(void* const* data, ThreadPool& pool) {
+  if (waited_ < wait_)
+    ++waited_;
+  else
+    known_ = frozen_ || look(data, pool) == seen_;
+}
+
+void Keeping::used(bool useful) {
+  waited_ = 0;
+  wait_ = useful ? 0 : std::min(2 * wait_ + 1, kMostWait);
+  known_ = useful;
+}
 
 }  // namespace fovea

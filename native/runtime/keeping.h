@@ -18,9 +18,10 @@ class ThreadPool;
 
 class Keeping {
  public:
-  // By step and input, whether it is steady. Nothing is where a step changes an external value that another one reads:
-  // such a program cannot be run twice.
-  static std::vector<std::vector<char>> steady_inputs(const ProgramSpec& spec);
+  // Finds what is steady: nothing where a step changes an external value that another one reads, since a run may have
+  // to be repeated.
+  void look_at(const ProgramSpec& spec);
+  const std::vector<char>& steady_inputs(size_t step) const { return inputs_[step]; }
 
   // `kept` of each step. kMemory when it is not to be had.
   Status plan(const ProgramSpec& spec, const std::vector<Kept>& kept);
@@ -35,13 +36,20 @@ class Keeping {
   bool holds(void* const* data, ThreadPool& pool);
   // After a run that has made everything: it holds, if the weights are still what they were when holds() was asked.
   void made(void* const* data, ThreadPool& pool);
-  void forget() { known_ = false; }
+  // After a run for which it did hold; `useful` if that run need not be repeated. With weights or inputs that are not
+  // finite all must be, so after each one in a row twice as many runs make everything before the next tries.
+  void used(bool useful);
 
  private:
   static constexpr uint64_t kNone = ~uint64_t(0);
+  static constexpr int kMostWait = 64;
   std::vector<uint64_t> look(void* const* data, ThreadPool& pool) const;
-  void find_left_out(const ProgramSpec& spec, const std::vector<Kept>& kept);
+  void find_left_out(const std::vector<Kept>& kept);
   void find_watched(const ProgramSpec& spec, const std::vector<Kept>& kept);
+
+  std::vector<std::vector<int64_t>> makers_;  // by step and input, the step that has made it; -1 for external values
+  std::vector<char> steps_;                   // whether the step folds, and all that it reads is steady
+  std::vector<std::vector<char>> inputs_;     // by step and input, whether it is steady
 
   struct Watched {
     size_t external;
@@ -54,6 +62,7 @@ class Keeping {
   std::vector<Watched> watched_;
   bool frozen_ = false;
   bool known_ = false;
+  int wait_ = 0, waited_ = 0;  // runs
   std::vector<uint64_t> seen_;
 };
 

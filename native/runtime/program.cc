@@ -174,6 +174,14 @@ Lives lives_of(const ProgramSpec& spec) {
 }  // namespace
 
 Status Program::make(const ProgramSpec& spec, std::unique_ptr<Program>* program) {
+  const Status status = make_once(spec, program);
+  if (status.code() != Code::kMemory || spec.steady.empty()) return status;
+  ProgramSpec lean = spec;
+  lean.steady.clear();
+  return make_once(lean, program);
+}
+
+Status Program::make_once(const ProgramSpec& spec, std::unique_ptr<Program>* program) {
   try {
     std::unique_ptr<Program> made(new Program);
     if (spec.threads < 1 || spec.threads > kMaxThreads) {
@@ -184,8 +192,8 @@ Status Program::make(const ProgramSpec& spec, std::unique_ptr<Program>* program)
     FOVEA_RETURN_IF_ERROR(made->check_values(spec));
     made->steps_.resize(spec.steps.size());
     FOVEA_RETURN_IF_ERROR(check_named(spec));
-    const std::vector<std::vector<char>> steady = Keeping::steady_inputs(spec);
-    for (size_t i = 0; i < spec.steps.size(); ++i) FOVEA_RETURN_IF_ERROR(made->make_step(spec, i, steady[i]));
+    made->keeping_.look_at(spec);
+    for (size_t i = 0; i < spec.steps.size(); ++i) FOVEA_RETURN_IF_ERROR(made->make_step(spec, i));
     FOVEA_RETURN_IF_ERROR(made->take_memory(spec));
     made->bind(spec);
     made->find_first_update(spec);
@@ -238,7 +246,7 @@ Status Program::check_values(const ProgramSpec& spec) {
   return {};
 }
 
-Status Program::make_step(const ProgramSpec& spec, size_t index, const std::vector<char>& steady) {
+Status Program::make_step(const ProgramSpec& spec, size_t index) {
   const StepSpec& step = spec.steps[index];
   const OpEntry* entry = find_operator(step.name);
   if (!entry) return invalid(Code::kBackend, "the native backend has no operator '" + step.name.substr(0, 64) + "'");
@@ -256,6 +264,7 @@ Status Program::make_step(const ProgramSpec& spec, size_t index, const std::vect
   };
   resolve(step.inputs, &op.inputs);
   resolve(step.outputs, &op.outputs);
+  const std::vector<char>& steady = keeping_.steady_inputs(index);
   for (size_t i = 0; i < op.inputs.size(); ++i) op.inputs[i].steady = steady[i] != 0;
   const Operand* group = nullptr;
   FOVEA_RETURN_IF_ERROR(check_layouts(op.inputs, entry->inputs, "input", step.name, &group));
@@ -365,8 +374,8 @@ Status Program::run(void* const* data, uint64_t counter, ThreadPool& pool, const
   look_nanoseconds_.store(keeping_.looks() ? nanoseconds_since(start) : 0, std::memory_order_relaxed);
   if (holds) {
     const Status status = run_steps(true, counter, pool, cancelled);
+    keeping_.used(status.code() != Code::kStale);
     if (status.code() != Code::kStale) return status;
-    keeping_.forget();
   }
   FOVEA_RETURN_IF_ERROR(run_steps(false, counter, pool, cancelled));
   keeping_.made(data, pool);

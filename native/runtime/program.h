@@ -43,6 +43,7 @@ class Program {
 
   // Trusts nothing in `spec`: whatever passes can be run on external arrays of the sizes that external() names.
   // kShape, kOption, kDtype or kData for a spec that cannot be, kMemory when the arena is not to be had.
+  // Where there is no memory for what is kept of weights, nothing is.
   static Status make(const ProgramSpec& spec, std::unique_ptr<Program>* program);
 
   // What the caller has to give; `present` is false where no value is bound to the number and nothing is looked at.
@@ -82,7 +83,8 @@ class Program {
 
   Program() = default;
   Status check_values(const ProgramSpec& spec);
-  Status make_step(const ProgramSpec& spec, size_t index, const std::vector<char>& steady);
+  static Status make_once(const ProgramSpec& spec, std::unique_ptr<Program>* program);
+  Status make_step(const ProgramSpec& spec, size_t index);
   Status take_memory(const ProgramSpec& spec);
   uint64_t place_workspaces(const ProgramSpec& spec);
   void bind(const ProgramSpec& spec);

@@ -32,6 +32,8 @@ export function runGuarded(backend: Backend, call: Call, options: RunOptions): R
   if (!keepsWeights.has(call.operator)) return { outputs: setup.outputs, damage, describe };
   const keeping = new Setup(backend, call, options);
   const kept = keeping.run(2, keeping.weights).damage.map((text) => `with kept weights: ${text}`);
+  if (backend.name === 'native' && keeping.keptBytes === 0 && !describe.some((text) => /depthwise/.test(text)))
+    kept.push('no weights were kept');
   const same = setup.outputs.every(
     (output, i) => !output || sameBits(output.data, (keeping.outputs[i] as Tensor).data),
   );
@@ -50,6 +52,7 @@ const block = 16;
 class Setup {
   readonly arrays: TypedArray[] = [];
   readonly outputs: (Tensor | null)[];
+  keptBytes = 0;
   /** Externals: all inputs but the first. */
   readonly weights: readonly number[];
   private readonly guards: { name: string; guard: Guarded; before?: TypedArray }[] = [];
@@ -99,6 +102,7 @@ class Setup {
           for (const output of this.outputs) output?.data.fill(output.dtype.startsWith('float') ? Number.NaN : 1);
         program.runSync(this.arrays, this.call.counter ?? 0);
       }
+      this.keptBytes = program.kept?.().bytes ?? 0;
       return { damage: this.damage(), describe: program.describe() };
     } finally {
       program.dispose();

@@ -31,7 +31,7 @@ describe('a compiled forward pass', () => {
     for (let run = 0; run < 2; run++) expect(await following?.run(x)).toEqual(after);
   });
 
-  test.runIf(findNative().backend)('of frozen parameters reads only the small ones again', async () => {
+  test.runIf(findNative().backend)('does not read frozen filters again', async () => {
     const net = model();
     const frozen = compileForward(net, { inputShape, frozen: true });
     const before = await frozen.run(x);
