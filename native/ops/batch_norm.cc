@@ -71,14 +71,10 @@ class BatchNorm : public Operation {
   }
 
   Status normalize_all(const RunContext& context, const NormAffine* affines, ThreadPool::Order order) const {
-    return for_tasks(
-        context, groups_.strips(),
-        [&](int64_t strip) {
-          groups_.visit_strip(strip, [&](int64_t group, int64_t offset, int64_t pixels, int64_t stride, int lanes) {
-            normalize(context, affines[group], offset, pixels, stride, lanes);
-          });
-        },
-        ThreadPool::kLong, order);
+    return for_strips(context, groups_, order,
+                      [&](int64_t group, int64_t offset, int64_t pixels, int64_t stride, int lanes) {
+                        normalize(context, affines[group], offset, pixels, stride, lanes);
+                      });
   }
 
   NormGroups groups_;

@@ -58,14 +58,10 @@ class BatchNormBackward : public Operation {
     for (int64_t group = 0; group < groups; ++group)
       finish(context, group, partials + group * pieces, gradients + group);
     if (!options_.dx) return {};
-    return for_tasks(
-        context, groups_.strips(),
-        [&](int64_t strip) {
-          groups_.visit_strip(strip, [&](int64_t group, int64_t offset, int64_t pixels, int64_t stride, int lanes) {
-            apply(context, gradients[group], offset, pixels, stride, lanes);
-          });
-        },
-        ThreadPool::kLong, ThreadPool::Order::kBackward);  // what was read last may still be in a cache
+    return for_strips(context, groups_, ThreadPool::Order::kBackward,  // what was read last may still be in a cache
+                      [&](int64_t group, int64_t offset, int64_t pixels, int64_t stride, int lanes) {
+                        apply(context, gradients[group], offset, pixels, stride, lanes);
+                      });
   }
   std::string describe() const override {
     return describe_kernel(options_.sums   ? "norm one pass"

@@ -47,8 +47,8 @@ class NormGroups {
 
   int64_t strips() const { return strips_; }  // tasks of the same runs in the order of memory, where they are blocked
 
-  // body(group, offset, pixels, stride, lanes) for every run of a strip: for passes to which groups are all the same.
-  // What small images have of a group is too short for the caches' prefetchers, and for asking ahead.
+  // body(group, offset, pixels, stride, lanes) for every run of a strip. What small images have of one group is too
+  // short for the caches' prefetchers, and for asking ahead.
   template <class Body>
   void visit_strip(int64_t strip, const Body& body) const {
     if (!blocked_) {
@@ -91,6 +91,13 @@ class NormGroups {
   int64_t n_ = 1, c_ = 1, pixels_ = 1, groups_ = 1, group_bytes_ = 0;
   int64_t segment_ = 1, segments_ = 1, runs_ = 1, runs_per_piece_ = 1, pieces_ = 1, runs_per_strip_ = 1, strips_ = 1;
 };
+
+// Every run of all groups, for passes to which groups are alike.
+template <class Body>
+Status for_strips(const RunContext& context, const NormGroups& groups, ThreadPool::Order order, const Body& body) {
+  return for_tasks(
+      context, groups.strips(), [&](int64_t strip) { groups.visit_strip(strip, body); }, ThreadPool::kLong, order);
+}
 
 // Whether a group is small enough for one task to do all of it, its later passes finding in the second-level cache what
 // the first one brought: half of a 2 MiB cache for the `operands` that are read twice.

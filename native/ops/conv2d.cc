@@ -7,6 +7,7 @@
 #include "ops/conv_stages.h"
 #include "ops/conv_stem.h"
 #include "ops/conv_winograd_choice.h"
+#include "ops/kept_weight.h"
 #include "ops/operations.h"
 #include "ops/plan.h"
 

@@ -153,11 +153,6 @@ Status check_counts(const OpSpec& spec, size_t least_inputs, size_t inputs, size
                    std::to_string(in) + " and " + std::to_string(out));
 }
 
-bool keeps_weight(const OpSpec& spec) {
-  const Operand& bias = operand_at(spec.inputs, 2);
-  return spec.inputs[1].steady && (!bias.present || bias.steady);
-}
-
 const Operand& operand_at(const std::vector<Operand>& operands, size_t index) {
   static const Operand absent;
   return index < operands.size() ? operands[index] : absent;

@@ -58,9 +58,6 @@ Status check_shape(const OpSpec& spec, const Operand& operand, const std::vector
 Status check_layout(const OpSpec& spec, const Operand& operand, Layout layout, const char* name);
 // The spec has so many operands; the optional last ones may be left out.
 Status check_counts(const OpSpec& spec, size_t least_inputs, size_t inputs, size_t least_outputs, size_t outputs);
-// A forward convolution may keep what it makes of its weight and bias, inputs 1 and 2.
-constexpr uint32_t kKeptWeight = 1 << 1 | 1 << 2;
-bool keeps_weight(const OpSpec& spec);
 // The operand at `index`, absent when it was left out.
 const Operand& operand_at(const std::vector<Operand>& operands, size_t index);
 

@@ -90,11 +90,6 @@ size_t ConvStages::workspace_bytes() const {
   return (spread_floats_ + stream_floats_ + folded_floats_) * sizeof(float) + stream_.workspace_bytes();
 }
 
-Kept ConvStages::kept() const {
-  const size_t bytes = stream_.kept_bytes();
-  return bytes > 0 ? Kept{bytes, kKeptWeight} : Kept{};
-}
-
 // Each output pixel adds what was computed for the padded pixels that repeat it, in a fixed order.
 void ConvStages::fold(const float* from, float* to) const {
   for (int64_t h = 0; h < around_.dest_h; ++h) {

@@ -38,7 +38,7 @@ class ConvStages : public Operation {
                      std::unique_ptr<Operation>* operation);
 
   size_t workspace_bytes() const override;
-  Kept kept() const override;
+  Kept kept() const override { return stream_.kept(); }
   Status run(const RunContext& context) const override;
   int64_t epilogue_slots() const override { return stream_floats_ > 0 ? 0 : stream_.epilogue_slots(); }
   std::vector<std::vector<double>> loops() const override { return stream_.loops(); }

@@ -14,6 +14,7 @@
 #include "kernels/bf16/bf16.h"
 #include "ops/bf16_products.h"
 #include "ops/conv_epilogue.h"
+#include "ops/kept_weight.h"
 #include "ops/parallel.h"
 #include "ops/tile_choice.h"
 #include "runtime/values.h"
@@ -72,17 +73,13 @@ class ConvStem : public Operation {
     return static_cast<size_t>((keeps_ ? 0 : prepared_floats()) + threads_ * scratch_floats()) * sizeof(float);
   }
 
-  Kept kept() const override {
-    return keeps_ ? Kept{static_cast<size_t>(prepared_floats()) * sizeof(float), kKeptWeight} : Kept{};
-  }
+  Kept kept() const override { return kept_weight(keeps_, prepared_floats()); }
 
   int64_t epilogue_slots() const override { return g_.n * bands_; }
 
   Status run(const RunContext& context) const override {
-    float* const workspace = reinterpret_cast<float*>(context.workspace);
-    float* const panels = keeps_ ? reinterpret_cast<float*>(context.kept) : workspace;
-    float* const bias = panels + blocks_ * panel_floats();
-    float* const scratch = workspace + (keeps_ ? 0 : prepared_floats());
+    const WeightMemory memory = weight_memory(context, context.workspace, keeps_, prepared_floats());
+    float *const panels = memory.made, *const bias = panels + blocks_ * panel_floats(), *const scratch = memory.rest;
     if (!context.holds) prepare(context, panels, bias, scratch);
     context.pool.parallel_for(
         g_.n * bands_,

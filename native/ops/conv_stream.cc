@@ -224,9 +224,9 @@ void ConvStream::prepare(const RunContext& context, const float* weight, const f
 Status ConvStream::run(const RunContext& context, Values source, const float* weight, const float* bias,
                        MutableValues dest, std::byte* workspace) const {
   const StreamProblem& p = problem_;
-  float* const own = reinterpret_cast<float*>(workspace);
-  const Prepared prepared = this->prepared(p.keeps ? reinterpret_cast<float*>(context.kept) : own);
-  float* const scratch = own + (p.keeps ? 0 : prepared_floats());
+  const WeightMemory memory = weight_memory(context, workspace, p.keeps, prepared_floats());
+  const Prepared prepared = this->prepared(memory.made);
+  float* const scratch = memory.rest;
   if (image_groups_ == 0) {  // no task writes anything
     const int64_t plane = p.dest_h * p.dest_w * kBlock;
     context.pool.parallel_for(

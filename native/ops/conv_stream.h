@@ -10,6 +10,7 @@
 #include "ops/ahead.h"
 #include "ops/conv_axis.h"
 #include "ops/conv_pack.h"
+#include "ops/kept_weight.h"
 #include "ops/tile_choice.h"
 #include "runtime/values.h"
 
@@ -42,7 +43,7 @@ class ConvStream {
   static Status plan(const StreamProblem& problem, int threads, ConvStream* stream);
 
   size_t workspace_bytes() const;
-  size_t kept_bytes() const { return problem_.keeps ? static_cast<size_t>(prepared_floats()) * sizeof(float) : 0; }
+  Kept kept() const { return kept_weight(problem_.keeps, prepared_floats()); }
   int64_t epilogue_slots() const { return image_groups_ * bands_; }  // 0: every output is zero, and no task writes it
   Status run(const RunContext& context, Values source, const float* weight, const float* bias, MutableValues dest,
              std::byte* workspace) const;

@@ -5,6 +5,7 @@
 #include "kernels/layout/layout.h"
 #include "ops/conv_epilogue.h"
 #include "ops/guarded.h"
+#include "ops/kept_weight.h"
 #include "ops/parallel.h"
 #include "runtime/values.h"
 #include "simd/macros.h"
@@ -52,7 +53,7 @@ class ConvWinograd : public Operation {
   ConvWinograd(const WinogradProblem& problem, int tile, int threads);
 
   size_t workspace_bytes() const override;
-  Kept kept() const override;
+  Kept kept() const override { return kept_weight(problem_.keeps, prepared_floats()); }
   Status run(const RunContext& context) const override;
   std::string describe() const override;
   int64_t epilogue_slots() const override { return grid_.dilated() ? 0 : shared_input_ ? 1 : tile_groups(); }
@@ -310,17 +311,12 @@ size_t ConvWinograd::workspace_bytes() const {
   return static_cast<size_t>(floats) * sizeof(float);
 }
 
-Kept ConvWinograd::kept() const {
-  return problem_.keeps ? Kept{static_cast<size_t>(prepared_floats()) * sizeof(float), kKeptWeight} : Kept{};
-}
-
 Status ConvWinograd::run(const RunContext& context) const {
-  float* const workspace = reinterpret_cast<float*>(context.workspace);
-  float* const prepared = problem_.keeps ? reinterpret_cast<float*>(context.kept) : workspace;
-  float *const u = prepared + lane_blocks_ * kBlock, *const rest = workspace + (problem_.keeps ? 0 : prepared_floats());
-  const float* const bias = padded_bias(problem_, context, prepared);
-  const bool finite =
-      shared_input_ ? run_with_shared_input(context, bias, u, rest) : run_with_shared_weight(context, bias, u, rest);
+  const WeightMemory memory = weight_memory(context, context.workspace, problem_.keeps, prepared_floats());
+  const float* const bias = padded_bias(problem_, context, memory.made);
+  float* const u = memory.made + lane_blocks_ * kBlock;
+  const bool finite = shared_input_ ? run_with_shared_input(context, bias, u, memory.rest)
+                                    : run_with_shared_weight(context, bias, u, memory.rest);
   if (!finite) report_not_finite(context);
   return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
 }

@@ -7,6 +7,7 @@
 #include "ops/bf16_products.h"
 #include "ops/conv_epilogue.h"
 #include "ops/guarded.h"
+#include "ops/kept_weight.h"
 #include "ops/parallel.h"
 
 namespace fovea {
@@ -29,7 +30,7 @@ class ConvWinogradInt16 : public Operation {
   ConvWinogradInt16(const WinogradProblem& problem, int tile, int threads);
 
   size_t workspace_bytes() const override;
-  Kept kept() const override;
+  Kept kept() const override { return kept_weight(problem_.keeps, prepared_floats()); }
   Status run(const RunContext& context) const override;
   std::string describe() const override;
   int64_t epilogue_slots() const override { return grid_.dilated() ? 0 : shared_input_ ? 1 : groups(); }
@@ -132,10 +133,6 @@ ConvWinogradInt16::ConvWinogradInt16(const WinogradProblem& problem, int tile, i
 size_t ConvWinogradInt16::workspace_bytes() const {
   const int64_t floats = (problem_.keeps ? 0 : prepared_floats()) + shared_pixel_floats() + threads_ * own_floats();
   return static_cast<size_t>(floats) * sizeof(float);
-}
-
-Kept ConvWinogradInt16::kept() const {
-  return problem_.keeps ? Kept{static_cast<size_t>(prepared_floats()) * sizeof(float), kKeptWeight} : Kept{};
 }
 
 // U in float32 of one block of filters and the channels from `unit` on.
@@ -301,13 +298,11 @@ bool ConvWinogradInt16::run_with_shared_input(const RunContext& context, const f
 }
 
 Status ConvWinogradInt16::run(const RunContext& context) const {
-  float* const workspace = reinterpret_cast<float*>(context.workspace);
-  float* const prepared = problem_.keeps ? reinterpret_cast<float*>(context.kept) : workspace;
-  float* const rest = workspace + (problem_.keeps ? 0 : prepared_floats());
-  const float* const bias = padded_bias(problem_, context, prepared);
-  const Filters all = filters(prepared + lane_blocks_ * kBlock, lane_blocks_);
-  const bool finite = shared_input_ ? run_with_shared_input(context, bias, all, rest)
-                                    : run_with_shared_weight(context, bias, all, rest);
+  const WeightMemory memory = weight_memory(context, context.workspace, problem_.keeps, prepared_floats());
+  const float* const bias = padded_bias(problem_, context, memory.made);
+  const Filters all = filters(memory.made + lane_blocks_ * kBlock, lane_blocks_);
+  const bool finite = shared_input_ ? run_with_shared_input(context, bias, all, memory.rest)
+                                    : run_with_shared_weight(context, bias, all, memory.rest);
   if (!finite) report_not_finite(context);
   return context.cancelled.load(std::memory_order_relaxed) ? Status(Code::kAborted, "cancelled") : Status();
 }
