@@ -7,7 +7,7 @@ import { allocate, type DType, dtypeOf, formatShape, isDetached, sizeOf, type Ty
 import { fuseEpilogues } from './epilogue.js';
 import { explainProgram } from './explain.js';
 import { foldBatchNorm } from './fold.js';
-import { type Graph, type GraphNode, withoutDeadNodes } from './graph.js';
+import { type Graph, type GraphNode, withoutDeadNodes, withoutUnusedOutputs } from './graph.js';
 import { type Pass, passesOf } from './passes.js';
 import { programOf, type Weights } from './program.js';
 
@@ -28,14 +28,15 @@ export interface CompileOptions {
 }
 
 /**
- * Turns a graph into a program of one backend: operators that nothing needs are dropped, batch normalisation by running
+ * Turns a graph into a program of one backend: operators and optional outputs that nothing needs are dropped, batch normalisation by running
  * statistics is folded into convolutions, passes over what convolutions have just written become part of them, layouts and
  * places are decided.
  * @throws FoveaError ERR_BACKEND naming the operator that the backend cannot run on these element types
  */
 export function compileGraph(graph: Graph, options: CompileOptions = {}): Executable {
   const { weights } = options;
-  const alive = fuseEpilogues(foldBatchNorm(withoutDeadNodes(graph), weights));
+  const needed = withoutUnusedOutputs(withoutDeadNodes(graph));
+  const alive = fuseEpilogues(foldBatchNorm(needed, weights));
   const chosen = options.backend ? namedBackend(options.backend) : defaultBackend(alive);
   const unsupported = alive.nodes.find((node) => !supports(chosen, alive, node));
   if (unsupported) {

@@ -50,6 +50,20 @@ export function withoutDeadNodes(graph: Graph): Graph {
   return { ...graph, nodes, captured: graph.captured.filter(({ value }) => needed.has(value)) };
 }
 
+/** The graph without those optional outputs that nothing reads. */
+export function withoutUnusedOutputs(graph: Graph): Graph {
+  const read = [...graph.nodes.flatMap(({ inputs }) => inputs), ...graph.assigns.map(({ value }) => value)];
+  const needed = new Set([...graph.outputs, ...read]);
+  const nodes = graph.nodes.map((node) => {
+    const { optionalOutputs = [] } = node.operator;
+    return {
+      ...node,
+      outputs: node.outputs.map((id, i) => (optionalOutputs.includes(i) && !needed.has(id) ? -1 : id)),
+    };
+  });
+  return { ...graph, nodes };
+}
+
 /** Per value, the nodes that read it; a node that reads it twice stands twice. */
 export function readersOf(graph: Graph): Map<number, GraphNode[]> {
   const readers = new Map<number, GraphNode[]>();

@@ -7,9 +7,10 @@ export type MaxPool2dOptions = Pool2dOptions;
 
 const optionNames = ['kernelSize', 'stride', 'padding', 'dilation', 'ceilMode'];
 
-/** x [N,C,H,W] → y [N,C,P,Q], indices: position r·S + s in the window { PoolAttributes } */
+/** x [N,C,H,W] → y [N,C,P,Q], indices?: position r·S + s in the window { PoolAttributes } */
 export const maxPool2dOperator: Operator = {
   name: 'maxPool2d',
+  optionalOutputs: [1],
   infer(inputs, attributes) {
     const { shape, dtype } = spec(inputs, 0);
     const { outputSize, kernelSize } = attributes as PoolAttributes;

@@ -54,6 +54,8 @@ export interface GradientContext {
 /** A primitive operator: what both backends compute under this name. */
 export interface Operator {
   readonly name: string;
+  /** Outputs that a program leaves out where nothing reads them. Default: none. */
+  readonly optionalOutputs?: readonly number[];
   /**
    * Output shapes and types; null for an optional output that the attributes switch off. Inputs were validated by the
    * public function, so this only computes.

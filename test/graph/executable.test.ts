@@ -4,6 +4,7 @@ import { compileGraph } from '../../lib/graph/executable.js';
 import { trace } from '../../lib/graph/trace.js';
 import { add } from '../../lib/ops/add.js';
 import { conv2d } from '../../lib/ops/conv2d.js';
+import { maxPool2d, maxPool2dBackward } from '../../lib/ops/max-pool2d.js';
 import { mul } from '../../lib/ops/mul.js';
 import { apply, type Operator, type Traced, type Value } from '../../lib/ops/operator.js';
 import { relu } from '../../lib/ops/relu.js';
@@ -159,4 +160,19 @@ test('profiles its steps', () => {
     ],
   );
   assert.ok(profile.every(({ milliseconds }) => milliseconds >= 0));
+});
+
+test('the places of maxima are computed only where something reads them', () => {
+  const image = { shape: [1, 1, 4, 4], dtype: 'float32' } as const;
+  const places = (body: (x: Traced) => Value) => {
+    const program = compileGraph(trace(body, [image]));
+    program.runSync([Float32Array.from({ length: 16 }, (_, i) => i)]);
+    return program.graph.nodes.find(({ operator }) => operator.name === 'maxPool2d')?.outputs[1];
+  };
+  assert.equal(
+    places((x) => maxPool2d(x, { kernelSize: 2 })),
+    -1,
+  );
+  const ones = Tensor.ones([1, 1, 2, 2]);
+  assert.ok((places((x) => maxPool2dBackward(ones, x, { kernelSize: 2 }).gradInput) ?? -1) >= 0);
 });

@@ -12,6 +12,8 @@ export interface RunOptions {
   readonly precision?: Precision;
   /** Operands lie as bfloat16 where the operator takes it (letters b and g of lib/backend/storage.ts). Default false. */
   readonly rounded?: boolean;
+  /** Also with the weights kept from run to run, by an operator that does. Default false. */
+  readonly keeps?: boolean;
 }
 
 export interface RunResult {
@@ -24,12 +26,12 @@ export interface RunResult {
 /**
  * Runs one operator in the strictest surroundings: every array between guard bands at an odd offset, outputs full of NaN,
  * the arena full of NaN, every layout that was asked for made by its own reorder step. It does not use lib's planner.
- * An operator that keeps what it makes of its weights runs twice more, doing so: the results must have the same bits.
+ * With `keeps` twice more, the second time with what the first has kept: the results must have the same bits.
  */
 export function runGuarded(backend: Backend, call: Call, options: RunOptions): RunResult {
   const setup = new Setup(backend, call, options);
   const { damage, describe } = setup.run(1);
-  if (!keepsWeights.has(call.operator)) return { outputs: setup.outputs, damage, describe };
+  if (!options.keeps || !keepsWeights.has(call.operator)) return { outputs: setup.outputs, damage, describe };
   const keeping = new Setup(backend, call, options);
   const kept = keeping.run(2, keeping.weights).damage.map((text) => `with kept weights: ${text}`);
   if (backend.name === 'native' && keeping.keptBytes === 0 && !describe.some((text) => /depthwise/.test(text)))

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Attributes, Spec } from '../../lib/backend/backend.js';
 import { findNative } from '../../lib/backend/native.js';
+import { Random } from '../../lib/random.js';
 import { Tensor, tensor } from '../../lib/tensor.js';
 import { type Call, runReference } from '../helpers/reference.js';
 import { runGuarded } from '../helpers/run.js';
@@ -16,7 +17,7 @@ function outputsOf(call: Call): (Tensor | null)[][] {
   const found = [runReference(call)];
   if (!native || native.info.problem) return found;
   for (const layout of ['plain', 'blocked'] as const) {
-    const { outputs, damage } = runGuarded(native, call, { threads: 2, layout });
+    const { outputs, damage } = runGuarded(native, call, { threads: 2, layout, keeps: true });
     expect(damage).toEqual([]);
     found.push([...outputs]);
   }
@@ -182,6 +183,34 @@ describe('maxPool2d', () => {
       [-5],
       [4],
     );
+  });
+  test.each([
+    [2, 2, 0],
+    [3, 2, 1],
+    [3, 1, 0],
+  ])('%i×%i of stride %i: the same maxima whether or not their places are wanted', (kernel, stride, pad) => {
+    const odd = [nan, -inf, inf, 0, -0, 3e38, -3e38];
+    const random = new Random(kernel + stride);
+    const [h, w] = [13, 11];
+    const data = Float32Array.from({ length: 2 * 20 * h * w }, () => {
+      return random.uniform() < 0.1 ? (odd[random.integer(odd.length)] as number) : random.integer(5) - 2;
+    });
+    const out = (size: number) => Math.floor((size + 2 * pad - kernel) / stride) + 1;
+    const shape = [2, 20, out(h), out(w)];
+    const attributes = {
+      kernelSize: [kernel, kernel],
+      stride: [stride, stride],
+      padding: [pad, pad, pad, pad],
+      dilation: [1, 1],
+      ceilMode: false,
+      outputSize: shape.slice(2),
+    };
+    const maxima = [{ shape, dtype: 'uint8' } as const, null].flatMap((places) => {
+      const call = { operator: 'maxPool2d', inputs: [new Tensor([2, 20, h, w], data)], attributes };
+      return outputsOf({ ...call, outputs: [float(shape), places] }).map(([y]) => [...(y?.data ?? [])]);
+    });
+    for (const found of maxima) expect(found).toEqual(maxima[0]); // which tells −0 from 0
+    expect(maxima[0]?.some(Number.isNaN)).toBe(true);
   });
 });
 

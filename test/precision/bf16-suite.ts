@@ -100,7 +100,7 @@ function checkCase(backend: NativeBackend, operator: Operator, row: Case, layout
       const results = threadCounts.map((threads) => {
         const { attributes, ...call } = callOf(operator, row, numbers);
         const forced = { ...call, attributes: { ...attributes, algorithm: algorithm.name } };
-        return runGuarded(backend, forced, { threads, layout, precision });
+        return runGuarded(backend, forced, { threads, layout, precision, keeps: threads === 2 });
       });
       const where = `${operator.name} ${row.name}, ${numbers}, ${precision}, ${results[0]?.describe.join('; ')}`;
       for (const { outputs, damage } of results) {

@@ -9,7 +9,7 @@ import { flag, grid, need, type Operation, pair, result, sides, store } from './
 export const maxPool2d: Operation = (inputs, outputs, attributes) => {
   const x = grid(need(inputs, 0));
   const y = result(need(outputs, 0));
-  const indices = result(need(outputs, 1));
+  const indices = outputs[1] ? result(outputs[1]) : undefined;
   const [N, C, H, W] = x.shape;
   const [, , P, Q] = y.shape;
   const [R, S] = pair(attributes, 'kernelSize');
@@ -33,13 +33,13 @@ export const maxPool2d: Operation = (inputs, outputs, attributes) => {
             }
           }
           y.set(n, c, p, q, best);
-          indices.set(n, c, p, q, Math.max(index, 0));
+          indices?.set(n, c, p, q, Math.max(index, 0));
         }
       }
     }
   }
   store(need(outputs, 0), y.data);
-  store(need(outputs, 1), indices.data);
+  if (indices) store(need(outputs, 1), indices.data);
 };
 
 /** dx[n,c,h,w] = Σ of dy[n,c,p,q] over the windows whose maximum stood at (h,w) */
