@@ -77,6 +77,7 @@ export interface CompiledProgram {
   dispose(): void;
 }
 
+/** What a program keeps of weights, see `CompiledProgram.kept`. */
 export interface Kept {
   readonly bytes: number;
   readonly milliseconds: number;

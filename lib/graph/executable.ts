@@ -28,9 +28,9 @@ export interface CompileOptions {
 }
 
 /**
- * Turns a graph into a program of one backend: operators and optional outputs that nothing needs are dropped, batch normalisation by running
- * statistics is folded into convolutions, passes over what convolutions have just written become part of them, layouts and
- * places are decided.
+ * Turns a graph into a program of one backend: operators and optional outputs that nothing needs are dropped, batch
+ * normalisation by running statistics is folded into convolutions, passes over what convolutions have just written become
+ * part of them, layouts and places are decided.
  * @throws FoveaError ERR_BACKEND naming the operator that the backend cannot run on these element types
  */
 export function compileGraph(graph: Graph, options: CompileOptions = {}): Executable {

@@ -17,9 +17,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-int64_t nanoseconds_since(Clock::time_point start) {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
-}
+int64_t nanoseconds(Clock::duration time) { return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count(); }
 
 constexpr size_t kMaxRank = 8;
 constexpr int64_t kMaxElements = int64_t(1) << 40;
@@ -371,7 +369,7 @@ Status Program::run(void* const* data, uint64_t counter, ThreadPool& pool, const
   if (!keeping_.any()) return run_steps(false, counter, pool, cancelled);
   const Clock::time_point start = Clock::now();
   const bool holds = keeping_.holds(data, pool);
-  look_nanoseconds_.store(keeping_.looks() ? nanoseconds_since(start) : 0, std::memory_order_relaxed);
+  look_nanoseconds_.store(keeping_.looks() ? nanoseconds(Clock::now() - start) : 0, std::memory_order_relaxed);
   if (holds) {
     const Status status = run_steps(true, counter, pool, cancelled);
     keeping_.used(status.code() != Code::kStale);
@@ -394,15 +392,16 @@ Status Program::run_steps(bool holds, uint64_t counter, ThreadPool& pool, const 
     if (holds && keeping_.left_out(s)) continue;
     const Step& step = steps_[s];
     RunContext context{step.inputs.data(), step.outputs.data(), arena_.data() + step.workspace, pool, stop, counter};
-    if (keeping_.any()) context.kept = keeping_.at(s);
+    context.kept = keeping_.at(s);
     context.holds = holds && context.kept;
     try {
       FOVEA_RETURN_IF_ERROR(step.operation->run(context));
     } catch (const std::bad_alloc&) {
       return {Code::kMemory, names_[s] + ": out of memory"};
     }
-    nanoseconds_[s].store(nanoseconds_since(before), std::memory_order_relaxed);
-    before = Clock::now();
+    const Clock::time_point now = Clock::now();
+    nanoseconds_[s].store(nanoseconds(now - before), std::memory_order_relaxed);
+    before = now;
   }
   return {};
 }

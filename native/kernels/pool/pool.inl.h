@@ -29,8 +29,8 @@ FOVEA_INLINE Block<V> load_index(const int32_t* p) {
   return Block<V>::load_i32(p);
 }
 
-// The maximum of such a window alone. False where the sum of its taps is NaN, as it is if one of them is: such windows
-// take the way below.
+// The maximum of a window that lies inside the image, without its place. False where the sum of the taps is NaN, as it
+// is if one of them is: then max_inside looks at them one by one.
 template <class V, int R, int S, class X, class Y>
 FOVEA_INLINE bool max_of_numbers(const X* x, int64_t row_step, int64_t col_step, Y* y) {
   Block<V> best = Block<V>::load(x), sum = best;
