@@ -65,18 +65,17 @@ class Forward {
 
   void begin(const RunContext&, std::byte* memory) const { std::memset(memory, 0, bytes()); }
 
-  void finish(const RunContext& context, std::byte* memory, const ConvPart& part) const {
-    const int64_t pixel = image_.pixel(part);
-    T* const y = context.out<T>(0) + pixel * kBlock;
-    if (add_) kernels_.part_add(image_.rectangle(part), {y, context.in<T>(3) + pixel * kBlock, relu_});
-    if (statistics_) kernels_.part_moments(y, image_.rectangle(part), slots_.at(memory, part.slot, part.block));
-    if (mask_) kernels_.part_mask(y, image_.rectangle(part), context.out<uint8_t>(3) + 2 * pixel);
+  ConvEpilogue::Added added(const RunContext& context) const {
+    if (!add_) return {};
+    return {reinterpret_cast<const std::byte*>(context.in<T>(3)), relu_};
   }
 
-  void add_reads(const RunContext& context, const ConvPart& part, Ahead* ahead) const {
-    if (!add_) return;
-    const Values first(context.in<T>(3) + image_.pixel(part) * kBlock);
-    ahead->add(first, first + part.rows * image_.w * kBlock);
+  void finish(const RunContext& context, std::byte* memory, const ConvPart& part, bool adds) const {
+    const int64_t pixel = image_.pixel(part);
+    T* const y = context.out<T>(0) + pixel * kBlock;
+    if (add_ && adds) kernels_.part_add(image_.rectangle(part), {y, context.in<T>(3) + pixel * kBlock, relu_});
+    if (statistics_) kernels_.part_moments(y, image_.rectangle(part), slots_.at(memory, part.slot, part.block));
+    if (mask_) kernels_.part_mask(y, image_.rectangle(part), context.out<uint8_t>(3) + 2 * pixel);
   }
 
   // mean = Σ x / M and variance = Σ (x - mean)² / M from the sums about each slot's center c over its n elements:
@@ -138,7 +137,9 @@ class Gradient {
     std::memcpy(memory + slots_.bytes(), context.in<float>(5), static_cast<size_t>(image_.channels) * sizeof(float));
   }
 
-  void finish(const RunContext& context, std::byte* memory, const ConvPart& part) const {
+  ConvEpilogue::Added added(const RunContext&) const { return {}; }
+
+  void finish(const RunContext& context, std::byte* memory, const ConvPart& part, bool) const {
     const int64_t pixel = image_.pixel(part), offset = pixel * kBlock;
     NormPartGradient<T> call{};
     call.g = context.out<T>(0) + offset;
@@ -151,9 +152,6 @@ class Gradient {
     }
     kernels_.part_gradient(image_.rectangle(part), call);
   }
-
-  // Gained nothing (Zen 5): what a backward pass reads and writes keeps memory busy anyway.
-  void add_reads(const RunContext&, const ConvPart&, Ahead*) const {}
 
   void end(const RunContext& context, std::byte* memory, int64_t block) const {
     if (!sums_) return;
@@ -213,8 +211,8 @@ class WithEpilogue : public Operation {
   struct Run : ConvEpilogue {
     Run(const RunContext& context, std::byte* memory, const Work& work)
         : context(context), memory(memory), work(work) {}
-    void finish(const ConvPart& part) const override { work.finish(context, memory, part); }
-    void add_reads(const ConvPart& part, Ahead* ahead) const override { work.add_reads(context, part, ahead); }
+    Added added() const override { return work.added(context); }
+    void finish(const ConvPart& part, bool adds) const override { work.finish(context, memory, part, adds); }
     void restart() const override { work.begin(context, memory); }
     const RunContext& context;
     std::byte* memory;

@@ -5,7 +5,6 @@
 #pragma once
 #include <memory>
 
-#include "ops/ahead.h"
 #include "runtime/operation.h"
 
 namespace fovea {
@@ -20,9 +19,14 @@ struct ConvPart {
 class ConvEpilogue {
  public:
   virtual ~ConvEpilogue() = default;
-  virtual void finish(const ConvPart& part) const = 0;
-  // What finish() will read beside the output of a part of whole rows, and should be asked for before.
-  virtual void add_reads(const ConvPart& part, Ahead* ahead) const = 0;
+  // A tensor that lies like the output and is added to it, then perhaps ReLU. No `at`: none.
+  struct Added {
+    const std::byte* at = nullptr;
+    bool relu = false;
+  };
+  virtual Added added() const = 0;
+  // `adds`: or the convolution has done what added() says.
+  virtual void finish(const ConvPart& part, bool adds = true) const = 0;
   // Forgets all parts: the whole output is written once more.
   virtual void restart() const = 0;
 };

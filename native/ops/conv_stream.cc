@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <tuple>
 
 #include "kernels/bf16/bf16.h"
 #include "ops/conv_epilogue.h"
@@ -23,12 +22,24 @@ void ask_for_sums(const BrgemmCall& call, int m, int64_t blocks) {
   }
 }
 
+// Likewise those that are added to it; lines of bfloat16 come in time by themselves.
+void ask_for_added(const BrgemmCall& call, int m, int64_t blocks) {
+  const float* const added = static_cast<const float*>(call.add);
+  for (int64_t block = 0; block < blocks; ++block) {
+    for (int i = 0; i < m; ++i) ask_to_read(added + block * call.c_block + i * call.c_row);
+  }
+}
+
+const std::byte* written(const BrgemmCall& call) {
+  return call.rounded ? reinterpret_cast<const std::byte*>(call.rounded) : reinterpret_cast<const std::byte*>(call.c);
+}
+
 }  // namespace
 
 // Of `blocks` blocks from round.block on, as many as a tile takes.
 void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk, const float* base,
                            int64_t image_stride, const Operands& operands, const Panels& panels, const Target& target,
-                           Asked* asked, bool* not_finite) const {
+                           Ahead* asked, bool* not_finite) const {
   const StreamProblem& p = problem_;
   const bool last_chunk = chunk == chunks_ - 1;
   const std::vector<Piece>& pieces = pieces_of(phase, chunk);
@@ -44,7 +55,7 @@ void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk,
     call.depth = piece.depth;
     call.accumulate = chunk > 0 || i > 0;
     call.bias = last && operands.bias ? operands.bias + (round.group * dest_blocks_ + round.block) * kBlock : nullptr;
-    call.relu = last && p.relu;
+    call.relu = last && (p.relu || operands.added.relu);
     call.not_finite = last ? not_finite : nullptr;
     // Of the destination, and once a chunk only: in a cache it costs more than it gains, and of bfloat16 2 % too.
     const bool asks = i == 0 && !target.rounded.at;
@@ -62,10 +73,10 @@ void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk,
         call.c = c + tile.c;
         call.c_row = tile.c_row;
         call.rounded = rounded ? rounded + tile.c : nullptr;
-        asked->source.fetch();
-        std::tie(call.ahead, call.ahead_end) =
-            asked->epilogue.run(call.count * (call.depth / kBrgemmUnroll) * kBrgemmAheadLines);
+        if (last && operands.added.at) call.add = operands.added.at + (written(call) - operands.dest.at());
+        asked->fetch();
         if (asks) ask_for_sums(call, tile.m, round.blocks);
+        if (call.add && !call.rounded) ask_for_added(call, tile.m, round.blocks);
         kernels_->at(tile.kind, tile.m, static_cast<int>(round.blocks))(call);
       }
     }
@@ -139,30 +150,27 @@ void ConvStream::run_task(int64_t index, const std::vector<Phase>& phases, const
     if (!direct_) pack_band(images, task, chunk, scratch);
     const float* const base =
         direct_ ? reinterpret_cast<const float*>(band.at()) + chunk * chunk_ * planes_ * unit_floats_ : scratch;
-    Asked asked;
+    Ahead asked;  // the source of the next chunk or task
     if (asks_ahead_ && chunk + 1 < chunks_)
-      asked.source = ahead(operands.source, task, chunk + 1);
+      asked = ahead(operands.source, task, chunk + 1);
     else if (asks_ahead_ && index + 1 < tasks())
-      asked.source = ahead(operands.source, this->task(index + 1), 0);
+      asked = ahead(operands.source, this->task(index + 1), 0);
     size_t calls = 0;
     for (const Phase& phase : phases) calls += tiles_of(task, phase).size() * pieces_of(phase, chunk).size();
     const int64_t round_calls = std::max<int64_t>(1, task.images * static_cast<int64_t>(calls));
-    asked.source.share(ceil_div(task.blocks, step_) * round_calls);
+    asked.share(ceil_div(task.blocks, step_) * round_calls);
     Task round = task;
     for (round.block = task.block; round.block < task.block + task.blocks; round.block += step_) {
       round.blocks = std::min(step_, task.block + task.blocks - round.block);
       const Target target = target_of(task, round, operands.dest, scratch + scratch_floats_);
       if (holes_ && chunk == 0) tiles_round_ ? clear_round(round, target.rounded) : clear_round(round, target.sums);
-      if (operands.epilogue && chunk == chunks_ - 1) {
-        asked.epilogue = Ahead();
-        for_parts(round, [&](const ConvPart& part) { operands.epilogue->add_reads(part, &asked.epilogue); });
-        asked.epilogue.share(round_calls);
-      }
       for (const Phase& phase : phases)
         run_phase(round, phase, chunk, base, stride, operands, panels, target, &asked, not_finite);
       if (chunk < chunks_ - 1) continue;
       if (operands.dest.half() && !tiles_round_) round_off(round, target);
-      if (operands.epilogue) for_parts(round, [&](const ConvPart& part) { operands.epilogue->finish(part); });
+      if (!operands.epilogue) continue;
+      const bool adds = !operands.added.at;
+      for_parts(round, [&](const ConvPart& part) { operands.epilogue->finish(part, adds); });
     }
   }
 }
@@ -237,7 +245,8 @@ Status ConvStream::run(const RunContext& context, Values source, const float* we
         nanoseconds_of(static_cast<double>(p.images * p.groups * dest_blocks_ * plane)));
   }
   if (!context.holds) prepare(context, weight, bias, prepared);
-  const Operands operands{source, weight, bias ? prepared.bias : nullptr, dest, context.epilogue};
+  Operands operands{source, weight, bias ? prepared.bias : nullptr, dest, context.epilogue, {}};
+  if (context.epilogue && tiles_add()) operands.added = context.epilogue->added();
   const bool padding_is_harmless = *prepared.harmless != 0;
   const std::vector<Phase> exact = padding_is_harmless ? std::vector<Phase>() : without_padding();
   context.pool.parallel_for(

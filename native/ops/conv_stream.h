@@ -9,6 +9,7 @@
 #include "kernels/brgemm/brgemm.h"
 #include "ops/ahead.h"
 #include "ops/conv_axis.h"
+#include "ops/conv_epilogue.h"
 #include "ops/conv_pack.h"
 #include "ops/kept_weight.h"
 #include "ops/tile_choice.h"
@@ -139,22 +140,21 @@ class ConvStream {
     const float *weight, *bias;
     MutableValues dest;
     const ConvEpilogue* epilogue;  // or null
-  };
-  // What tiles ask for meanwhile: the source of the next chunk or task, and what this round's epilogue reads.
-  struct Asked {
-    Ahead source, epilogue;
+    ConvEpilogue::Added added;     // of it, if tiles do it
   };
   const std::vector<Tile>& tiles_of(const Task& task, const Phase& phase) const;
   const std::vector<Piece>& pieces_of(const Phase& phase, int64_t chunk) const {
     return chunk == chunks_ - 1 ? phase.last : phase.full;
   }
+  // Every output is stored by a tile, and as it stays.
+  bool tiles_add() const { return !holes_ && (tiles_round_ || problem_.dest_type == DType::kFloat32); }
   std::vector<Phase> without_padding() const;
   void run_with_panels(int64_t index, const std::vector<Phase>& phases, const Operands& operands, float* panels,
                        float* scratch, bool* not_finite) const;
   void run_task(int64_t index, const std::vector<Phase>& phases, const Operands& operands, const Panels& panels,
                 float* scratch, bool* not_finite) const;
   void run_phase(const Task& round, const Phase& phase, int64_t chunk, const float* base, int64_t image_stride,
-                 const Operands& operands, const Panels& panels, const Target& target, Asked* asked,
+                 const Operands& operands, const Panels& panels, const Target& target, Ahead* asked,
                  bool* not_finite) const;
   Lines lines_of(const Task& task) const;
   Target target_of(const Task& task, const Task& round, MutableValues dest, float* scratch) const;

@@ -9,6 +9,7 @@ namespace simd {
 namespace avx512bf16 {
 
 using avx512::F32;
+struct Halves;
 
 // Memory holds pairs where floats would lie: the words are moved, never computed with as floats.
 struct Pairs {
@@ -30,9 +31,10 @@ struct Pairs {
 #endif
   }
   static FOVEA_INLINE Pairs load(const float* p) { return {(__m512bh)_mm512_loadu_ps(p)}; }
-  static FOVEA_INLINE void store_rounded(F32 sum, Bfloat16* p) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh(sum.v));
-  }
+  // What sums are rounded to, and back.
+  static FOVEA_INLINE Halves rounded(F32 low, F32 high);
+  static FOVEA_INLINE Halves floor_of_relu(bool relu);
+  static FOVEA_INLINE F32 widened(const Bfloat16* p);
   static FOVEA_INLINE Pairs splat(uint32_t word) { return {(__m512bh)_mm512_set1_epi32(int32_t(word))}; }
   // Lane i: the pair of low[i] and high[i]; of p[i] and p[16 + i]; of low[i] and zero.
   static FOVEA_INLINE Pairs of(const Bfloat16* low, const Bfloat16* high);
@@ -98,6 +100,15 @@ FOVEA_INLINE Half upper(Halves x) { return {(__m256bh)_mm512_extracti64x4_epi64(
 FOVEA_INLINE Halves load_halves(const Bfloat16* p) { return {(__m512bh)_mm512_loadu_si512(p)}; }
 FOVEA_INLINE void store(Halves x, void* p) { _mm512_storeu_si512(p, (__m512i)x.v); }
 
+// Read as integers, negative numbers lie below zero and above 0x8000: ReLU is a maximum with zero, which makes zero of
+// a NaN with their sign too, and a maximum with 0x8000 changes nothing.
+FOVEA_INLINE Halves Pairs::floor_of_relu(bool relu) { return {(__m512bh)_mm512_set1_epi16(relu ? 0 : INT16_MIN)}; }
+FOVEA_INLINE Halves max_as_integers(Halves x, Halves y) {
+  return {(__m512bh)_mm512_max_epi16((__m512i)x.v, (__m512i)y.v)};
+}
+// NaN for values that are not finite, else `rest` as it was.
+FOVEA_INLINE void add_if_not_finite(F32& rest, Halves x) { accumulate(rest, Pairs{x.v}, Pairs::splat(0)); }
+
 FOVEA_INLINE F32 as_words(Halves x) { return {_mm512_castsi512_ps((__m512i)x.v)}; }
 // Value i: from the table of both, 64 values, at place[i].
 FOVEA_INLINE Halves pick(Halves low, const uint16_t* place, Halves high) {
@@ -111,6 +122,8 @@ FOVEA_INLINE F32 interleave(Halves x) {
   return {_mm512_castsi512_ps(_mm512_permutexvar_epi16(order, (__m512i)x.v))};
 }
 
+FOVEA_INLINE Halves Pairs::rounded(F32 low, F32 high) { return round_bf16(low, high); }
+FOVEA_INLINE F32 Pairs::widened(const Bfloat16* p) { return widen(load_half(p)); }
 FOVEA_INLINE Pairs Pairs::of(const Bfloat16* low, const Bfloat16* high) {
   const __m512i both = _mm512_inserti64x4((__m512i)lower_alone(load_half(low)).v, (__m256i)load_half(high).v, 1);
   return {(__m512bh)interleave(Halves{(__m512bh)both}).v};

@@ -99,12 +99,15 @@ FOVEA_INLINE void finish(const BrgemmCall& call, const float (*sums)[16 * NB]) {
     UNROLL for (int j = 0; j < NB; ++j) {
       float* const c = call.c + i * call.c_row + j * call.c_block;
       F32 sum = F32::load(sums[i] + 16 * j);
-      if (call.accumulate) sum = F32::load(c) + sum;
-      rest = rest + (sum - sum);
       if (call.bias) sum = sum + F32::load(call.bias + 16 * j);
+      if (call.accumulate) sum = F32::load(c) + sum;
+      const ptrdiff_t place = i * call.c_row + j * (call.rounded ? call.rounded_block : call.c_block);
+      if (call.add && call.rounded) sum = Pairs::widened(static_cast<const Bfloat16*>(call.add) + place) + sum;
+      if (call.add && !call.rounded) sum = F32::load(static_cast<const float*>(call.add) + place) + sum;
+      rest = rest + (sum - sum);
       if (call.relu) sum = max(F32::zero(), sum);
       if (call.rounded)
-        Pairs::store_rounded(sum, call.rounded + i * call.c_row + j * call.rounded_block);
+        store(lower(Pairs::rounded(sum, F32::zero())), call.rounded + place);
       else
         sum.store(c);
     }

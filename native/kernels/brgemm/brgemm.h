@@ -42,10 +42,10 @@ constexpr int kBrgemmAheadLines = 2;  // see BrgemmCall::ahead; 1 and 4 were slo
 
 // Reads exactly the A and B elements of the formula, writes exactly the m × 16·nb elements of C; any alignment will do,
 // 64 bytes for b is fastest. No allocation, no exceptions, no globals. Every element of the sum over e and q is added
-// in order to a register that starts from zero; the sum is then added to C (accumulate) or stored, bias added, ReLU
-// applied (NaN stays NaN). The result therefore does not depend on m, on nb or on the position of an element in its
-// tile. `a` may lie at any multiple
-// of two bytes when words are pairs. Tiles of AMX come in the kinds kPixels and kRows only.
+// in order to a register that starts from the bias or from zero; then come C (accumulate), another tensor (add), and
+// ReLU. NaN stays NaN, unless it is rounded: then ReLU may make zero of it. The result therefore does not depend on m,
+// on nb or on the position of an element in its tile. `a` may lie at any multiple of two bytes when words are pairs.
+// Tiles of AMX come in the kinds kPixels and kRows only; they add the bias to the sum.
 struct BrgemmCall {
   const float* a;
   const float* b;
@@ -62,12 +62,13 @@ struct BrgemmCall {
   Bfloat16* rounded;
   ptrdiff_t rounded_block;
   const float* bias;  // 16·nb, or null
+  const void* add;    // of the type of what is written and lying like it, or null
   bool accumulate, relu;
-  // kPixels, kHalfPixels, kChannels, kRows: memory that is asked for meanwhile, kBrgemmAheadLines cache lines for each
-  // kBrgemmUnroll steps of a run. Null: none.
+  // kChannels, kRows: memory that is asked for meanwhile, kBrgemmAheadLines cache lines for each kBrgemmUnroll steps of
+  // a run. Null: none.
   const std::byte *ahead, *ahead_end;
-  // Set to true when a sum is Inf or NaN, looked at before bias and ReLU; null: nobody wants to know. Split or rounded
-  // operands give Inf or NaN where float32 might not, and never the other way round.
+  // Set to true when a sum is Inf or NaN, with all but ReLU; null: nobody wants to know. Split or rounded operands give
+  // Inf or NaN where float32 might not, and never the other way round.
   bool* not_finite;
 };
 

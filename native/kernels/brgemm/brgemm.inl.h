@@ -22,6 +22,14 @@ struct BrgemmSums {
         sum[i][j] = Sum::zero();
     }
   }
+  // From the bias of each column instead.
+  FOVEA_INLINE void start(const float* bias) {
+    UNROLL for (int j = 0; j < kVectors; ++j) {
+      const Sum first = Sum::load(bias + j * V::kLanes);
+      UNROLL for (int i = 0; i < M; ++i)
+        sum[i][j] = first;
+    }
+  }
 
   // One q: `a(i)` points at A(i, q), b[n] points at B(q, 16 n), `offset` floats before it.
   template <class A>
@@ -45,42 +53,68 @@ struct BrgemmSums {
     }
   }
 
-  FOVEA_INLINE void store(const BrgemmCall& call) {
-    float* c = call.c;
-    if (call.accumulate) {
-      UNROLL for (int i = 0; i < M; ++i) {
-        UNROLL for (int j = 0; j < kVectors; ++j)
-          sum[i][j] = Sum::load(at(c + i * call.c_row, j, call.c_block)) + sum[i][j];
+  FOVEA_INLINE void finish(const BrgemmCall& call) {
+    if (call.accumulate) add_memory(static_cast<const float*>(call.c), call.c_row, call.c_block);
+    if constexpr (kPairs) {
+      if (call.rounded) {
+        if (call.add) add_memory(static_cast<const Bfloat16*>(call.add), call.c_row, call.rounded_block);
+        return call.c_row == 16 ? round<true>(call) : round<false>(call);
       }
     }
+    if (call.add) add_memory(static_cast<const float*>(call.add), call.c_row, call.c_block);
     if (call.not_finite && !finite()) *call.not_finite = true;
-    if (call.bias) {
-      UNROLL for (int j = 0; j < kVectors; ++j) {
-        const Sum bias = Sum::load(call.bias + j * V::kLanes);
-        UNROLL for (int i = 0; i < M; ++i)
-          sum[i][j] = sum[i][j] + bias;
-      }
-    }
     if (call.relu) {
       UNROLL for (int i = 0; i < M; ++i) {
         UNROLL for (int j = 0; j < kVectors; ++j)
           sum[i][j] = max(Sum::zero(), sum[i][j]);
       }
     }
-    if constexpr (kPairs) {
-      if (call.rounded) {
-        UNROLL for (int i = 0; i < M; ++i) {
-          UNROLL for (int j = 0; j < kVectors; ++j)
-            V::store_rounded(sum[i][j], at(call.rounded + i * call.c_row, j, call.rounded_block));
-        }
-        return;
-      }
-    }
     UNROLL for (int i = 0; i < M; ++i) {
       UNROLL for (int j = 0; j < kVectors; ++j)
-        sum[i][j].store(at(c + i * call.c_row, j, call.c_block));
+        sum[i][j].store(at(call.c + i * call.c_row, j, call.c_block));
     }
   }
+
+  // Two rows at once, as one cache line where they lie side by side. After a short sum each instruction here counts: of
+  // 64 channels the tiles run 6 % faster than with rows one by one.
+  static constexpr int kChains = 4;  // of one alone each step would wait for the one before: 84 cycles a tile
+  template <bool kSideBySide>
+  FOVEA_INLINE void round(const BrgemmCall& call) {
+    // Copies, or GCC reads them from the call again after each store.
+    Bfloat16* const to = call.rounded;
+    const ptrdiff_t row = kSideBySide ? 16 : call.c_row, block = call.rounded_block;
+    const auto floor = V::floor_of_relu(call.relu);
+    Sum rest[kChains];
+    UNROLL for (int i = 0; i < kChains; ++i)
+      rest[i] = Sum::zero();
+    UNROLL for (int i = 0; i < M; i += 2) {
+      UNROLL for (int j = 0; j < kVectors; ++j) {
+        auto two = V::rounded(sum[i][j], i + 1 < M ? sum[i + 1][j] : Sum::zero());
+        add_if_not_finite(rest[(i / 2 * kVectors + j) % kChains], two);
+        two = max_as_integers(two, floor);
+        Bfloat16* const first = to + i * row + j * block;
+        if (kSideBySide && i + 1 < M) {
+          store(two, first);
+          continue;
+        }
+        store(lower(two), first);
+        if (i + 1 < M) store(upper(two), first + row);
+      }
+    }
+    UNROLL for (int i = 1; i < kChains; ++i)
+      rest[0] = rest[0] + rest[i];
+    if (call.not_finite && bits(is_nan(rest[0])) != 0) *call.not_finite = true;
+  }
+
+  template <class T>
+  FOVEA_INLINE void add_memory(const T* from, ptrdiff_t row, ptrdiff_t block) {
+    UNROLL for (int i = 0; i < M; ++i) {
+      UNROLL for (int j = 0; j < kVectors; ++j)
+        sum[i][j] = load_sum(at(from + i * row, j, block)) + sum[i][j];
+    }
+  }
+  static FOVEA_INLINE Sum load_sum(const float* p) { return Sum::load(p); }
+  static FOVEA_INLINE Sum load_sum(const Bfloat16* p) { return V::widened(p); }
 
   // x - x is 0 for every finite x and NaN for the others.
   FOVEA_INLINE bool finite() const {
@@ -118,16 +152,13 @@ struct BrgemmPanel {
 };
 
 constexpr bool are_pixels(BrgemmRows kind) { return kind == BrgemmRows::kPixels || kind == BrgemmRows::kHalfPixels; }
-constexpr bool asks_ahead(BrgemmRows kind) {
-  return are_pixels(kind) || kind == BrgemmRows::kChannels || kind == BrgemmRows::kRows;
-}
+constexpr bool asks_ahead(BrgemmRows kind) { return kind == BrgemmRows::kChannels || kind == BrgemmRows::kRows; }
 
 // Asks for what BrgemmCall::ahead says, and at its end for the same lines over and over: a branch would cost more.
 template <bool kAsks>
 struct BrgemmAhead {
   explicit BrgemmAhead(const BrgemmCall&) {}
   FOVEA_INLINE void fetch() {}
-  FOVEA_INLINE void fetch_unit(ptrdiff_t) {}
 };
 
 template <>
@@ -143,18 +174,16 @@ struct BrgemmAhead<true> {
       ask_to_read(at + line * kLine);
     at += at < end ? kBrgemmAheadLines * kLine : 0;
   }
-  // The lines of a whole unit, if there are more: where mostly there are none, a branch costs less.
-  FOVEA_INLINE void fetch_unit(ptrdiff_t depth) {
-    if (at >= end) return;
-    for (ptrdiff_t q = 0; q + kBrgemmUnroll <= depth; q += kBrgemmUnroll) fetch();
-  }
 };
 
 template <class V, BrgemmRows kRows, int M, int NB>
 void brgemm_tile(const BrgemmCall& call) {
   constexpr int U = kBrgemmUnroll;
   BrgemmSums<V, M, NB> sums;
-  sums.clear();
+  if (call.bias)
+    sums.start(call.bias);
+  else
+    sums.clear();
   const ptrdiff_t depth = call.depth, b_block = call.b_block;
   const float *const a0 = call.a, *const b0 = call.b;
   const BrgemmEntry *entry = call.entries, *const end = entry + call.count;
@@ -190,7 +219,6 @@ void brgemm_tile(const BrgemmCall& call) {
     };
     // What the next unit reads, or the next tile: a tile is through with a unit before L2 has delivered another.
     if constexpr (are_pixels(kRows)) {
-      ahead.fetch_unit(depth);
       constexpr int kLine = 16 / kPitch;  // rows of one cache line
       const float* next = entry + 1 != end ? a0 + entry[1].a : a0 + call.entries->a + M * kPitch;
       UNROLL for (int i = 0; i < M; i += kLine)
@@ -198,13 +226,13 @@ void brgemm_tile(const BrgemmCall& call) {
     }
     ptrdiff_t q = 0;
     for (; q + U <= depth; q += U, b.advance(U)) {
-      if (!are_pixels(kRows)) ahead.fetch();
+      ahead.fetch();
       UNROLL for (int u = 0; u < U; ++u, a += step)
         sums.add([&](int i) { return at(a, q + u, i); }, b.block, 16 * u);
     }
     for (; q < depth; ++q, a += step, b.advance(1)) sums.add([&](int i) { return at(a, q, i); }, b.block, 0);
   }
-  sums.store(call);
+  sums.finish(call);
 }
 
 namespace brgemm_table {
