@@ -225,7 +225,10 @@ void ConvStream::choose_blocking() {
   chunk_ = direct_ && !leaves ? units_ : even(units_, chunk_);
   chunks_ = ceil_div(units_, chunk_);
   const int64_t steps = ceil_div(dest_blocks_, step_);
-  split_blocks_ = even(steps, ceil_div(steps, std::clamp<int64_t>(wanted / 2 / count(), 1, steps))) * step_;
+  // All pixels in one task: then every task reads all of them, and as many as there are threads will do. Of 22 instead
+  // of two, each thread lost 12 us a task where cores share no cache (1024 channels from 256 at 14x14, Zen 5).
+  const int64_t splits = count() == 1 ? times(threads_, p.cut) : wanted / 2 / count();
+  split_blocks_ = even(steps, ceil_div(steps, std::clamp<int64_t>(splits, 1, steps))) * step_;
   cut_for_threads();
   image_groups_ = ceil_div(p.images, group_images_);
   bands_ = ceil_div(outputs_, band_);
