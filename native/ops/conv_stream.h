@@ -73,6 +73,7 @@ class ConvStream {
     std::vector<Piece> full, last;         // of a whole chunk of units, of the last one
     std::vector<Cover> covers;             // one, or as many as the padding makes
     std::vector<std::vector<Tile>> tiles;  // of each band, or of a whole band and of the last one
+    int64_t depth = 0;                     // words of an entry
     int64_t panel = 0, block_floats = 0;   // floats: from the group's first panel, of one block of lanes
   };
   struct Task {
@@ -129,7 +130,9 @@ class ConvStream {
   int64_t shared_panel_floats() const { return packs_own_ ? 0 : problem_.groups * group_panel_floats_; }
   int64_t prepared_floats() const { return shared_panel_floats() + (problem_.groups * dest_blocks_ + 1) * kBlock; }
   void prepare(const RunContext& context, const float* weight, const float* bias, const Prepared& prepared) const;
-  std::vector<Piece> make_pieces(int64_t taps, int64_t units) const;
+  int64_t last_depth() const;
+  int64_t choose_depth(int64_t taps) const;
+  std::vector<Piece> make_pieces(int64_t taps, int64_t units, int64_t depth) const;
   // Panels come in units of their own: of pairs that are read in place, a unit is half of one.
   int64_t panel_lanes() const { return problem_.planes > 0 ? kPairUnit / 2 : lanes_; }
   int64_t panel_floats(int64_t taps) const { return taps * planes_ * panel_lanes() * kBlock; }  // a unit, 16 filters

@@ -287,15 +287,16 @@ void ConvStream::add_phase(const AxisPhase& row, const AxisPhase& column) {
       phase.taps.push_back(p.tap_offsets[static_cast<size_t>(r.tap * p.taps_w + c.tap)]);
   }
   const int64_t taps = static_cast<int64_t>(phase.taps.size());
-  phase.full = make_pieces(taps, chunk_);
-  phase.last = make_pieces(taps, units_ - (chunks_ - 1) * chunk_);
-  // The depth that the last unit really has: padding lanes are not multiplied.
-  const int64_t rest = p.weight.depth - (units_ - 1) * unit_depth_;
-  const int64_t depth = ceil_div(rest * lanes_, unit_depth_);
-  if (depth < lanes_ && taps > 0) {
-    phase.last = make_pieces(taps, units_ - (chunks_ - 1) * chunk_ - 1);
+  phase.full = make_pieces(taps, chunk_, lanes_);
+  phase.depth = choose_depth(taps);
+  if (phase.depth > 0) {
+    phase.last = make_pieces(taps, units_ - (chunks_ - 1) * chunk_, phase.depth);
+  } else if (taps > 0) {  // the last unit by itself
+    phase.depth = lanes_;
+    phase.last = make_pieces(taps, units_ - (chunks_ - 1) * chunk_ - 1, lanes_);
     const int64_t first = (units_ - (chunks_ - 1) * chunk_ - 1) * taps;
-    for (Piece piece : make_pieces(taps, 1)) phase.last.push_back({first + piece.first, piece.count, depth});
+    for (Piece piece : make_pieces(taps, 1, last_depth()))
+      phase.last.push_back({first + piece.first, piece.count, piece.depth});
   }
   // Without taps nothing is added up, but zeros are written all the same.
   for (auto* pieces : {&phase.full, &phase.last})
@@ -309,6 +310,30 @@ void ConvStream::add_phase(const AxisPhase& row, const AxisPhase& column) {
   }
   make_tiles(&phase);
   phases_.push_back(std::move(phase));
+}
+
+// The words of the last unit that channels stand in: the others are zeros.
+int64_t ConvStream::last_depth() const {
+  return ceil_div((problem_.weight.depth - (units_ - 1) * unit_depth_) * lanes_, unit_depth_);
+}
+
+// How deep the entries of a sum are: whole units, or such parts of one that what is left of the last unit is a few of
+// them. 0: the last unit is added up by itself, through memory. By an estimate of a tile's cycles: of 24 channels the
+// sums of 16 went to memory and back for those of the other eight.
+int64_t ConvStream::choose_depth(int64_t taps) const {
+  constexpr int64_t kStep = 14, kEntry = 8, kThroughMemory = 80;
+  const int64_t last = last_depth(), whole = (units_ - 1) * lanes_;
+  if (last == lanes_) return lanes_;
+  const auto cycles = [&](int64_t each, int64_t rest) {
+    return taps * (kStep * (whole + rest) + kEntry * (whole / each + ceil_div(rest, each)));
+  };
+  int64_t best = cycles(lanes_, last) + (units_ > 1 ? kThroughMemory : 0), depth = 0;
+  if (chunks_ > 1 || problem_.planar || kernels_->tile_rows > 1) return depth;
+  for (int64_t each = lanes_; each >= kBrgemmUnroll; each /= 2) {
+    const int64_t now = cycles(each, round_up(last, each));
+    if (now < best) best = now, depth = each;
+  }
+  return depth;
 }
 
 ConvStream::Cover ConvStream::make_cover(const Phase& phase, const AxisRun& rows, const AxisRun& columns) const {
@@ -327,7 +352,11 @@ ConvStream::Cover ConvStream::make_cover(const Phase& phase, const AxisRun& rows
         const int64_t a = unit * planes_ * unit_floats_ + offset;
         const int64_t whole = unit * lanes_ / panel_lanes(), half = unit * lanes_ % panel_lanes();
         const int64_t b = (whole * taps + tap) * panel_floats(1) + half * kBlock;
-        for (const auto& [x, w] : products_) cover.entries.push_back({a + x * unit_floats_, b + w * lanes_ * kBlock});
+        const int64_t depth = unit == units_ - 1 ? round_up(last_depth(), phase.depth) : lanes_;
+        for (const auto& [x, w] : products_) {
+          for (int64_t q = 0; q < depth; q += phase.depth)
+            cover.entries.push_back({a + x * unit_floats_ + q, b + (w * lanes_ + q) * kBlock});
+        }
       }
     }
   }
@@ -336,14 +365,13 @@ ConvStream::Cover ConvStream::make_cover(const Phase& phase, const AxisRun& rows
 }
 
 // Steps of `units` units cut into pieces that fit L1, at unit boundaries when several units fit.
-std::vector<ConvStream::Piece> ConvStream::make_pieces(int64_t taps, int64_t units) const {
+std::vector<ConvStream::Piece> ConvStream::make_pieces(int64_t taps, int64_t units, int64_t depth) const {
   const int64_t fitting = std::max<int64_t>(1, panel_bytes(*kernels_) / 4 / (planes_ * lanes_ * kBlock * step_));
   const int64_t most = planes_ == kMaxPlanes ? std::min(fitting, kExactSteps) : fitting;
   const int64_t total = taps * units;
   const int64_t size = taps == 0 ? 1 : taps <= most ? most / taps * taps : even(taps, most);
   std::vector<Piece> pieces;
-  for (int64_t first = 0; first < total; first += size)
-    pieces.push_back({first, std::min(size, total - first), lanes_});
+  for (int64_t first = 0; first < total; first += size) pieces.push_back({first, std::min(size, total - first), depth});
   return pieces;
 }
 
