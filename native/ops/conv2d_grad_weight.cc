@@ -63,10 +63,7 @@ class GradStages : public Operation {
     size_t floats(int64_t images) const { return needed ? static_cast<size_t>(images * target()) : 0; }
     void run(const RunContext& context, int64_t images, const float* from, float* to) const {
       if (!needed) return;
-      const std::vector<int64_t> moves = spread_groups(channels, groups);
-      const int64_t source = blocks(channels) * kBlock * pixels;
-      context.pool.parallel_for(
-          images, [&](int64_t n, int) { move_channels(from + n * source, moves, pixels, to + n * target()); });
+      move_channels(context.pool, from, images, blocks(channels), pixels, spread_groups(channels, groups), to);
     }
   };
   ConvGradStream stream_;

@@ -6,6 +6,7 @@
 
 #include "kernels/bf16/bf16.h"
 #include "kernels/layout/layout.h"
+#include "ops/parallel.h"
 
 namespace fovea {
 
@@ -288,16 +289,50 @@ bool all_finite(const float* values, int64_t count) {
   return wrong == 0;
 }
 
-void move_channels(const float* source, const std::vector<int64_t>& from, int64_t pixels, float* target) {
-  for (size_t block = 0; block < from.size() / kBlock; ++block) {
-    float* to = target + static_cast<int64_t>(block) * pixels * kBlock;
-    for (size_t lane = 0; lane < kBlock; ++lane) {
-      const int64_t channel = std::max<int64_t>(0, from[block * kBlock + lane]);
-      const bool zero = from[block * kBlock + lane] < 0;
-      const float* plane = source + (channel / kBlock * pixels) * kBlock + channel % kBlock;
-      for (int64_t i = 0; i < pixels; ++i) to[i * kBlock + static_cast<int64_t>(lane)] = zero ? 0.f : plane[i * kBlock];
-    }
+namespace {
+
+// Lanes of a block that come from neighbours, or that are zero.
+struct LaneRun {
+  int64_t lane, count;
+  const float* source;  // of the first pixel; null: zeros
+};
+
+std::vector<LaneRun> lane_runs(const float* source, const int64_t* from, int64_t pixels) {
+  std::vector<LaneRun> runs;
+  for (int64_t lane = 0; lane < kBlock; ++lane) {
+    const int64_t channel = from[lane], before = lane > 0 ? from[lane - 1] : 0;
+    const bool follows = channel < 0 ? before < 0 : channel == before + 1 && channel % kBlock != 0;
+    if (lane > 0 && follows)
+      ++runs.back().count;
+    else
+      runs.push_back({lane, 1, channel < 0 ? nullptr : source + channel / kBlock * pixels * kBlock + channel % kBlock});
   }
+  return runs;
+}
+
+void move_block(const std::vector<LaneRun>& runs, int64_t pixels, float* to) {
+  static constexpr float kZeros[kBlock] = {};
+  // Whole blocks, of which the next run, or the next pixel, writes what is too much.
+  for (int64_t i = 0; i + 1 < pixels; ++i, to += kBlock) {
+    for (const LaneRun& run : runs)
+      std::memcpy(to + run.lane, run.source ? run.source + i * kBlock : kZeros, kBlock * sizeof(float));
+  }
+  for (const LaneRun& run : runs)
+    std::copy_n(run.source ? run.source + (pixels - 1) * kBlock : kZeros, run.count, to + run.lane);
+}
+
+}  // namespace
+
+void move_channels(ThreadPool& pool, const float* source, int64_t images, int64_t source_blocks, int64_t pixels,
+                   const std::vector<int64_t>& from, float* target) {
+  const int64_t blocks = static_cast<int64_t>(from.size()) / kBlock, plane = pixels * kBlock;
+  pool.parallel_for(
+      images * blocks,
+      [&](int64_t i, int) {
+        const float* const image = source + i / blocks * source_blocks * plane;
+        move_block(lane_runs(image, from.data() + i % blocks * kBlock, pixels), pixels, target + i * plane);
+      },
+      nanoseconds_of(static_cast<double>(images * blocks * plane)));
 }
 
 }  // namespace fovea

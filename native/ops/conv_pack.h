@@ -5,6 +5,7 @@
 
 #include "kernels/bf16/bf16.h"
 #include "ops/conv_axis.h"
+#include "runtime/thread_pool.h"
 #include "runtime/values.h"
 
 namespace fovea {
@@ -81,8 +82,9 @@ void pack_weight_pairs(const float* weight, const WeightView& view, const std::v
 // Times the zeros of a padding they would otherwise be NaN.
 bool all_finite(const float* values, int64_t count);
 
-// Blocked channels of one pixel plane to other places: target channel i (block i / 16, lane i % 16) takes source
-// channel from[i], or zero if negative. from.size() is a multiple of 16.
-void move_channels(const float* source, const std::vector<int64_t>& from, int64_t pixels, float* target);
+// Blocked channels of images to other places: target channel i (block i / 16, lane i % 16) takes source channel
+// from[i], or zero if negative. from.size() is a multiple of 16; an image has at least one pixel.
+void move_channels(ThreadPool& pool, const float* source, int64_t images, int64_t source_blocks, int64_t pixels,
+                   const std::vector<int64_t>& from, float* target);
 
 }  // namespace fovea

@@ -121,10 +121,7 @@ Status ConvStages::run(const RunContext& context) const {
   const int64_t pixels = around_.dest_h * around_.dest_w;
 
   if (!spread_.empty()) {
-    const int64_t from = blocks(around_.source_channels) * kBlock * source_pixels_;
-    const int64_t to = stream_source_blocks_ * kBlock * source_pixels_;
-    context.pool.parallel_for(
-        images_, [&](int64_t n, int) { move_channels(source + n * from, spread_, source_pixels_, spread + n * to); });
+    move_channels(context.pool, source, images_, blocks(around_.source_channels), source_pixels_, spread_, spread);
     source = spread;
   }
   const bool folds = !around_.fold_rows.empty();
@@ -138,11 +135,7 @@ Status ConvStages::run(const RunContext& context) const {
                               [&](int64_t i, int) { fold(dest + i * from, target + i * to); });
     dest = target;
   }
-  if (!gather_.empty()) {
-    const int64_t from = stream_dest_blocks_ * kBlock * pixels, to = blocks(around_.dest_channels) * kBlock * pixels;
-    context.pool.parallel_for(
-        images_, [&](int64_t n, int) { move_channels(dest + n * from, gather_, pixels, output + n * to); });
-  }
+  if (!gather_.empty()) move_channels(context.pool, dest, images_, stream_dest_blocks_, pixels, gather_, output);
   return {};
 }
 
