@@ -59,6 +59,10 @@ const awkward: readonly ConvolutionShape[] = [
   shape('resnext.layer1', [16, 128, 56, 128, 3, 1, 1], { occurs: 3, groups: 32 }), // 4 channels to a group
   shape('resnext.layer4', [16, 1024, 7, 1024, 3, 1, 1], { occurs: 2, groups: 32 }), // 32 channels to a group
   shape('mobilenet.depthwise2', [16, 144, 56, 144, 3, 2, 1], { groups: 144 }),
+  shape('mobilenet.stem', [32, 3, 224, 32, 3, 2, 1]),
+  shape('mobilenet.expand2', [32, 24, 56, 144, 1, 1, 0]),
+  shape('mobilenet.project2', [32, 144, 56, 24, 1, 1, 0]),
+  shape('regnet.layer3', [16, 240, 14, 240, 3, 1, 1], { groups: 10 }), // 24 channels to a group
   shape('deeplab.dilated', [8, 256, 28, 256, 3, 1, 2], { dilation: 2 }),
   shape('single.layer2', [1, 128, 16, 128, 3, 1, 1]),
   shape('single.reduce3', [1, 1024, 14, 256, 1, 1, 0]),
