@@ -297,20 +297,28 @@ struct LaneRun {
   const float* source;  // of the first pixel; null: zeros
 };
 
-std::vector<LaneRun> lane_runs(const float* source, const int64_t* from, int64_t pixels) {
-  std::vector<LaneRun> runs;
+struct LaneRuns {
+  LaneRun run[kBlock];
+  int count = 0;
+  const LaneRun* begin() const { return run; }
+  const LaneRun* end() const { return run + count; }
+};
+
+LaneRuns lane_runs(const float* source, const int64_t* from, int64_t pixels) {
+  LaneRuns runs;
   for (int64_t lane = 0; lane < kBlock; ++lane) {
     const int64_t channel = from[lane], before = lane > 0 ? from[lane - 1] : 0;
     const bool follows = channel < 0 ? before < 0 : channel == before + 1 && channel % kBlock != 0;
+    const float* const at = channel < 0 ? nullptr : source + channel / kBlock * pixels * kBlock + channel % kBlock;
     if (lane > 0 && follows)
-      ++runs.back().count;
+      ++runs.run[runs.count - 1].count;
     else
-      runs.push_back({lane, 1, channel < 0 ? nullptr : source + channel / kBlock * pixels * kBlock + channel % kBlock});
+      runs.run[runs.count++] = {lane, 1, at};
   }
   return runs;
 }
 
-void move_block(const std::vector<LaneRun>& runs, int64_t pixels, float* to) {
+void move_block(const LaneRuns& runs, int64_t pixels, float* to) {
   static constexpr float kZeros[kBlock] = {};
   // Whole blocks, of which the next run, or the next pixel, writes what is too much.
   for (int64_t i = 0; i + 1 < pixels; ++i, to += kBlock) {
