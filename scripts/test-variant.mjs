@@ -49,7 +49,8 @@ function testEmulated(args) {
   mkdirSync(folder, { recursive: true });
   const flags = ['-O3', '-march=x86-64-v3', '-Wall', '-Wextra', '-Werror', '-shared', '-fPIC'];
   execFileSync('g++', [...flags, '-o', library, join(root, 'test/amx/emulator.cc')], { stdio: 'inherit' });
-  const files = args.length > 0 ? args : ['test/precision/bf16-amx.test.ts', 'test/precision/products-amx.test.ts'];
+  const all = ['bf16-amx', 'products-amx', 'storage'].map((name) => `test/precision/${name}.test.ts`);
+  const files = args.length > 0 ? args : all;
   return runTests({ LD_PRELOAD: library, FOVEA_CPU: 'amx' }, files);
 }
 

@@ -5,7 +5,9 @@ import { findNative } from '../../lib/backend/native.js';
 
 // The AMX kernels on a CPU that has AVX512-BF16 but no AMX: npm run test:amx, which says more. A CPU with AMX runs
 // test/precision/bf16-amx.test.ts itself.
-test('AMX kernels on emulated tile instructions', ({ skip }) => {
+const milliseconds = 500_000; // 140 s alone, more beside other tests
+
+test('AMX kernels on emulated tile instructions', { timeout: milliseconds + 10_000 }, ({ skip }) => {
   const { backend } = findNative();
   const isa = backend?.info.detected;
   if (isa !== 'avx512bf16')
@@ -14,8 +16,8 @@ test('AMX kernels on emulated tile instructions', ({ skip }) => {
   const script = join(import.meta.dirname, '../../scripts/test-variant.mjs');
   const { status, stdout, stderr } = spawnSync(process.execPath, [script, 'amx'], {
     encoding: 'utf8',
-    timeout: 170_000,
+    timeout: milliseconds,
   });
-  expect(`${stdout}${stderr}`).toMatch(/\n[1-9]\d{2} passed, 0 failed\n/);
+  expect(`${stdout}${stderr}`).toMatch(/\n[1-9]\d{2,} passed, 0 failed(, 1 skipped)?\n/);
   expect(status).toBe(0);
 });
