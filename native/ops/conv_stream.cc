@@ -15,18 +15,11 @@ namespace {
 
 constexpr int64_t kPackBlocks = 1;  // of 16 filters, whose weights one task packs
 
-// A tile is added up while memory fetches the lines that it will be stored to.
-void ask_for_sums(const BrgemmCall& call, int m, int64_t blocks) {
+// ask(line) for each row of a tile of float32 whose first is at `first`: it is added up while memory fetches them.
+template <class T, class Ask>
+void for_lines(const BrgemmCall& call, int m, int64_t blocks, T* first, const Ask& ask) {
   for (int64_t block = 0; block < blocks; ++block) {
-    for (int i = 0; i < m; ++i) ask_to_write(call.c + block * call.c_block + i * call.c_row);
-  }
-}
-
-// Likewise those that are added to it; lines of bfloat16 come in time by themselves.
-void ask_for_added(const BrgemmCall& call, int m, int64_t blocks) {
-  const float* const added = static_cast<const float*>(call.add);
-  for (int64_t block = 0; block < blocks; ++block) {
-    for (int i = 0; i < m; ++i) ask_to_read(added + block * call.c_block + i * call.c_row);
+    for (int i = 0; i < m; ++i) ask(first + block * call.c_block + i * call.c_row);
   }
 }
 
@@ -75,8 +68,11 @@ void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk,
         call.rounded = rounded ? rounded + tile.c : nullptr;
         if (last && operands.added.at) call.add = operands.added.at + (written(call) - operands.dest.at());
         asked->fetch();
-        if (asks) ask_for_sums(call, tile.m, round.blocks);
-        if (call.add && !call.rounded) ask_for_added(call, tile.m, round.blocks);
+        if (asks) for_lines(call, tile.m, round.blocks, call.c, [](float* line) { ask_to_write(line); });
+        if (call.add && !call.rounded) {  // those of bfloat16 come in time by themselves
+          for_lines(call, tile.m, round.blocks, static_cast<const float*>(call.add),
+                    [](const float* line) { ask_to_read(line); });
+        }
         kernels_->at(tile.kind, tile.m, static_cast<int>(round.blocks))(call);
       }
     }

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { findNative } from '../../lib/backend/native.js';
 
-// The AMX kernels on a CPU that has AVX512-BF16 but no AMX: npm run test:amx, which says more. A CPU with AMX runs
-// test/precision/bf16-amx.test.ts itself.
 const milliseconds = 500_000; // 140 s alone, more beside other tests
 
+// The AMX kernels on a CPU that has AVX512-BF16 but no AMX: npm run test:amx, which says more. A CPU with AMX runs
+// test/precision/bf16-amx.test.ts itself.
 test('AMX kernels on emulated tile instructions', { timeout: milliseconds + 10_000 }, ({ skip }) => {
   const { backend } = findNative();
   const isa = backend?.info.detected;
@@ -18,6 +18,7 @@ test('AMX kernels on emulated tile instructions', { timeout: milliseconds + 10_0
     encoding: 'utf8',
     timeout: milliseconds,
   });
-  expect(`${stdout}${stderr}`).toMatch(/\n[1-9]\d{2,} passed, 0 failed(, 1 skipped)?\n/);
+  // The one is ±∞ in memory as bfloat16, too much work for emulated tiles.
+  expect(`${stdout}${stderr}`).toMatch(/\n[1-9]\d{2,} passed, 0 failed, 1 skipped\n/);
   expect(status).toBe(0);
 });
