@@ -29,8 +29,11 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   problem.weight = {g.k_group(), g.c_group(), g.c_group() * g.taps(), g.taps(), g.k_group() * g.c_group() * g.taps()};
   const BrgemmKernels& kernels = planes > 0 ? *brgemm_bf16_kernels() : brgemm_kernels();
   const bool separate = short_rows(kernels, g.p, g.q, blocks(g.k_group()), g.taps(), g.s);
-  problem.rows = forward_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, g.mode, false);
-  problem.columns = forward_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, g.mode, separate);
+  const AxisCopies copies = planar && g.stride_w > 1 ? AxisCopies::kWhole
+                            : separate               ? AxisCopies::kSeparate
+                                                     : AxisCopies::kShared;
+  problem.rows = forward_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, g.mode, AxisCopies::kShared);
+  problem.columns = forward_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, g.mode, copies);
   problem.dest_h = g.p;
   problem.dest_w = g.q;
   problem.taps_w = g.s;

@@ -33,8 +33,9 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   const BrgemmKernels& kernels = planes > 0 ? *brgemm_bf16_kernels() : brgemm_kernels();
   const bool separate =
       g.stride_h == 1 && g.stride_w == 1 && short_rows(kernels, h, w, blocks(g.c_group()), g.taps(), g.s);
-  problem.rows = gradient_axis(h, g.p, g.r, g.stride_h, g.dilation_h, folds ? 0 : g.top, false);
-  problem.columns = gradient_axis(w, g.q, g.s, g.stride_w, g.dilation_w, folds ? 0 : g.left, separate);
+  problem.rows = gradient_axis(h, g.p, g.r, g.stride_h, g.dilation_h, folds ? 0 : g.top, AxisCopies::kShared);
+  problem.columns = gradient_axis(w, g.q, g.s, g.stride_w, g.dilation_w, folds ? 0 : g.left,
+                                  separate ? AxisCopies::kSeparate : AxisCopies::kShared);
   problem.dest_h = h;
   problem.dest_w = w;
   problem.taps_w = g.s;

@@ -83,8 +83,11 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   problem.groups = g.groups;
   problem.planar = planar;
   problem.weight = {g.k_group(), g.c_group(), g.c_group() * g.taps(), g.taps(), g.k_group() * g.c_group() * g.taps()};
-  problem.rows = forward_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, g.mode, false);
-  problem.columns = forward_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, g.mode, planes > 0 && g.q < 16);
+  problem.rows = forward_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, g.mode, AxisCopies::kShared);
+  const AxisCopies copies = planar && g.stride_w > 1 ? AxisCopies::kWhole
+                            : planes > 0 && g.q < 16 ? AxisCopies::kSeparate
+                                                     : AxisCopies::kShared;
+  problem.columns = forward_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, g.mode, copies);
   problem.tap_offsets = g.tap_offsets();
   problem.taps_w = g.s;
   problem.bias = operand_at(spec.outputs, 1).present;

@@ -14,7 +14,7 @@ struct Reach {
 };
 
 // Taps whose reads differ by whole steps share a class when that is shorter than one copy per tap.
-void add_taps(const std::vector<Reach>& reaches, int64_t step, int64_t outputs, bool separate, Axis* axis,
+void add_taps(const std::vector<Reach>& reaches, int64_t step, int64_t outputs, AxisCopies wanted, Axis* axis,
               std::vector<AxisTap>* taps) {
   std::vector<AxisClass> shared;
   std::vector<AxisTap> shared_taps;
@@ -34,7 +34,7 @@ void add_taps(const std::vector<Reach>& reaches, int64_t step, int64_t outputs, 
   }
   for (const AxisClass& cls : shared) length = std::max(length, outputs + cls.extra);
   const int64_t copies = static_cast<int64_t>(reaches.size());
-  if (!separate && length * static_cast<int64_t>(shared.size()) <= outputs * copies) {
+  if (wanted == AxisCopies::kShared && length * static_cast<int64_t>(shared.size()) <= outputs * copies) {
     axis->classes = std::move(shared);
     *taps = std::move(shared_taps);
     return;
@@ -79,9 +79,10 @@ int64_t Axis::extra() const {
   return most;
 }
 
-bool Axis::direct() const {
-  return classes.size() == 1 && classes[0].step == 1 && classes[0].first >= 0 &&
-         classes[0].first + outputs() + classes[0].extra <= source;
+bool Axis::inside() const {
+  return std::all_of(classes.begin(), classes.end(), [this](const AxisClass& cls) {
+    return cls.first >= 0 && cls.first + cls.step * (length() - 1 - extra() + cls.extra) < source;
+  });
 }
 
 // Positions rise or fall with the tap, so that the taps inside are neighbours.
@@ -115,10 +116,11 @@ AxisSpan span_inside(const Axis& axis, const AxisPhase& phase, const AxisTap& ta
 std::vector<AxisRun> whole_run(const AxisPhase& phase) { return {{0, phase.outputs, 0, phase.taps.size()}}; }
 
 AxisSpan span_read(const Axis& axis, int64_t output, int64_t outputs) {
-  const int64_t step = axis.classes.size() == 1 ? axis.step() : 1;
+  const int64_t step = axis.classes.size() == 1 ? axis.classes[0].step : 1;
   AxisSpan span{axis.source, 0};
   for (const AxisClass& cls : axis.classes) {
-    const int64_t first = cls.first + cls.step * output, last = first + cls.step * (outputs - 1 + cls.extra);
+    const int64_t first = cls.first + axis.step() * output;
+    const int64_t last = first + axis.step() * (outputs - 1) + cls.step * cls.extra;
     span.first = std::min(span.first, first < 0 ? first + (step - 1 - first) / step * step : first);
     span.end = std::max(span.end, std::min(axis.source, last + 1));
   }
@@ -134,19 +136,25 @@ bool reads_zeros(const Axis& axis) {
 }
 
 Axis forward_axis(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t dilation, int64_t before,
-                  PaddingMode mode, bool separate) {
+                  PaddingMode mode, AxisCopies copies) {
   Axis axis;
   axis.source = in;
   axis.mode = mode;
   axis.phases.push_back({out, 0, 1, {}});
+  if (copies == AxisCopies::kWhole) {
+    axis.pace = stride;
+    axis.classes.push_back({-before, 1, (kernel - 1) * dilation});
+    for (int64_t tap = 0; tap < kernel; ++tap) axis.phases[0].taps.push_back({tap, 0, tap * dilation});
+    return axis;
+  }
   std::vector<Reach> reaches;
   for (int64_t tap = 0; tap < kernel; ++tap) reaches.push_back({tap, tap * dilation - before});
-  add_taps(reaches, stride, out, separate, &axis, &axis.phases[0].taps);
+  add_taps(reaches, stride, out, copies, &axis, &axis.phases[0].taps);
   return axis;
 }
 
 Axis gradient_axis(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t dilation, int64_t before,
-                   bool separate) {
+                   AxisCopies copies) {
   Axis axis;
   axis.source = out;
   std::vector<Reach> reaches;  // of all phases: they share the packed operand
@@ -163,7 +171,7 @@ Axis gradient_axis(int64_t in, int64_t out, int64_t kernel, int64_t stride, int6
   }
   axis.holes = static_cast<int64_t>(axis.phases.size()) < std::min(stride, in);
   std::vector<AxisTap> taps;
-  if (!reaches.empty()) add_taps(reaches, 1, axis.outputs(), separate, &axis, &taps);
+  if (!reaches.empty()) add_taps(reaches, 1, axis.outputs(), copies, &axis, &taps);
   for (const AxisTap& tap : taps) {
     axis.phases[static_cast<size_t>(tap.tap / kernel)].taps.push_back({tap.tap % kernel, tap.cls, tap.offset});
   }

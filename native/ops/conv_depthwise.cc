@@ -68,7 +68,7 @@ struct Bands {
     band = rows.outputs();
     if (packed) {
       const double row = static_cast<double>(rows.classes.size() * columns.classes.size()) *
-                         static_cast<double>(columns.outputs() + columns.extra()) * 64;
+                         static_cast<double>(columns.length()) * 64;
       if (row * static_cast<double>(1 + rows.extra()) > 1e12)
         return {Code::kMemory, "convolution workspace would exceed 1 TB"};
       band = std::clamp<int64_t>(static_cast<int64_t>(kBandBytes / std::max(row, 64.0)) - rows.extra(), 1, band);
@@ -494,8 +494,8 @@ Bands make_bands(const ConvGeometry& g) {
 
 Bands forward_bands(const ConvGeometry& g) {
   Bands bands = make_bands(g);
-  bands.rows = forward_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, g.mode, false);
-  bands.columns = forward_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, g.mode, false);
+  bands.rows = forward_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, g.mode, AxisCopies::kShared);
+  bands.columns = forward_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, g.mode, AxisCopies::kShared);
   return bands;
 }
 
@@ -519,8 +519,8 @@ Status make_depthwise_forward(const OpSpec& spec, const ConvGeometry& g, std::un
 
 Status make_depthwise_grad_input(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
   Bands bands = make_bands(g);
-  bands.rows = gradient_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, false);
-  bands.columns = gradient_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, false);
+  bands.rows = gradient_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, AxisCopies::kShared);
+  bands.columns = gradient_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, AxisCopies::kShared);
   FOVEA_RETURN_IF_ERROR(bands.plan(kLeastBlocks, g.h * g.w));
   const Depthwise::Target target{g.h, g.w, false, false, false, spec.outputs[0].dtype};
   operation->reset(new Depthwise(std::move(bands), {}, target, spec.threads));

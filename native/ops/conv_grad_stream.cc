@@ -48,11 +48,11 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   s.tap_task_ = s.taps_;
   s.source_unit_floats_ = problem.rows.source * problem.columns.source * s.lanes_;
   s.direct_ = problem.planes == 0 && problem.x_type == DType::kFloat32 &&
-              (problem.planar ? problem.rows.direct() && problem.columns.direct()
+              (problem.planar ? problem.rows.inside() && problem.columns.inside()
                               : readable_in_place(problem.rows) && readable_in_place(problem.columns));
   const double row = static_cast<double>(problem.columns.classes.size()) *
                      static_cast<double>(problem.rows.classes.size()) * static_cast<double>(1 + problem.rows.extra()) *
-                     static_cast<double>(problem.columns.outputs() + problem.columns.extra()) * 64.0;
+                     static_cast<double>(problem.columns.length()) * 64.0;
   const double sums =
       static_cast<double>(s.units_) * static_cast<double>(s.unit_rows_) * static_cast<double>(s.blocks_) * 64.0;
   constexpr double kMost = 1ll << 40;
@@ -66,7 +66,7 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   s.choose_blocking();
   s.pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_, s.pair_rows() ? 2 : 1);
   s.unit_floats_ = s.direct_ ? s.source_unit_floats_ : s.pack_.floats();
-  s.pitch_ = s.direct_ ? problem.columns.source : s.pack_.pitch();
+  s.pitch_ = s.direct_ ? problem.rows.step() * problem.columns.source : s.pack_.pitch();
   s.packed_floats_ = s.direct_ ? 0 : ceil_div(s.chunk_images_ * s.unit_task_ * s.unit_floats_, 16) * 16;
   if (problem.planes > 0) {
     const int64_t pixels = s.kernels_->tile_rows > 1 ? kPairUnit : 2;  // a tile of AMX is 16 pairs deep
@@ -151,8 +151,8 @@ double ConvGradStream::packed_share() const {
   const Axis &rows = problem_.rows, &columns = problem_.columns;
   int64_t lines = 0;
   for (const AxisClass& cls : rows.classes) lines += band_ + cls.extra;
-  return static_cast<double>(lines * (columns.outputs() + columns.extra())) *
-         static_cast<double>(columns.classes.size()) / static_cast<double>(band_ * columns.outputs());
+  return static_cast<double>(lines * columns.length()) * static_cast<double>(columns.classes.size()) /
+         static_cast<double>(band_ * columns.outputs());
 }
 
 // An estimate of what a task takes that sums a part of all pixels: products at nine tenths of two multiply-adds a
@@ -289,8 +289,9 @@ ConvGradStream::Terms ConvGradStream::terms_of(const Chunk& chunk, const Window&
   Terms terms{{}, flat ? (rows.end - rows.first) * columns : width};
   for (int64_t image = 0; image < chunk.images; ++image) {
     for (int64_t row = rows.first; row < (flat ? std::min(rows.first + 1, rows.end) : rows.end); ++row) {
-      terms.entries.push_back({image * image_a + (row * pitch_ + window.columns.first) * lanes_ + window.offset,
-                               image * dy_image + (row * columns + window.columns.first) * kBlock});
+      terms.entries.push_back(
+          {image * image_a + (row * pitch_ + window.columns.first * problem_.columns.pace) * lanes_ + window.offset,
+           image * dy_image + (row * columns + window.columns.first) * kBlock});
     }
   }
   return terms;
@@ -397,6 +398,7 @@ void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, const Gradi
   std::vector<Terms> terms;
   for (const Window& window : windows_) terms.push_back(terms_of(chunk, window, dy.image));
   BrgemmCall call{};
+  call.a_step = problem_.columns.pace;
   call.b_block = dy.block;
   call.c_row = kBlock;
   call.c_block = block_sum_floats();

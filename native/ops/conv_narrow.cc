@@ -28,7 +28,7 @@ class ConvNarrow : public Operation {
         rows_(rows),
         columns_(columns),
         threads_(spec.threads),
-        pitch_(columns.outputs() + columns.extra()),
+        pitch_(columns.length()),
         exact_(std::move(exact)) {
     // Rows of the slowest phase; every dest row is stride_h * o + a phase.
     const int64_t outputs = ceil_div(g.h, g.stride_h), row_bytes = g.k * pitch_ * 4;
@@ -183,8 +183,12 @@ class ConvNarrow : public Operation {
   std::unique_ptr<Operation> exact_;
 };
 
-Axis rows_of(const ConvGeometry& g) { return gradient_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, false); }
-Axis columns_of(const ConvGeometry& g) { return gradient_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, false); }
+Axis rows_of(const ConvGeometry& g) {
+  return gradient_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, AxisCopies::kShared);
+}
+Axis columns_of(const ConvGeometry& g) {
+  return gradient_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, AxisCopies::kShared);
+}
 
 }  // namespace
 
@@ -193,8 +197,7 @@ bool supports_narrow(const OpSpec&, const ConvGeometry& g) {
   const Axis rows = rows_of(g), columns = columns_of(g);
   // Taps that share one padded copy, and rows that are mostly pixels.
   return rows.classes.size() == 1 && columns.classes.size() == 1 && columns.extra() <= columns.outputs() &&
-         columns.outputs() * rows.outputs() >= kBlock &&
-         g.k * (1 + rows.extra()) * (columns.outputs() + columns.extra()) * 4 <= kMostBytes;
+         columns.outputs() * rows.outputs() >= kBlock && g.k * (1 + rows.extra()) * columns.length() * 4 <= kMostBytes;
 }
 
 Status make_narrow_grad_input(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation> exact,

@@ -12,7 +12,7 @@ namespace fovea {
 
 PackedBand::PackedBand(const Axis& rows, const Axis& columns, int64_t lanes, int64_t band, int64_t unit)
     : rows_(rows), source_width_(columns.source), lanes_(lanes) {
-  pitch_ = (columns.outputs() + columns.extra() + unit - 1) / unit * unit;
+  pitch_ = (columns.length() + unit - 1) / unit * unit;
   for (const AxisClass& cls : rows.classes) {
     row_base_.push_back(total_rows_);
     total_rows_ += band + cls.extra;
@@ -22,7 +22,7 @@ PackedBand::PackedBand(const Axis& rows, const Axis& columns, int64_t lanes, int
     std::vector<Run> runs;
     for (int64_t position = 0; position < pitch_; ++position) {
       // Positions that only longer classes need are never read: zeros, so that nothing is read beyond the padded image.
-      const bool used = position < columns.outputs() + cls.extra;
+      const bool used = position < columns.length() - columns.extra() + cls.extra;
       const int64_t source = used ? source_index(cls.first + cls.step * position, columns.source, columns.mode) : -1;
       if (!runs.empty()) {
         Run& run = runs.back();

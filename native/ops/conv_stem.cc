@@ -18,6 +18,7 @@
 #include "ops/parallel.h"
 #include "ops/tile_choice.h"
 #include "runtime/values.h"
+#include "simd/macros.h"
 
 namespace fovea {
 
@@ -43,7 +44,10 @@ class ConvStem : public Operation {
         blocks_(blocks(g.k)),
         step_(g.stride_w * g.c),
         phases_(step_ % 2 == 0 ? 1 : 2),
-        depth_(ceil_div(g.s * g.c, 2)) {
+        depth_(ceil_div(g.s * g.c, 2)),
+        past_caches_(!wants_epilogue(spec) &&
+                     outgrows_caches(static_cast<double>(g.n * blocks_ * kBlock) * static_cast<double>(g.p * g.q) *
+                                     (dest_type_ == DType::kBfloat16 ? 2 : 4))) {
     const int64_t width = (g.q - 1) * g.stride_w + g.s;
     pixels_ = std::clamp<int64_t>(width - g.left, 0, g.w);
     // To the end of the last window, and of what is packed sixteen pixels at a time.
@@ -207,6 +211,7 @@ class ConvStem : public Operation {
                 call);
       }
     }
+    if (past_caches_) stores_are_seen();
     if (not_finite) report_not_finite(context);
     for (int64_t block = 0; block < blocks_ && context.epilogue; ++block)
       context.epilogue->finish({index, image, block, first, rows, 0, g_.q});
@@ -223,6 +228,7 @@ class ConvStem : public Operation {
       call.bias = last ? bias : nullptr;
       call.relu = last && relu_;
       call.not_finite = last ? not_finite : nullptr;
+      call.past_caches = last && past_caches_;
       for (const Tile& tile : tiles_) {
         call.a = reinterpret_cast<const float*>(reinterpret_cast<const char*>(source) + 2 * tile.a);
         call.c = target + tile.c;
@@ -242,6 +248,7 @@ class ConvStem : public Operation {
   int64_t blocks_, step_;  // of 16 filters; values from an output's window to the next
   int64_t phases_;         // columns of outputs a whole number of words apart
   int64_t depth_;          // words under one row of the filter
+  bool past_caches_;       // see BrgemmCall
   int64_t pixels_ = 0;     // of a source row, that windows reach
   int64_t pitch_ = 0;      // words of a packed row
   int columns_ = 1;        // blocks of filters that a tile takes at once

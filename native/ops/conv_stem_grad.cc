@@ -47,8 +47,8 @@ class ConvStemGrad : public Operation {
     bands_ = ceil_div(g.p, band_);
     band_ = ceil_div(g.p, bands_);
     parts_ = std::clamp<int64_t>(static_cast<int64_t>(g.flops() / kLeastFlops), 1, std::min(kMostParts, chunks()));
-    const Axis rows = forward_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, g.mode, false);
-    const Axis columns = forward_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, g.mode, false);
+    const Axis rows = forward_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, g.mode, AxisCopies::kShared);
+    const Axis columns = forward_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, g.mode, AxisCopies::kShared);
     pack_ = PackedBand(rows, columns, 1, band_, listed_ ? 2 : 1);
     for (const AxisTap& r : rows.phases[0].taps) {
       for (const AxisTap& s : columns.phases[0].taps) offsets_.push_back(pack_.offset(r, s));
@@ -181,6 +181,7 @@ class ConvStemGrad : public Operation {
     call.entries = entries_.data();
     call.count = static_cast<ptrdiff_t>(entries_.size()) / band_ * rows;
     call.depth = depth(1);
+    call.a_step = 1;
     call.b_block = planes_ * b_plane();
     call.c_row = kBlock;
     call.c_block = block_floats();

@@ -8,6 +8,7 @@
 #include "kernels/bf16/bf16.h"
 #include "ops/conv_epilogue.h"
 #include "ops/parallel.h"
+#include "simd/macros.h"
 
 namespace fovea {
 
@@ -42,6 +43,7 @@ void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk,
   call.b_block = phase.block_floats;
   call.c_block = target.sums.block;
   call.rounded_block = target.rounded.block;
+  call.past_caches = past_caches_;
   for (size_t i = 0; i < pieces.size(); ++i) {
     const Piece& piece = pieces[i];
     const bool last = last_chunk && i + 1 == pieces.size();
@@ -51,7 +53,7 @@ void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk,
     call.relu = last && (p.relu || operands.added.relu);
     call.not_finite = last ? not_finite : nullptr;
     // Of the destination, and once a chunk only: in a cache it costs more than it gains, and of bfloat16 2 % too.
-    const bool asks = i == 0 && !target.rounded.at;
+    const bool asks = i == 0 && !target.rounded.at && !past_caches_;
     for (int64_t image = 0; image < round.images; ++image) {
       const float* a = base + image * image_stride;
       float* c = target.sums.at + image * target.sums.image;
@@ -169,6 +171,7 @@ void ConvStream::run_task(int64_t index, const std::vector<Phase>& phases, const
       for_parts(round, [&](const ConvPart& part) { operands.epilogue->finish(part, adds); });
     }
   }
+  if (past_caches_) stores_are_seen();
 }
 
 // [image][unit of the chunk][plane]: what the task reads of each.

@@ -98,6 +98,7 @@ class ConvStream {
   };
 
   void choose_blocking();
+  bool adds_up_at_once() const;
   int64_t count_sums() const;
   void cut_for_threads();
   double task_cycles(int64_t images, int64_t rows, int64_t blocks) const;
@@ -177,7 +178,8 @@ class ConvStream {
   bool direct_ = false, skips_ = false, pads_ = false, holes_ = false, asks_ahead_ = false, tiles_round_ = false;
   // Each task packs the weights of its filters, which no other task has, and uses them while they are in its cache.
   bool packs_own_ = false;
-  int64_t step_ = 1;  // blocks of filters that a tile takes at once
+  bool past_caches_ = false;  // see BrgemmCall: where each sum is stored once, and nothing reads it at once
+  int64_t step_ = 1;          // blocks of filters that a tile takes at once
   int threads_ = 1;
   int64_t source_lanes_ = 16;                  // values of a pixel that lie side by side in the source
   int64_t lanes_ = 16;                         // words of a pixel in one unit

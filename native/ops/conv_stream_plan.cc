@@ -22,7 +22,7 @@ constexpr int64_t kLeastPixels = 112;
 // make 384 additions. In one sum over 64 filters and 9 taps the error was 8.1e-7, with 6.3e-7 allowed.
 constexpr int64_t kExactSteps = 2;
 constexpr int64_t kTasks = 32;
-constexpr double kPackCycles = 8;          // of one pixel of 16 channels
+constexpr double kPackCycles = 8, kPlanePackCycles = 2;  // of one pixel of 16 channels, of one plane
 constexpr double kStridedSource = 1.08;    // what is read with a stride leaves every other line of the caches empty
 constexpr int64_t kMostEntries = 1 << 18;  // of all covers together: 4 MiB
 constexpr double kLeastFlops = 4e6;        // of one task: some 20 microseconds
@@ -50,7 +50,9 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   s.source_lanes_ = problem.planar ? 1 : kBlock;
   s.planes_ = std::max(1, problem.planes);
   s.products_ = plane_products(s.planes_);
-  s.read_in_place(s.lies_as_words() && problem.rows.direct() && problem.columns.direct());
+  const bool whole = problem.rows.direct() && problem.columns.direct();
+  s.read_in_place(s.lies_as_words() &&
+                  (whole || (problem.planar && problem.rows.inside() && problem.columns.inside())));
   s.source_blocks_ = ceil_div(problem.weight.depth, s.source_lanes_);
   s.dest_blocks_ = blocks(problem.weight.lanes);
   s.source_block_values_ = problem.rows.source * problem.columns.source * s.source_lanes_;
@@ -59,7 +61,7 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   // Sizes as doubles first: nothing below may overflow. One row of one image, all of its units, is the least to pack.
   const double row = static_cast<double>(problem.columns.classes.size()) *
                      static_cast<double>(problem.rows.classes.size()) * static_cast<double>(1 + problem.rows.extra()) *
-                     static_cast<double>(problem.columns.outputs() + problem.columns.extra()) * 64.0;
+                     static_cast<double>(problem.columns.length()) * 64.0;
   const double panels = static_cast<double>(problem.groups) * static_cast<double>(s.dest_blocks_) * 16.0 *
                         static_cast<double>(s.units_ * s.lanes_ * s.planes_) *
                         static_cast<double>(problem.tap_offsets.size()) * 4.0;
@@ -96,14 +98,21 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
     for (const AxisPhase& column_phase : s.problem_.columns.phases) s.add_phase(row_phase, column_phase);
   }
   if (problem.dest_type == DType::kBfloat16) s.sum_floats_ = s.count_sums();
+  const double values = static_cast<double>(problem.images * problem.groups * s.dest_blocks_ * kBlock) *
+                        static_cast<double>(problem.dest_h * problem.dest_w);
+  s.past_caches_ = s.adds_up_at_once() && !problem.epilogue &&
+                   outgrows_caches(values * (problem.dest_type == DType::kBfloat16 ? 2 : 4));
   return {};
+}
+
+// Whether each sum is one call of a tile.
+bool ConvStream::adds_up_at_once() const {
+  return chunks_ == 1 && std::all_of(phases_.begin(), phases_.end(), [](const Phase& p) { return p.last.size() == 1; });
 }
 
 // Of a task, where what lies in memory is rounded: none, if tiles round and add up all of a sum at once.
 int64_t ConvStream::count_sums() const {
-  const bool at_once =
-      chunks_ == 1 && std::all_of(phases_.begin(), phases_.end(), [](const Phase& p) { return p.last.size() == 1; });
-  if (tiles_round_ && at_once) return 0;
+  if (tiles_round_ && adds_up_at_once()) return 0;
   const int64_t step = problem_.rows.phases.front().step;
   const int64_t lines = std::max(band_ * step, problem_.dest_h - (bands_ - 1) * band_ * step);
   const int64_t blocks = chunks_ > 1 ? split_blocks_ : std::min(step_, split_blocks_);
@@ -132,18 +141,18 @@ void ConvStream::read_in_place(bool direct) {
 TileChoice ConvStream::choose_padded_tiles() const {
   const StreamProblem& p = problem_;
   const int64_t columns = p.columns.phases.front().outputs;
-  const bool flat = p.columns.extra() == 0 && (!direct_ || p.columns.source == columns);
+  const bool flat = p.columns.length() == columns && (!direct_ || p.columns.source == columns);
   const int64_t length = flat ? outputs_ * columns : columns, lines = flat ? 1 : outputs_;
   const int64_t taps = static_cast<int64_t>(p.tap_offsets.size()), products = static_cast<int64_t>(products_.size());
   TileChoice choice = choose_tiles(*kernels_, length, dest_blocks_, std::min<int64_t>(taps * lanes_ * products, 144));
   double packed = 0;
   for (const AxisClass& row : p.rows.classes) {
     for (const AxisClass& column : p.columns.classes)
-      packed += static_cast<double>((outputs_ + row.extra) * (columns + column.extra));
+      packed += static_cast<double>((outputs_ + row.extra) * (p.columns.length() - p.columns.extra() + column.extra));
   }
   choice.cycles = static_cast<double>(lines) *
                       tiles_cycles(*kernels_, length, dest_blocks_, choice.nb, taps * lanes_ * units_ * products) +
-                  (direct_ ? 0 : packed * static_cast<double>(units_) * kPackCycles);
+                  (direct_ ? 0 : packed * static_cast<double>(units_) * (p.planar ? kPlanePackCycles : kPackCycles));
   return choice;
 }
 
@@ -151,7 +160,7 @@ TileChoice ConvStream::choose_padded_tiles() const {
 bool ConvStream::can_skip() const {
   const StreamProblem& p = problem_;
   const bool zeros = p.rows.mode == PaddingMode::kZeros && p.columns.mode == PaddingMode::kZeros;
-  if (direct_ || p.planar || !lies_as_words() || !zeros) return false;
+  if (direct_ || !lies_as_words() || !zeros) return false;
   const size_t covers = runs_of(p.rows).size() * runs_of(p.columns).size();
   return static_cast<int64_t>(covers * p.tap_offsets.size()) * source_blocks_ <= kMostEntries;
 }
@@ -186,7 +195,7 @@ TileChoice ConvStream::choose_skipping_tiles() const {
 // order products are added.
 void ConvStream::choose_blocking() {
   const StreamProblem& p = problem_;
-  const int64_t columns = p.columns.outputs(), pitch = columns + p.columns.extra();
+  const int64_t columns = p.columns.outputs(), pitch = p.columns.length();
   const auto unit_bytes = [&](int64_t band) {
     const double classes = static_cast<double>(p.rows.classes.size() * p.columns.classes.size());
     const double lines = skips_ ? static_cast<double>(p.columns.step()) : 1;  // of a cache, with those that stay empty
@@ -404,16 +413,15 @@ void ConvStream::add_tiles(const Phase& phase, int index, int64_t first, int64_t
   if (height <= 0) return;
   const int64_t most = kernels_->rows[step_ - 1];
   // From one pixel to the next along a row, and down a column, in pixels of the operand and of the destination.
-  const int64_t a_right = direct_ ? p.columns.step() : 1;
+  const int64_t a_right = direct_ ? p.columns.step() : p.columns.pace;
   const int64_t a_down = direct_ ? p.rows.step() * p.columns.source : band_pack_.pitch();
   const int64_t c_right = phase.column.step, c_down = phase.row.step * p.dest_w;
   const bool flat = a_down == width * a_right && c_down == width * c_right;
-  const bool down = !flat && !p.planar && width * ceil_div(height, most) < height * ceil_div(width, most);
+  const bool down = !flat && width * ceil_div(height, most) < height * ceil_div(width, most);
   const int64_t lines = flat ? 1 : down ? width : height, length = flat ? height * width : down ? height : width;
-  // Pixels of a plane whose entries do not follow each other in the panel.
-  const bool gaps = p.planar && cover.entries.size() + 1 < cover.before.size();
-  const BrgemmRows pixels = gaps ? BrgemmRows::kColumns : rows_kind_;
   const int64_t parts = ceil_div(length, most), a_step = down ? a_down : a_right, c_step = down ? c_down : c_right;
+  // Taps of a plane that do not follow each other in the panel.
+  const bool gaps = p.planar && cover.entries.size() + 1 < cover.before.size();
   const int64_t a_first = (top - first) * a_down + cover.columns.first * a_right;
   const int64_t c_first = (phase.row.first + (top - first) * phase.row.step) * p.dest_w + phase.column.first +
                           cover.columns.first * c_right;
@@ -423,7 +431,7 @@ void ConvStream::add_tiles(const Phase& phase, int index, int64_t first, int64_t
       const int64_t a = a_first + line * (down ? a_right : a_down) + begin * a_step;
       const int64_t c = c_first + line * (down ? c_right : c_down) + begin * c_step;
       tiles->push_back({a * lanes_, c * kBlock, a_step * lanes_, c_step * kBlock, static_cast<int>(end - begin), index,
-                        a_step == 1 ? pixels : BrgemmRows::kRows});
+                        gaps || (!p.planar && a_step != 1) ? BrgemmRows::kRows : rows_kind_});
     }
   }
 }

@@ -21,6 +21,10 @@ constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 // The size of parts that cuts `whole` into as many parts as `size` does, as evenly as can be.
 constexpr int64_t even(int64_t whole, int64_t size) { return ceil_div(whole, ceil_div(whole, size)); }
 
+// Whether so many bytes of results are stored past the caches: their reader would not find all of them there, and
+// memory need not deliver lines that are overwritten.
+constexpr bool outgrows_caches(double bytes) { return bytes >= 16 * 1024 * 1024; }
+
 // A number of tasks, of which spec.cut makes more or fewer.
 constexpr int64_t times(int64_t tasks, double cut) {
   return std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(tasks) * cut));

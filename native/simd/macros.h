@@ -25,4 +25,11 @@ FOVEA_INLINE T* kept(T* address) {
 FOVEA_INLINE void ask_to_read(const void* address) { __builtin_prefetch(address, 0, 3); }
 FOVEA_INLINE void ask_to_write(const void* address) { __builtin_prefetch(address, 1, 3); }
 
+// Stores past the caches come before all stores that follow.
+FOVEA_INLINE void stores_are_seen() {
+#if defined(__SSE__)
+  __builtin_ia32_sfence();
+#endif
+}
+
 }  // namespace fovea

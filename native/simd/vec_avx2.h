@@ -27,6 +27,7 @@ struct F32 {
   static FOVEA_INLINE F32 splat_at(const float* p) { return splat(*p); }
   static FOVEA_INLINE F32 load(const float* p) { return {_mm256_loadu_ps(p)}; }
   FOVEA_INLINE void store(float* p) const { _mm256_storeu_ps(p, v); }
+  FOVEA_INLINE void store_past_caches(float* p) const { _mm256_stream_ps(p, v); }
   static FOVEA_INLINE F32 load_partial(const float* p, int n) { return {_mm256_maskload_ps(p, lane_mask(n))}; }
   FOVEA_INLINE void store_partial(float* p, int n) const { _mm256_maskstore_ps(p, lane_mask(n), v); }
   template <int kBit>

@@ -36,6 +36,7 @@ struct F32 {
   static FOVEA_INLINE F32 splat_at(const float* p) { return splat(*p); }
   static FOVEA_INLINE F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
   FOVEA_INLINE void store(float* p) const { _mm512_storeu_ps(p, v); }
+  FOVEA_INLINE void store_past_caches(float* p) const { _mm512_stream_ps(p, v); }
   static FOVEA_INLINE F32 load_partial(const float* p, int n) { return {_mm512_maskz_loadu_ps(lane_mask(n), p)}; }
   FOVEA_INLINE void store_partial(float* p, int n) const { _mm512_mask_storeu_ps(p, lane_mask(n), v); }
   template <int kBit>

@@ -99,6 +99,7 @@ FOVEA_INLINE Half lower(Halves x) { return {(__m256bh)_mm512_castsi512_si256((__
 FOVEA_INLINE Half upper(Halves x) { return {(__m256bh)_mm512_extracti64x4_epi64((__m512i)x.v, 1)}; }
 FOVEA_INLINE Halves load_halves(const Bfloat16* p) { return {(__m512bh)_mm512_loadu_si512(p)}; }
 FOVEA_INLINE void store(Halves x, void* p) { _mm512_storeu_si512(p, (__m512i)x.v); }
+FOVEA_INLINE void store_past_caches(Halves x, void* p) { _mm512_stream_si512(static_cast<__m512i*>(p), (__m512i)x.v); }
 
 // Read as integers, negative numbers lie below zero and above 0x8000: ReLU is a maximum with zero, which makes zero of
 // a NaN with their sign too, and a maximum with 0x8000 changes nothing.

@@ -34,6 +34,9 @@ struct F32 {
     return r;
   }
   FOVEA_INLINE void store(float* p) const { memcpy(p, &v, sizeof(v)); }
+  // To memory without a place in the caches, where the instruction set can: at multiples of a vector's size only, and
+  // in order with what follows only after stores_are_seen().
+  FOVEA_INLINE void store_past_caches(float* p) const { store(p); }
   // The first n lanes, 0 <= n <= kLanes; the others read as zero and are not touched in memory.
   static FOVEA_INLINE F32 load_partial(const float* p, int n) {
     F32 r = zero();

@@ -7,6 +7,7 @@ import { lacks } from '../helpers/level.js';
 import { seedOf } from '../helpers/make.js';
 import { runGuarded, sameBits } from '../helpers/run.js';
 import { type Case, cases } from './cases/index.js';
+import { largeConvolutions } from './cases/large.js';
 import { callOf, expectedOf, firstDifference } from './compare.js';
 
 const threadCounts = [1, 2, 3];
@@ -35,6 +36,8 @@ export function oracleSuite(cap: 'baseline' | 'avx2' | 'avx512'): void {
           for (const row of cases[operator.name] ?? []) test(row.name, () => checkCase(backend, operator, row, cap));
         });
       }
+      const convolution = operators.find(({ name }) => name === 'conv2d') as Operator;
+      for (const row of largeConvolutions) test(row.name, () => checkLarge(backend, convolution, row));
     },
   );
 }
@@ -68,6 +71,13 @@ function checkCase(backend: NativeBackend, operator: Operator, row: Case, cap: s
       }
     }
   }
+}
+
+/** In the layout of a program, where lines of memory are whole. */
+function checkLarge(backend: NativeBackend, operator: Operator, row: Case): void {
+  const { outputs, damage } = runGuarded(backend, callOf(operator, row, 'integers'), { threads: 2, layout: 'blocked' });
+  expect(firstDifference(outputs, expectedOf(operator, row, 'integers'))).toBeUndefined();
+  expect(damage).toEqual([]);
 }
 
 /** Vitest takes the name of a test as a regular expression. */

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import type { Attributes } from '../../lib/backend/backend.js';
+import type { Attributes, Layout } from '../../lib/backend/backend.js';
 import { findNative, type NativeBackend } from '../../lib/backend/native.js';
 import { operators } from '../../lib/ops/table.js';
 import { type RunOptions, type RunResult, runGuarded } from '../helpers/run.js';
 import { type Case, sums } from './cases/case.js';
+import { largeConvolutions } from './cases/large.js';
 import { callOf, expectedOf, firstDifference } from './compare.js';
 
 // Products of every number of rows up to more than the highest tile has (kernels/brgemm/kernels.inc), one block of
@@ -15,7 +16,7 @@ const lengths = Array.from({ length: 33 }, (_, i) => i + 1);
 interface Kind {
   readonly name: string;
   readonly operator: 'conv2d' | 'conv2dGradWeight' | 'matmul';
-  readonly layout: 'blocked' | 'plain';
+  readonly layout: Layout;
   readonly of: (length: number) => Pick<Case, 'attributes' | 'inputs'>;
 }
 
@@ -84,22 +85,28 @@ describe.skipIf(!backend)(`tiles of every height${reason ? ` (skipped: ${reason}
       for (const kind of kinds) {
         if (way.rounded && (kind.layout === 'plain' || kind.operator === 'matmul')) continue;
         test(kind.name, () => {
-          for (const length of lengths) check(backend as NativeBackend, kind, length, way);
+          for (const length of lengths) {
+            const { attributes, inputs } = kind.of(length);
+            const row = { name: `${length} rows`, attributes, inputs, agreement: sums };
+            check(backend as NativeBackend, kind.operator, kind.layout, row, way);
+          }
         });
       }
+      if (!way.rounded) return; // the others: oracle/suite.ts
+      for (const row of largeConvolutions)
+        test(row.name, () => check(backend as NativeBackend, 'conv2d', 'blocked', row, way));
     });
   }
 });
 
-function check(native: NativeBackend, kind: Kind, length: number, { algorithm, name, ...options }: Way): void {
-  const operator = operators.find((one) => one.name === kind.operator);
-  if (!operator) throw new Error(`no operator ${kind.operator}`);
-  const { attributes, inputs } = kind.of(length);
-  const one: Case = { name: `${kind.name} ${length}`, attributes, inputs, agreement: sums };
-  const call = callOf(operator, one, 'integers');
+function check(native: NativeBackend, operatorName: string, layout: Layout, row: Case, way: Way): void {
+  const { algorithm, name, ...options } = way;
+  const operator = operators.find((one) => one.name === operatorName);
+  if (!operator) throw new Error(`no operator ${operatorName}`);
+  const call = callOf(operator, row, 'integers');
   const named = { ...call, attributes: { ...call.attributes, algorithm } };
-  const result: RunResult = runGuarded(native, named, { threads: 2, layout: kind.layout, ...options });
-  const where = `${name}, ${length} rows, ${result.describe.join('; ')}`;
-  expect(firstDifference(result.outputs, expectedOf(operator, one, 'integers')), where).toBeUndefined();
+  const result: RunResult = runGuarded(native, named, { threads: 2, layout, ...options });
+  const where = `${name}, ${row.name}, ${result.describe.join('; ')}`;
+  expect(firstDifference(result.outputs, expectedOf(operator, row, 'integers')), where).toBeUndefined();
   expect(result.damage, where).toEqual([]);
 }

@@ -26,10 +26,10 @@ struct BrgemmEntry {
 enum class BrgemmRows {
   kPixels,      // [16·i + q]       rows are pixels of the blocked layout, depth <= 16 channels of one block
   kChannels,    // [i + 16·q]       rows are channels of the blocked layout, depth pixels: the weight gradient
-  kPlanes,      // [i]              rows are pixels of a plane; depth is 1, and B's rows follow each other from entry to
+  kPlanes,      // [a_step·i]       rows are pixels of a plane; depth is 1, and B's rows follow each other from entry to
                 // entry
   kColumns,     // [i + a_step·q]   rows are neighbours: a transposed matrix
-  kList,        // [a_rows[i] + q]  rows stand anywhere
+  kList,        // [a_rows[i] + a_step·q]  rows stand anywhere
   kRows,        // [a_step·i + q]   rows of a matrix
   kHalfPixels,  // [8·i + q]        rows are pixels of the blocked layout of bfloat16, depth <= 8 pairs; of pairs only
 };
@@ -52,7 +52,7 @@ struct BrgemmCall {
   const BrgemmEntry* entries;
   ptrdiff_t count;          // entries; 0 gives a sum of zero
   ptrdiff_t depth;          // q
-  ptrdiff_t a_step;         // kColumns, kRows
+  ptrdiff_t a_step;         // kPlanes, kColumns, kList, kRows
   const ptrdiff_t* a_rows;  // kList: m of them
   ptrdiff_t b_block;        // from 16 columns of B to the next 16; rows of B are 16 apart
   float* c;
@@ -64,6 +64,9 @@ struct BrgemmCall {
   const float* bias;  // 16·nb, or null
   const void* add;    // of the type of what is written and lying like it, or null
   bool accumulate, relu;
+  // Whole cache lines of what is written need no place in the caches: it is more than they hold. A hint; whoever gives
+  // it calls stores_are_seen() (simd/macros.h) before another thread reads.
+  bool past_caches;
   // kChannels, kRows: memory that is asked for meanwhile, kBrgemmAheadLines cache lines for each kBrgemmUnroll steps of
   // a run. Null: none.
   const std::byte *ahead, *ahead_end;

@@ -58,7 +58,8 @@ struct BrgemmSums {
     if constexpr (kPairs) {
       if (call.rounded) {
         if (call.add) add_memory(static_cast<const Bfloat16*>(call.add), call.c_row, call.rounded_block);
-        return call.c_row == 16 ? round<true>(call) : round<false>(call);
+        if (call.c_row != 16) return round<false, false>(call);
+        return goes_past(call, call.rounded, call.rounded_block) ? round<true, true>(call) : round<true, false>(call);
       }
     }
     if (call.add) add_memory(static_cast<const float*>(call.add), call.c_row, call.c_block);
@@ -69,10 +70,27 @@ struct BrgemmSums {
           sum[i][j] = max(Sum::zero(), sum[i][j]);
       }
     }
+    goes_past(call, call.c, call.c_block) && call.c_row % 16 == 0 ? write<true>(call) : write<false>(call);
+  }
+
+  template <bool kPast>
+  FOVEA_INLINE void write(const BrgemmCall& call) const {
     UNROLL for (int i = 0; i < M; ++i) {
-      UNROLL for (int j = 0; j < kVectors; ++j)
-        sum[i][j].store(at(call.c + i * call.c_row, j, call.c_block));
+      UNROLL for (int j = 0; j < kVectors; ++j) {
+        float* const to = at(call.c + i * call.c_row, j, call.c_block);
+        if constexpr (kPast)
+          sum[i][j].store_past_caches(to);
+        else
+          sum[i][j].store(to);
+      }
     }
+  }
+
+  // Whether it should, and its blocks begin with cache lines.
+  template <class T>
+  static FOVEA_INLINE bool goes_past(const BrgemmCall& call, const T* to, ptrdiff_t block) {
+    const auto bytes = static_cast<uintptr_t>(block) * sizeof(T);
+    return call.past_caches && ((reinterpret_cast<uintptr_t>(to) | bytes) % 64) == 0;
   }
 
   // Of sums that are looked at: in one alone each would wait for the one before, 84 cycles a tile.
@@ -80,7 +98,7 @@ struct BrgemmSums {
 
   // Two rows at once, as one cache line where they lie side by side. After a short sum each instruction here counts: of
   // 64 channels the tiles run 6 % faster than with rows one by one.
-  template <bool kSideBySide>
+  template <bool kSideBySide, bool kPast>
   FOVEA_INLINE void round(const BrgemmCall& call) {
     // Copies, or GCC reads them from the call again after each store.
     Bfloat16* const to = call.rounded;
@@ -96,7 +114,10 @@ struct BrgemmSums {
         two = max_as_integers(two, floor);
         Bfloat16* const first = to + i * row + j * block;
         if (kSideBySide && i + 1 < M) {
-          store(two, first);
+          if constexpr (kPast)
+            store_past_caches(two, first);
+          else
+            store(two, first);
           continue;
         }
         store(lower(two), first);
@@ -186,7 +207,7 @@ void brgemm_tile(const BrgemmCall& call) {
     sums.start(call.bias);
   else
     sums.clear();
-  const ptrdiff_t depth = call.depth, b_block = call.b_block;
+  const ptrdiff_t depth = call.depth, a_step = call.a_step, b_block = call.b_block;
   const float *const a0 = call.a, *const b0 = call.b;
   const BrgemmEntry *entry = call.entries, *const end = entry + call.count;
   BrgemmAhead<asks_ahead(kRows)> ahead(call);
@@ -195,12 +216,12 @@ void brgemm_tile(const BrgemmCall& call) {
     for (; end - entry >= U; entry += U, b.advance(U)) {
       UNROLL for (int u = 0; u < U; ++u) {
         const float* a = a0 + entry[u].a;
-        sums.add([a](int i) { return a + i; }, b.block, 16 * u);
+        sums.add([a, a_step](int i) { return a + a_step * i; }, b.block, 16 * u);
       }
     }
     for (; entry != end; ++entry, b.advance(1)) {
       const float* a = a0 + entry->a;
-      sums.add([a](int i) { return a + i; }, b.block, 0);
+      sums.add([a, a_step](int i) { return a + a_step * i; }, b.block, 0);
     }
   }
   for (; entry != end; ++entry) {
@@ -212,11 +233,11 @@ void brgemm_tile(const BrgemmCall& call) {
         row[i] = a + call.a_rows[i];
     }
     // Where A(0, q) stands, and the way from there to A(i, q).
-    const ptrdiff_t step = kRows == BrgemmRows::kChannels ? 16 : kRows == BrgemmRows::kColumns ? call.a_step : 1;
+    const ptrdiff_t step = kRows == BrgemmRows::kChannels ? 16 : kRows == BrgemmRows::kColumns ? a_step : 1;
     constexpr ptrdiff_t kPitch = kRows == BrgemmRows::kPixels ? 16 : kRows == BrgemmRows::kHalfPixels ? 8 : 1;
-    const auto at = [&row, &call](const float* a_q, ptrdiff_t q, int i) {
-      return kRows == BrgemmRows::kList   ? row[i] + q
-             : kRows == BrgemmRows::kRows ? a_q + call.a_step * i
+    const auto at = [&row, a_step](const float* a_q, ptrdiff_t q, int i) {
+      return kRows == BrgemmRows::kList   ? row[i] + a_step * q
+             : kRows == BrgemmRows::kRows ? a_q + a_step * i
                                           : a_q + kPitch * i;
     };
     // What the next unit reads, or the next tile: a tile is through with a unit before L2 has delivered another.

@@ -61,6 +61,16 @@ const edges: readonly Conv[] = [
   { x: [2, 3, 9, 11], k: 18, kernel: [3, 3], padding: [1, 1, 1, 1] },
   { x: [1, 1, 12, 7], k: 5, kernel: [5, 3], padding: [2, 1, 0, 1], dilation: [1, 2], flip: true },
   { x: [1, 8, 11, 9], k: 16, kernel: [2, 2], stride: [3, 3], padding: [0, 0, 1, 1] },
+  { x: [1, 3, 13, 17], k: 18, kernel: [3, 3], stride: [2, 3], dilation: [1, 2] }, // planes in place
+  {
+    x: [2, 3, 13, 17],
+    k: 18,
+    kernel: [3, 3],
+    stride: [2, 3],
+    padding: [1, 2, 3, 2],
+    dilation: [1, 2],
+    mode: 'reflect',
+  },
   { x: [1, 2325, 12, 11], k: 18, kernel: [1, 1], bias: true, relu: true }, // pixels in place that fill more than L2
   { x: [1, 18, 12, 11], k: 2320, kernel: [1, 1] }, // the same in its input gradient
 ];
