@@ -49,8 +49,8 @@ function testEmulated(args) {
   mkdirSync(folder, { recursive: true });
   const flags = ['-O3', '-march=x86-64-v3', '-Wall', '-Wextra', '-Werror', '-shared', '-fPIC'];
   execFileSync('g++', [...flags, '-o', library, join(root, 'test/amx/emulator.cc')], { stdio: 'inherit' });
-  const all = ['bf16-amx', 'products-amx', 'storage'].map((name) => `test/precision/${name}.test.ts`);
-  const files = args.length > 0 ? args : all;
+  const all = ['precision/bf16-amx', 'precision/products-amx', 'precision/storage', 'oracle/tile-heights'];
+  const files = args.length > 0 ? args : all.map((name) => `test/${name}.test.ts`);
   return runTests({ LD_PRELOAD: library, FOVEA_CPU: 'amx' }, files);
 }
 

@@ -60,8 +60,10 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
     return {Code::kMemory, "convolution workspace would exceed 1 TiB"};
   }
   const int64_t rows = problem.planar ? s.taps_ : std::min<int64_t>(kBlock, problem.weight.depth);
-  // Of pairs two blocks: their 64 bytes for each pixel and block of dy then serve so many channels from L1 and L2.
-  const int wanted = problem.planes > 0 && problem.tile_blocks == 0 ? 2 : problem.tile_blocks;
+  // Of vectors of pairs two blocks: their 64 bytes for each pixel and block of dy then serve so many channels from L1
+  // and L2.
+  const bool pairs = problem.planes > 0 && s.kernels_->tile_rows == 1;
+  const int wanted = pairs && problem.tile_blocks == 0 ? 2 : problem.tile_blocks;
   s.step_ = choose_tiles(*s.kernels_, rows, s.blocks_, 128, wanted).nb;
   s.choose_blocking();
   s.pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_, s.pair_rows() ? 2 : 1);

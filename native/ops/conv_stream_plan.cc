@@ -86,8 +86,9 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   // half the time of float32, and asking more of it than it gains, unless a stride leaves out much.
   const bool strided = problem.rows.step() > 1 || problem.columns.step() > 1, taps = problem.tap_offsets.size() > 1;
   s.asks_ahead_ = s.direct_ ? problem.columns.step() > 1 : taps && (problem.planes == 0 || strided);
-  // Pairs: of tiles that are equally fast, those with the smallest panels.
-  const int wanted = problem.planes > 0 && problem.tile_blocks == 0 ? 2 : problem.tile_blocks;
+  // Vectors of pairs: of tiles that are equally fast, those with the smallest panels.
+  const bool pairs = problem.planes > 0 && s.kernels_->tile_rows == 1;
+  const int wanted = pairs && problem.tile_blocks == 0 ? 2 : problem.tile_blocks;
   const bool possible = wanted > 0 && wanted <= s.kernels_->blocks && wanted <= s.dest_blocks_;
   s.step_ = possible ? wanted : s.skips_ ? skipping.nb : padded.nb;
   s.choose_blocking();
@@ -327,19 +328,24 @@ int64_t ConvStream::last_depth() const {
 }
 
 // How deep the entries of a sum are: whole units, or such parts of one that what is left of the last unit is a few of
-// them. 0: the last unit is added up by itself, through memory. By an estimate of a tile's cycles: of 24 channels the
-// sums of 16 went to memory and back for those of the other eight.
+// them. 0: the last unit is added up by itself, through memory. Of 24 channels the sums of 16 went to memory and back
+// for those of the other eight. A tile of AMX multiplies 16 words or fewer at once, in the same time.
 int64_t ConvStream::choose_depth(int64_t taps) const {
-  constexpr int64_t kStep = 14, kEntry = 8, kThroughMemory = 80;
+  constexpr double kEntry = 8;  // cycles
   const int64_t last = last_depth(), whole = (units_ - 1) * lanes_;
   if (last == lanes_) return lanes_;
-  const auto cycles = [&](int64_t each, int64_t rest) {
-    return taps * (kStep * (whole + rest) + kEntry * (whole / each + ceil_div(rest, each)));
+  const auto tile = [&](int64_t words) {
+    return tiles_cycles(*kernels_, kernels_->rows[step_ - 1], step_, step_, taps * words);
   };
-  int64_t best = cycles(lanes_, last) + (units_ > 1 ? kThroughMemory : 0), depth = 0;
-  if (chunks_ > 1 || problem_.planar || kernels_->tile_rows > 1) return depth;
-  for (int64_t each = lanes_; each >= kBrgemmUnroll; each /= 2) {
-    const int64_t now = cycles(each, round_up(last, each));
+  const auto cycles = [&](int64_t each, int64_t rest) {
+    return tile(whole + rest) + kEntry * static_cast<double>(taps * (whole + rest) / each);
+  };
+  double best =
+      units_ > 1 ? tile(whole) + tile(last) + kEntry * static_cast<double>(taps * units_) : tile(last) + kEntry;
+  int64_t depth = 0;
+  const int64_t least = kernels_->tile_rows > 1 || chunks_ > 1 ? lanes_ : kBrgemmUnroll;
+  for (int64_t each = lanes_; each >= least; each /= 2) {
+    const double now = cycles(each, round_up(last, each));
     if (now < best) best = now, depth = each;
   }
   return depth;

@@ -18,10 +18,10 @@ double tile_cycles(const BrgemmKernels& kernels, int64_t m, int64_t nb, int64_t 
   const double passes =
       std::max(1.0, static_cast<double>(steps * nb * kBlock * 4) / static_cast<double>(panel_bytes(kernels)));
   if (kernels.tile_rows > 1) {
-    // A tile instruction takes 16 cycles for 16 words of depth, a tile's load 8, storing one some 40 and its rows 16
-    // more.
+    // A tile instruction takes 16 cycles for 16 words of depth, its sum 52, a tile's load 8, storing one some 40 and
+    // its rows 16 more.
     const double tiles = static_cast<double>((m + kernels.tile_rows - 1) / kernels.tile_rows);
-    return std::max(tiles * vectors, (tiles + vectors) / 2) * static_cast<double>(steps) +
+    return std::max({tiles * vectors, (tiles + vectors) / 2, 3.25}) * static_cast<double>(steps) +
            passes * (60 + 60 * tiles * vectors);
   }
   const bool wide = kernels.lanes == 16, halved = wide && cpu_features().halved_512;

@@ -8,8 +8,8 @@ import { largeConvolutions } from './cases/large.js';
 import { callOf, expectedOf, firstDifference } from './compare.js';
 
 // Products of every number of rows up to more than the highest tile has (kernels/brgemm/kernels.inc), one block of
-// filters wide, read in each of the ways that tiles read their rows (BrgemmRows). Small integers, so that every sum is
-// exact, in bfloat16 too. At the level of FOVEA_CPU.
+// filters wide, or of pixels as many as a tile can have, read in each of the ways that tiles read their rows
+// (BrgemmRows). Small integers, so that every sum is exact, in bfloat16 too. At the level of FOVEA_CPU.
 
 const lengths = Array.from({ length: 33 }, (_, i) => i + 1);
 
@@ -17,18 +17,20 @@ interface Kind {
   readonly name: string;
   readonly operator: 'conv2d' | 'conv2dGradWeight' | 'matmul';
   readonly layout: Layout;
+  /** Of the algorithm's name: how wide a tile is. Default: as the model has it. */
+  readonly tile?: string;
   readonly of: (length: number) => Pick<Case, 'attributes' | 'inputs'>;
 }
 
 /** A convolution along one row of pixels. */
-function row(channels: number, kernel: number, stride: number): Pick<Kind, 'operator' | 'of'> {
+function row(channels: number, kernel: number, stride: number, filters = 16): Pick<Kind, 'operator' | 'of'> {
   return {
     operator: 'conv2d',
     of: (length) => ({
       attributes: { ...conv(stride, kernel), activation: 'none' },
       inputs: (make) => [
         make.float([2, channels, 1, (length - 1) * stride + kernel]),
-        make.float([16, channels, 1, kernel]),
+        make.float([filters, channels, 1, kernel]),
         null,
       ],
     }),
@@ -55,6 +57,14 @@ const kinds: readonly Kind[] = [
   { name: 'pixels', layout: 'blocked', ...row(16, 1, 1) },
   { name: 'pixels under three taps', layout: 'blocked', ...row(16, 3, 1) },
   { name: 'every other pixel', layout: 'blocked', ...row(16, 1, 2) },
+  ...[32, 48, 64].map(
+    (filters): Kind => ({
+      name: `pixels and ${filters} filters`,
+      layout: 'blocked',
+      ...row(40, 1, 1, filters),
+      tile: ` x${filters}`,
+    }),
+  ),
   { name: 'pixels of a plane', layout: 'plain', ...row(3, 3, 1) },
   {
     name: 'channels',
@@ -88,7 +98,8 @@ describe.skipIf(!backend)(`tiles of every height${reason ? ` (skipped: ${reason}
           for (const length of lengths) {
             const { attributes, inputs } = kind.of(length);
             const row = { name: `${length} rows`, attributes, inputs, agreement: sums };
-            check(backend as NativeBackend, kind.operator, kind.layout, row, way);
+            const algorithm = `${way.algorithm}${kind.tile ?? ''}`;
+            check(backend as NativeBackend, kind.operator, kind.layout, row, { ...way, algorithm });
           }
         });
       }

@@ -1,10 +1,13 @@
 // Tiles of AMX: 16 rows of A × 32 values times 32 values × 16 columns of B, added to 16×16 sums, in one instruction.
-// Tile registers: sums 0 to 3 (row tile r, column tile j: 2r + j), A 4 and 5, B 6 and 7.
+// One takes 16 cycles and its sum is there after 52: four sums keep the unit at work. Tile registers:
+//
+//   up to 32 rows × 32 columns   sums 0 to 3 (row tile r, column tile j: 2r + j), A 4 and 5, B 6 and 7
+//   up to 16 rows × 64 columns   sums 0 to 3 (column tile j), A 4, B 5 to 7 in turn
 #include <string.h>
 
 #include <utility>
 
-#include "kernels/brgemm/brgemm.h"
+#include "kernels/brgemm/brgemm.inl.h"
 #include "simd/vec_avx512bf16.h"
 
 namespace fovea {
@@ -36,14 +39,14 @@ void configure(int m, int depth) {
     config.rows[tile] = static_cast<uint8_t>(rows);
     config.row_bytes[tile] = static_cast<uint16_t>(bytes);
   };
-  const int first = m < 16 ? m : 16, second = m > 16 ? m - 16 : 1;
-  for (int j = 0; j < 2; ++j) {
-    set(j, first, 64);
-    set(2 + j, second, 64);
-    set(6 + j, depth, 64);
-  }
+  const int first = m < 16 ? m : 16;
+  for (int j = 0; j < 4; ++j) set(j, j < 2 || m <= 16 ? first : m - 16, 64);
   set(4, first, 4 * depth);
-  set(5, second, 4 * depth);
+  if (m > 16)
+    set(5, m - 16, 4 * depth);
+  else
+    set(5, depth, 64);
+  for (int j = 6; j < 8; ++j) set(j, depth, 64);
   memory_is_seen();
   _tile_loadconfig(&config);
   configured_rows = m;
@@ -58,26 +61,50 @@ void leave() {
 
 template <int M, int NB>
 struct Tiles {
+  static constexpr bool kWide = NB > 2;
+  static_assert(M <= (kWide ? 16 : 32), "no such tile registers");
+
   static FOVEA_INLINE void clear() {
     _tile_zero(0);
-    if (NB > 1) _tile_zero(1);
-    if (M > 16) _tile_zero(2);
-    if (M > 16 && NB > 1) _tile_zero(3);
+    if constexpr (NB > 1) _tile_zero(1);
+    if constexpr (M > 16 || kWide) _tile_zero(2);
+    if constexpr ((M > 16 && NB > 1) || NB > 3) _tile_zero(3);
   }
 
   // One step of the reduction: 16 words, or all that the configuration has.
   static FOVEA_INLINE void add(const float* a, ptrdiff_t a_step, const float* b, ptrdiff_t b_block) {
+    if constexpr (kWide)
+      add_wide(a, a_step, b, b_block);
+    else
+      add_square(a, a_step, b, b_block);
+  }
+
+  static FOVEA_INLINE void add_square(const float* a, ptrdiff_t a_step, const float* b, ptrdiff_t b_block) {
     _tile_loadd(6, b, 64);
     _tile_loadd(4, a, 4 * a_step);
     _tile_dpbf16ps(0, 4, 6);
-    if (NB > 1) {
+    if constexpr (NB > 1) {
       _tile_loadd(7, b + b_block, 64);
       _tile_dpbf16ps(1, 4, 7);
     }
-    if (M > 16) {
+    if constexpr (M > 16) {
       _tile_loadd(5, a + 16 * a_step, 4 * a_step);
       _tile_dpbf16ps(2, 5, 6);
-      if (NB > 1) _tile_dpbf16ps(3, 5, 7);
+      if constexpr (NB > 1) _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+
+  static FOVEA_INLINE void add_wide(const float* a, ptrdiff_t a_step, const float* b, ptrdiff_t b_block) {
+    _tile_loadd(4, a, 4 * a_step);
+    _tile_loadd(5, b, 64);
+    _tile_dpbf16ps(0, 4, 5);
+    _tile_loadd(6, b + b_block, 64);
+    _tile_dpbf16ps(1, 4, 6);
+    _tile_loadd(7, b + 2 * b_block, 64);
+    _tile_dpbf16ps(2, 4, 7);
+    if constexpr (NB > 3) {
+      _tile_loadd(5, b + 3 * b_block, 64);
+      _tile_dpbf16ps(3, 4, 5);
     }
   }
 
@@ -85,34 +112,36 @@ struct Tiles {
   static FOVEA_INLINE void store(float (*sums)[16 * NB]) {
     constexpr int kStride = 64 * NB;
     _tile_stored(0, sums[0], kStride);
-    if (NB > 1) _tile_stored(1, sums[0] + 16, kStride);
-    if (M > 16) _tile_stored(2, sums[16], kStride);
-    if (M > 16 && NB > 1) _tile_stored(3, sums[16] + 16, kStride);
+    if constexpr (NB > 1) _tile_stored(1, sums[0] + 16, kStride);
+    if constexpr (kWide) {
+      _tile_stored(2, sums[0] + 32, kStride);
+      if constexpr (NB > 3) _tile_stored(3, sums[0] + 48, kStride);
+    } else if constexpr (M > 16) {
+      _tile_stored(2, sums[16], kStride);
+      if constexpr (NB > 1) _tile_stored(3, sums[16] + 16, kStride);
+    }
   }
 };
 
-// The end of a call: what BrgemmCall says about C, bias, ReLU and values that are not finite.
+// The end of a call for rows [first, first + kRows): as tiles of vectors end.
+template <int kRows, int NB>
+FOVEA_INLINE void finish_rows(const BrgemmCall& call, int first, const float (*sums)[16 * NB]) {
+  BrgemmSums<Pairs, kRows, NB> part;
+  part.load(sums[first], call.bias);
+  BrgemmCall rows = call;
+  const ptrdiff_t before = first * call.c_row;
+  rows.c += before;
+  if (call.rounded) rows.rounded += before;
+  if (call.add)
+    rows.add = static_cast<const char*>(call.add) + before * static_cast<ptrdiff_t>(call.rounded ? 2 : sizeof(float));
+  part.finish(rows);
+}
+
 template <int M, int NB>
 FOVEA_INLINE void finish(const BrgemmCall& call, const float (*sums)[16 * NB]) {
-  F32 rest = F32::zero();
-  for (int i = 0; i < M; ++i) {
-    UNROLL for (int j = 0; j < NB; ++j) {
-      float* const c = call.c + i * call.c_row + j * call.c_block;
-      F32 sum = F32::load(sums[i] + 16 * j);
-      if (call.bias) sum = sum + F32::load(call.bias + 16 * j);
-      if (call.accumulate) sum = F32::load(c) + sum;
-      const ptrdiff_t place = i * call.c_row + j * (call.rounded ? call.rounded_block : call.c_block);
-      if (call.add && call.rounded) sum = Pairs::widened(static_cast<const Bfloat16*>(call.add) + place) + sum;
-      if (call.add && !call.rounded) sum = F32::load(static_cast<const float*>(call.add) + place) + sum;
-      rest = rest + (sum - sum);
-      if (call.relu) sum = max(F32::zero(), sum);
-      if (call.rounded)
-        store(lower(Pairs::rounded(sum, F32::zero())), call.rounded + place);
-      else
-        sum.store(c);
-    }
-  }
-  if (call.not_finite && bits(is_nan(rest)) != 0) *call.not_finite = true;
+  constexpr int kRows = NB > 2 ? 4 : 8;  // half of the vector registers
+  for (int first = 0; first + kRows <= M; first += kRows) finish_rows<kRows, NB>(call, first, sums);
+  if constexpr (M % kRows > 0) finish_rows<M % kRows, NB>(call, M / kRows * kRows, sums);
 }
 
 constexpr int kWords = 16;  // of one step
@@ -156,13 +185,19 @@ constexpr void fill(BrgemmKernels& kernels, std::integer_sequence<int, M...>) {
   ((kernels.tile[static_cast<int>(kRows)][NB - 1][M] = amx_tile<kRows, M + 1, NB>), ...);
 }
 
+template <int NB, int kRows>
+constexpr void fill_both(BrgemmKernels& kernels) {
+  using Rows = std::make_integer_sequence<int, kRows>;
+  fill<BrgemmRows::kPixels, NB>(kernels, Rows());
+  fill<BrgemmRows::kRows, NB>(kernels, Rows());
+}
+
 constexpr BrgemmKernels make(const char* name) {
-  BrgemmKernels kernels{name, 16, 2, {kBrgemmMaxRows, kBrgemmMaxRows}, 16, {}, enter, leave};
-  using Rows = std::make_integer_sequence<int, kBrgemmMaxRows>;
-  fill<BrgemmRows::kPixels, 1>(kernels, Rows());
-  fill<BrgemmRows::kPixels, 2>(kernels, Rows());
-  fill<BrgemmRows::kRows, 1>(kernels, Rows());
-  fill<BrgemmRows::kRows, 2>(kernels, Rows());
+  BrgemmKernels kernels{name, 16, 4, {32, 32, 16, 16}, 16, {}, enter, leave};
+  fill_both<1, 32>(kernels);
+  fill_both<2, 32>(kernels);
+  fill_both<3, 16>(kernels);
+  fill_both<4, 16>(kernels);
   return kernels;
 }
 

@@ -31,6 +31,15 @@ struct BrgemmSums {
     }
   }
 
+  // What was added up elsewhere, rows of 16·NB, and the bias.
+  FOVEA_INLINE void load(const float* sums, const float* bias) {
+    UNROLL for (int j = 0; j < kVectors; ++j) {
+      const Sum first = bias ? Sum::load(bias + j * V::kLanes) : Sum::zero();
+      UNROLL for (int i = 0; i < M; ++i)
+        sum[i][j] = Sum::load(sums + i * 16 * NB + j * V::kLanes) + first;
+    }
+  }
+
   // One q: `a(i)` points at A(i, q), b[n] points at B(q, 16 n), `offset` floats before it.
   template <class A>
   FOVEA_INLINE void add(const A& a, const float* const* b, ptrdiff_t offset) {
