@@ -359,7 +359,9 @@ AxisSpan ConvGradStream::Chunk::rows_of(const AxisSpan& span) const {
 Ahead ConvGradStream::ahead(const Task& task, const Chunk& chunk, const Chunk* next) const {
   const GradProblem& p = problem_;
   Ahead ahead;
-  if (p.planar || (direct_ && chunk_images_ > 1)) return ahead;  // of whole images, which are small, L3 has them all
+  const double values = static_cast<double>(p.images * p.groups * blocks_ * plane());
+  // What is small L3 has: planes, and whole images.
+  if (p.planar ? !outgrows_caches(values * 4) : direct_ && chunk_images_ > 1) return ahead;
   const int64_t image_x = p.groups * units_ * source_unit_floats_, image_dy = p.groups * blocks_ * plane();
   const auto ask_x = [&](const Chunk& c, int64_t unit) {
     const AxisSpan rows = span_read(p.rows, c.first_row, c.rows);

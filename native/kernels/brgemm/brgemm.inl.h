@@ -184,7 +184,9 @@ struct BrgemmPanel {
 };
 
 constexpr bool are_pixels(BrgemmRows kind) { return kind == BrgemmRows::kPixels || kind == BrgemmRows::kHalfPixels; }
-constexpr bool asks_ahead(BrgemmRows kind) { return kind == BrgemmRows::kChannels || kind == BrgemmRows::kRows; }
+constexpr bool asks_ahead(BrgemmRows kind) {
+  return kind == BrgemmRows::kChannels || kind == BrgemmRows::kList || kind == BrgemmRows::kRows;
+}
 
 // Asks for what BrgemmCall::ahead says, and at its end for the same lines over and over: a branch would cost more.
 template <bool kAsks>
