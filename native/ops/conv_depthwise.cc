@@ -6,6 +6,7 @@
 #include "kernels/depthwise/depthwise.h"
 #include "kernels/layout/layout.h"
 #include "ops/parallel.h"
+#include "simd/macros.h"
 
 namespace fovea {
 
@@ -220,6 +221,8 @@ class Depthwise : public Operation {
         phases_.push_back({row, column, bands_.regions(row, column)});
     }
     gaps_ = bands_.columns.step() > 1 || phases_.size() > 1;
+    past_caches_ = target.type == DType::kFloat32 && outgrows_caches(static_cast<double>(bands_.planes() * kBlock) *
+                                                                     static_cast<double>(target.h * target.w) * 4);
   }
 
   size_t workspace_bytes() const override {
@@ -306,6 +309,7 @@ class Depthwise : public Operation {
     call.weight = weight + task.block * bands_.weight_floats();
     call.bias = bias ? bias + task.block * kBlock : nullptr;
     call.relu = target_.relu;
+    call.past_caches = past_caches_;
     call.x_ahead = &x_ahead;
     call.y_ahead = &y_ahead;
     call.planes = task.blocks;
@@ -333,6 +337,7 @@ class Depthwise : public Operation {
         kernel(call);
       }
     }
+    if (past_caches_) stores_are_seen();
   }
 
   Bands bands_;
@@ -344,6 +349,7 @@ class Depthwise : public Operation {
   // With a stride, taps or phases leave gaps in what they read or write at a time, and what comes next is asked for.
   // Dense planes are followed by the hardware: asking for them would but take their place.
   bool gaps_;
+  bool past_caches_;  // see DepthwiseCallOf
 };
 
 // Sums [tap][q][16] of one block and its bias: of x in lane l with dy in lane l ^ q.

@@ -7,7 +7,7 @@ import { lacks } from '../helpers/level.js';
 import { seedOf } from '../helpers/make.js';
 import { runGuarded, sameBits } from '../helpers/run.js';
 import { type Case, cases } from './cases/index.js';
-import { largeConvolutions } from './cases/large.js';
+import { largeDepthwise, largeProducts } from './cases/large.js';
 import { callOf, expectedOf, firstDifference } from './compare.js';
 
 const threadCounts = [1, 2, 3];
@@ -37,7 +37,7 @@ export function oracleSuite(cap: 'baseline' | 'avx2' | 'avx512'): void {
         });
       }
       const convolution = operators.find(({ name }) => name === 'conv2d') as Operator;
-      for (const row of largeConvolutions) test(row.name, () => checkLarge(backend, convolution, row));
+      for (const row of [...largeProducts, largeDepthwise]) test(row.name, () => checkLarge(backend, convolution, row));
     },
   );
 }

@@ -3,6 +3,7 @@
 // where the operand's lane stands, with the weight of the output that they belong to; the sums change lanes at the end.
 #pragma once
 #include <stddef.h>
+#include <stdint.h>
 
 #include "simd/bfloat16.h"
 
@@ -33,6 +34,7 @@ struct DepthwiseCallOf {
   const float* weight;
   const float* bias;  // [n][16], or null
   bool relu;
+  bool past_caches;  // y need not stay in the caches: a hint, see BrgemmCall
   T* y;
   ptrdiff_t y_row, y_step;
   ptrdiff_t rows, count;

@@ -171,6 +171,16 @@ void pixels(const DepthwiseCallOf<T>& call, ptrdiff_t lane, const T* x, T* y) {
     UNROLL for (int i = 0; i < R * M; ++i)
       sums[i][0].relu();
   }
+  // Only whole lines of memory.
+  if constexpr (sizeof(T) * V::kLanes == 64) {
+    if (call.past_caches && reinterpret_cast<uintptr_t>(y) % 64 == 0) {
+      UNROLL for (int r = 0; r < R; ++r) {
+        UNROLL for (int i = 0; i < M; ++i)
+          sums[r * M + i][0].part[0].store_past_caches(y + r * call.y_row + i * call.y_step);
+      }
+      return;
+    }
+  }
   UNROLL for (int r = 0; r < R; ++r) {
     UNROLL for (int i = 0; i < M; ++i)
       sums[r * M + i][0].store(y + r * call.y_row + i * call.y_step);

@@ -1,16 +1,27 @@
 import { type Case, sums } from './case.js';
 
+function forward(channels: number, filters: number, size: number, groups: number): Case {
+  const padding = (size - 1) / 2;
+  return {
+    name: `[1,${channels},301,299] to ${filters}, ${size}x${size} groups ${groups}`,
+    agreement: sums,
+    oracleOnly: true,
+    attributes: {
+      ...{ stride: [1, 1], padding: Array(4).fill(padding), dilation: [1, 1], groups },
+      ...{ paddingMode: 'zeros', flipKernel: false, activation: 'relu' },
+    },
+    inputs: (make) => [
+      make.float([1, channels, 301, 299]),
+      make.float([filters, channels / groups, size, size]),
+      make.float([filters]),
+    ],
+  };
+}
+
 /**
  * Convolutions whose results are more than 16 MiB, as bfloat16 too: they are stored past the caches
  * (native/ops/parallel.h, outgrows_caches), whole lines at a time and what is left over otherwise.
  */
-export const largeConvolutions: readonly Case[] = [3, 16].map((channels) => ({
-  name: `[1,${channels},301,299] to 97, 1x1`,
-  agreement: sums,
-  oracleOnly: true,
-  attributes: {
-    ...{ stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 1 },
-    ...{ paddingMode: 'zeros', flipKernel: false, activation: 'relu' },
-  },
-  inputs: (make) => [make.float([1, channels, 301, 299]), make.float([97, channels, 1, 1]), make.float([97])],
-}));
+export const largeProducts: readonly Case[] = [forward(3, 97, 1, 1), forward(16, 97, 1, 1)];
+/** Likewise, of float32 alone. */
+export const largeDepthwise: Case = forward(47, 47, 3, 47);
