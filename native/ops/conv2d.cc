@@ -4,6 +4,7 @@
 #include "ops/bf16_products.h"
 #include "ops/conv_depthwise.h"
 #include "ops/conv_epilogue.h"
+#include "ops/conv_merged.h"
 #include "ops/conv_stages.h"
 #include "ops/conv_stem.h"
 #include "ops/conv_winograd_choice.h"
@@ -69,13 +70,17 @@ bool blocked_winograd_possible(const OpSpec& spec, const ConvGeometry& g) {
 
 using Winograd = WinogradChoice<winograd_problem, blocked_winograd_possible, make_stream>;
 
+constexpr auto merged_stream = make_merged<make_stream, with_merged_weight>;
+
 const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", supports_depthwise, make_depthwise_forward},
     {"winograd int16", Winograd::int16_wins, Winograd::make_int16},
     {"winograd", Winograd::wins, Winograd::make},
+    {"bf16 merged", merged_wins, in_bf16<merged_stream>, kTiled},
     {"bf16", bf16_best, in_bf16<make_stream>, kTiled},
     {"brgemm", direct_possible, in_float32<make_stream>, kTiled},
     {"bf16", bf16_possible, in_bf16<make_stream>, kTiled},  // where the model does not prefer it: measured, or by name
+    {"bf16 merged", merged_possible, in_bf16<merged_stream>, kTiled},
     {"winograd", Winograd::possible, Winograd::make},
     {"winograd int16", Winograd::int16_possible, Winograd::make_int16},
 };

@@ -5,6 +5,7 @@
 #include "ops/bf16_products.h"
 #include "ops/conv_depthwise.h"
 #include "ops/conv_epilogue.h"
+#include "ops/conv_merged.h"
 #include "ops/conv_narrow.h"
 #include "ops/conv_stages.h"
 #include "ops/conv_winograd_choice.h"
@@ -68,14 +69,18 @@ bool gradient_possible(const OpSpec&, const ConvGeometry& g) { return winograd_p
 
 using Winograd = WinogradChoice<winograd_problem, gradient_possible, make_stream>;
 
+constexpr auto merged_stream = make_merged<make_stream, with_merged_weight>;
+
 const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", depthwise_with_zeros, make_depthwise_grad_input},
     {"narrow", supports_narrow, make_narrow},
     {"winograd int16", Winograd::int16_wins, Winograd::make_int16},
     {"winograd", Winograd::wins, Winograd::make},
+    {"bf16 merged", merged_wins, in_bf16<merged_stream>, kTiled},
     {"bf16", bf16_wins, in_bf16<make_stream>, kTiled},
     {"brgemm", direct_possible, in_float32<make_stream>, kTiled},
     {"bf16", bf16_possible, in_bf16<make_stream>, kTiled},  // where the model does not prefer it: measured, or by name
+    {"bf16 merged", merged_possible, in_bf16<merged_stream>, kTiled},
     {"winograd", Winograd::possible, Winograd::make},
     {"winograd int16", Winograd::int16_possible, Winograd::make_int16},
 };

@@ -4,6 +4,7 @@
 #include "ops/bf16_products.h"
 #include "ops/conv_depthwise.h"
 #include "ops/conv_grad_stream.h"
+#include "ops/conv_merged.h"
 #include "ops/conv_stages.h"
 #include "ops/conv_stem.h"
 #include "ops/conv_winograd.h"
@@ -122,13 +123,17 @@ bool winograd_int16_wins(const OpSpec& spec, const ConvGeometry& g) {
   return winograd_int16_possible(spec, g) && winograd_grad_int16_pays(g);
 }
 
+constexpr auto merged_stream = make_merged<make_stream, with_merged_gradient>;
+
 const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", supports_depthwise, make_depthwise_grad_weight},
     {"winograd int16", winograd_int16_wins, make_winograd<true>},
     {"winograd", winograd_wins, make_winograd<false>},
+    {"bf16 merged", merged_wins, in_bf16<merged_stream>, kTiled},
     {"bf16", bf16_wins, in_bf16<make_stream>, kTiled},
     {"brgemm", direct_possible, in_float32<make_stream>, kTiled},
     {"bf16", bf16_possible, in_bf16<make_stream>, kTiled},  // where the model does not prefer it: measured, or by name
+    {"bf16 merged", merged_possible, in_bf16<merged_stream>, kTiled},
     {"winograd", winograd_possible, make_winograd<false>},
     {"winograd int16", winograd_int16_possible, make_winograd<true>},
 };

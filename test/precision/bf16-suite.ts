@@ -92,6 +92,15 @@ function isStem(name: string, { attributes, inputs }: Case): boolean {
   return channels <= 4 && groups === 1 && dilation[1] === 1 && paddingMode === 'zeros';
 }
 
+/** Two to four groups that fill blocks only together, by the weight's shape: native/ops/conv_merged.h. */
+export function merges(operator: Operator, row: Case): boolean {
+  const { inputs, outputs, attributes } = callOf(operator, row, 'ones');
+  const groups = attributes.groups as number;
+  const [filters = 0, each = 0] = (operator.name === 'conv2dGradWeight' ? outputs[0] : inputs[1])?.shape ?? [];
+  const fills = (count: number) => (count * each) % 16 === 0 && ((count * filters) / groups) % 16 === 0;
+  return groups > 1 && !fills(1) && [2, 3, 4].some((count) => groups % count === 0 && fills(count));
+}
+
 function checkCase(backend: NativeBackend, operator: Operator, row: Case, layout: Layout, algorithm: Algorithm): void {
   const sums = sumsOf[operator.name as keyof typeof sumsOf];
   for (const numbers of algorithm.tiles ? (['reals'] as const) : (['integers', 'reals'] as const)) {

@@ -71,6 +71,8 @@ const edges: readonly Conv[] = [
     dilation: [1, 2],
     mode: 'reflect',
   },
+  { x: [2, 48, 9, 8], k: 48, kernel: [3, 3], stride: [2, 2], padding: [1, 1, 1, 1], groups: 2, bias: true },
+  { x: [1, 48, 5, 6], k: 96, kernel: [3, 2], padding: [1, 1, 0, 1], groups: 4, mode: 'reflect' },
   { x: [1, 2325, 12, 11], k: 18, kernel: [1, 1], bias: true, relu: true }, // pixels in place that fill more than L2
   { x: [1, 18, 12, 11], k: 2320, kernel: [1, 1] }, // the same in its input gradient
 ];
