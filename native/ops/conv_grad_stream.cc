@@ -318,6 +318,15 @@ ConvGradStream::Terms ConvGradStream::pair_terms_of(const Chunk& chunk, const Wi
   return terms;
 }
 
+const std::vector<ConvGradStream::Terms>& ConvGradStream::terms_of_taps(const Chunk& chunk, int64_t dy_image,
+                                                                        KnownTerms* known) const {
+  if (known->images == chunk.images && known->dy_image == dy_image) return known->taps;
+  *known = {chunk.images, dy_image, {}};
+  for (const Window& window : windows_)
+    known->taps.push_back(problem_.planes > 0 ? pair_terms_of(chunk, window) : terms_of(chunk, window, dy_image));
+  return known->taps;
+}
+
 ConvGradStream::Chunk ConvGradStream::chunk_of(const Task& task, int64_t index, Values x, Values dy) const {
   Chunk c{};
   const int64_t first_image = index / bands_ * chunk_images_;
@@ -388,7 +397,7 @@ Ahead ConvGradStream::ahead(const Task& task, const Chunk& chunk, const Chunk* n
 }
 
 void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, const Gradient& dy, float* packed, float* sums,
-                               Ahead* ahead) const {
+                               const std::vector<Terms>& terms, Ahead* ahead) const {
   const int64_t image_floats = problem_.groups * units_ * source_unit_floats_;
   const float* base = direct_ ? (chunk.x + chunk.first_row * pitch_ * lanes_).floats() : packed;
   if (!direct_) {
@@ -399,8 +408,6 @@ void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, const Gradi
       }
     }
   }
-  std::vector<Terms> terms;
-  for (const Window& window : windows_) terms.push_back(terms_of(chunk, window, dy.image));
   BrgemmCall call{};
   call.a_step = problem_.columns.pace;
   call.b_block = dy.block;
@@ -424,7 +431,8 @@ void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, const Gradi
 
 // The same over pairs of pixels: [image][unit] of x, and [block][image] of the filters' gradients that the tiles of one
 // round take, packed just before. One entry for each image and product of planes.
-void ConvGradStream::add_pairs(const Task& task, const Chunk& chunk, float* packed, float* sums, Ahead* ahead) const {
+void ConvGradStream::add_pairs(const Task& task, const Chunk& chunk, float* packed, float* sums,
+                               const std::vector<Terms>& terms, Ahead* ahead) const {
   const int64_t image_floats = problem_.groups * units_ * source_unit_floats_;
   const int64_t image_x = unit_task_ * pairs_.x_words(), block_dy = chunk_images_ * pairs_.dy_words();
   float* const dy = packed + chunk_images_ * image_x;
@@ -435,8 +443,6 @@ void ConvGradStream::add_pairs(const Task& task, const Chunk& chunk, float* pack
                     scratch, packed + image * image_x + unit * pairs_.x_words());
     }
   }
-  std::vector<Terms> terms;
-  for (const Window& window : windows_) terms.push_back(pair_terms_of(chunk, window));
   BrgemmCall call{};
   call.a_step = pairs_.x_row();
   call.b = dy;
@@ -485,6 +491,7 @@ void ConvGradStream::add_bias(const Task& task, const Chunk& chunk, const Gradie
 void ConvGradStream::run_task(const Task& task, Values x, Values dy, float* packed, float* sums,
                               bool* not_finite) const {
   const BrgemmScope scope(*kernels_);
+  std::vector<KnownTerms> known(static_cast<size_t>(bands_));
   for (int64_t index = task.first_chunk; index < task.last_chunk; ++index) {
     Chunk chunk = chunk_of(task, index, x, dy);
     chunk.not_finite = index == task.last_chunk - 1 ? not_finite : nullptr;
@@ -492,10 +499,11 @@ void ConvGradStream::run_task(const Task& task, Values x, Values dy, float* pack
     const bool last = index + 1 == task.last_chunk;
     const Chunk next = chunk_of(task, last ? index : index + 1, x, dy);
     Ahead ahead = this->ahead(task, chunk, last ? nullptr : &next);
+    const std::vector<Terms>& terms = terms_of_taps(chunk, gradient.image, &known[static_cast<size_t>(index % bands_)]);
     if (problem_.planes > 0)
-      add_pairs(task, chunk, packed, sums, &ahead);
+      add_pairs(task, chunk, packed, sums, terms, &ahead);
     else
-      add_chunk(task, chunk, gradient, packed, sums, &ahead);
+      add_chunk(task, chunk, gradient, packed, sums, terms, &ahead);
     if (task.bias) add_bias(task, chunk, gradient, sums);
   }
 }
