@@ -25,6 +25,7 @@ constexpr int64_t kTasks = 32;
 constexpr double kPackCycles = 8, kPlanePackCycles = 2;  // of one pixel of 16 channels, of one plane
 constexpr double kStridedSource = 1.08;    // what is read with a stride leaves every other line of the caches empty
 constexpr int64_t kMostEntries = 1 << 18;  // of all covers together: 4 MiB
+constexpr int64_t kMostListed = 1 << 20;   // outputs whose tiles are listed band by band: a few MiB
 constexpr double kLeastFlops = 4e6;        // of one task: some 20 microseconds
 
 double l2_bytes() { return std::clamp(static_cast<double>(cpu_features().l2_bytes), kLeastL2, kMostL2); }
@@ -102,7 +103,7 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   const double values = static_cast<double>(problem.images * problem.groups * s.dest_blocks_ * kBlock) *
                         static_cast<double>(problem.dest_h * problem.dest_w);
   s.past_caches_ = s.adds_up_at_once() && !problem.epilogue &&
-                   outgrows_caches(values * (problem.dest_type == DType::kBfloat16 ? 2 : 4));
+                   outgrows_caches(values * static_cast<double>(dtype_bytes(problem.dest_type)));
   return {};
 }
 
@@ -161,7 +162,7 @@ TileChoice ConvStream::choose_padded_tiles() const {
 bool ConvStream::can_skip() const {
   const StreamProblem& p = problem_;
   const bool zeros = p.rows.mode == PaddingMode::kZeros && p.columns.mode == PaddingMode::kZeros;
-  if (direct_ || !lies_as_words() || !zeros) return false;
+  if (direct_ || !lies_as_words() || !zeros || outputs_ * p.columns.outputs() > kMostListed) return false;
   const size_t covers = runs_of(p.rows).size() * runs_of(p.columns).size();
   return static_cast<int64_t>(covers * p.tap_offsets.size()) * source_blocks_ <= kMostEntries;
 }
