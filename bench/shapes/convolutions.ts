@@ -54,6 +54,8 @@ const common: readonly ConvolutionShape[] = [
 const awkward: readonly ConvolutionShape[] = [
   shape('alexnet.stem', [16, 3, 224, 64, 11, 4, 2]),
   shape('alexnet.conv2', [64, 64, 27, 192, 5, 1, 2]),
+  shape('convnext.patch', [16, 3, 224, 96, 4, 4, 0]),
+  shape('lenet5.conv2', [128, 6, 14, 16, 5, 1, 0]),
   shape('resnet50.shortcut2', [16, 256, 56, 512, 1, 2, 0]),
   shape('resnet50.expand4', [16, 512, 7, 2048, 1, 1, 0], { occurs: 3 }),
   shape('resnext.layer1', [16, 128, 56, 128, 3, 1, 1], { occurs: 3, groups: 32 }), // 4 channels to a group

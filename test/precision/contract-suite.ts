@@ -93,12 +93,12 @@ const channelCounts: readonly Sizes[] = [
   [8, 128, 7, 7, 128],
   [4, 256, 7, 7, 256],
   [4, 256, 8, 8, 192],
-  [8, 512, 4, 4, 512],
+  [3, 512, 4, 4, 512],
   [6, 16, 32, 32, 32, 2],
   [3, 40, 30, 41, 24, 2],
   [5, 64, 31, 27, 80, 2],
   [8, 128, 16, 16, 192, 2],
-  [4, 512, 14, 14, 256, 2],
+  [2, 512, 14, 14, 256, 2],
 ];
 
 /** Filters for which Winograd has transforms of its own, or the tiles are cut otherwise. */

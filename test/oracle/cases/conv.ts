@@ -131,7 +131,7 @@ const larger: readonly Conv[] = [
   { x: [2, 48, 40, 31], k: 48, kernel: [3, 3], padding: [1, 1, 1, 1], groups: 48, bias: true },
   { x: [2, 3, 61, 50], k: 64, kernel: [7, 7], stride: [2, 2], padding: [3, 3, 3, 3] },
   { x: [1, 5, 70, 67], k: 40, kernel: [11, 11], stride: [4, 4], padding: [2, 2, 2, 2] },
-  { x: [1, 7, 33, 160], k: 300, kernel: [3, 3], padding: [1, 1, 1, 1] },
+  { x: [1, 7, 9, 160], k: 300, kernel: [3, 3], padding: [1, 1, 1, 1] },
   { x: [2, 96, 7, 7], k: 200, kernel: [1, 1], bias: true },
   { x: [1, 33, 11, 27], k: 40, kernel: [5, 5], padding: [2, 2, 2, 2], bias: true }, // too small for Winograd: exact
   { x: [3, 24, 21, 36], k: 36, kernel: [3, 3], stride: [2, 2], padding: [1, 1, 1, 1] },
