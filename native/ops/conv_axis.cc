@@ -81,7 +81,7 @@ int64_t Axis::extra() const {
 
 bool Axis::inside() const {
   return std::all_of(classes.begin(), classes.end(), [this](const AxisClass& cls) {
-    return cls.first >= 0 && cls.first + cls.step * (length() - 1 - extra() + cls.extra) < source;
+    return cls.first >= 0 && cls.first + cls.step * (length(cls) - 1) < source;
   });
 }
 

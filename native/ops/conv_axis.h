@@ -39,7 +39,8 @@ struct Axis {
   int64_t outputs() const;                                                 // of the longest phase
   int64_t extra() const;                                                   // the largest of the classes
   int64_t length() const { return pace * (outputs() - 1) + 1 + extra(); }  // positions of the longest class
-  bool inside() const;                                                     // whether no output reads beyond the source
+  int64_t length(const AxisClass& cls) const { return length() - extra() + cls.extra; }
+  bool inside() const;  // whether no output reads beyond the source
   // Whether packing would copy the source as it is: one class, in order, wholly inside.
   bool direct() const { return inside() && classes.size() == 1 && step() == 1; }
   // Source index that output o of a phase reads at this tap: where() + step() * o.

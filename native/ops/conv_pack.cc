@@ -20,9 +20,10 @@ PackedBand::PackedBand(const Axis& rows, const Axis& columns, int64_t lanes, int
   floats_ = static_cast<int64_t>(columns.classes.size()) * total_rows_ * pitch_ * lanes_;
   for (const AxisClass& cls : columns.classes) {
     std::vector<Run> runs;
+    const int64_t length = columns.length(cls);
     for (int64_t position = 0; position < pitch_; ++position) {
       // Positions that only longer classes need are never read: zeros, so that nothing is read beyond the padded image.
-      const bool used = position < columns.length() - columns.extra() + cls.extra;
+      const bool used = position < length;
       const int64_t source = used ? source_index(cls.first + cls.step * position, columns.source, columns.mode) : -1;
       if (!runs.empty()) {
         Run& run = runs.back();

@@ -150,7 +150,7 @@ TileChoice ConvStream::choose_padded_tiles() const {
   double packed = 0;
   for (const AxisClass& row : p.rows.classes) {
     for (const AxisClass& column : p.columns.classes)
-      packed += static_cast<double>((outputs_ + row.extra) * (p.columns.length() - p.columns.extra() + column.extra));
+      packed += static_cast<double>((outputs_ + row.extra) * p.columns.length(column));
   }
   choice.cycles = static_cast<double>(lines) *
                       tiles_cycles(*kernels_, length, dest_blocks_, choice.nb, taps * lanes_ * units_ * products) +

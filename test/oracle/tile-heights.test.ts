@@ -4,7 +4,7 @@ import { findNative, type NativeBackend } from '../../lib/backend/native.js';
 import { operators } from '../../lib/ops/table.js';
 import { type RunOptions, type RunResult, runGuarded } from '../helpers/run.js';
 import { type Case, sums } from './cases/case.js';
-import { largeProduct } from './cases/large.js';
+import { largeProduct, largeStem } from './cases/large.js';
 import { callOf, expectedOf, firstDifference } from './compare.js';
 
 // Products of every number of rows up to more than the highest tile has (kernels/brgemm/kernels.inc), one block of
@@ -105,6 +105,7 @@ describe.skipIf(!backend)(`tiles of every height${reason ? ` (skipped: ${reason}
       }
       if (!way.rounded) return; // the others: oracle/suite.ts
       test(largeProduct.name, () => check(backend as NativeBackend, 'conv2d', 'blocked', largeProduct, way));
+      test(largeStem.name, () => check(backend as NativeBackend, 'conv2d', 'plain', largeStem, way));
     });
   }
 });

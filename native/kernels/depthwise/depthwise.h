@@ -3,7 +3,6 @@
 // where the operand's lane stands, with the weight of the output that they belong to; the sums change lanes at the end.
 #pragma once
 #include <stddef.h>
-#include <stdint.h>
 
 #include "simd/bfloat16.h"
 

@@ -1,5 +1,7 @@
 // The one template behind depthwise.h.
 #pragma once
+#include <stdint.h>
+
 #include <utility>
 
 #include "kernels/depthwise/depthwise.h"

@@ -23,5 +23,7 @@ function forward(channels: number, filters: number, size: number, groups: number
  * (native/ops/parallel.h, outgrows_caches), whole lines at a time and what is left over otherwise.
  */
 export const largeProduct: Case = forward(16, 97, 1, 1);
+/** Read as planes. */
+export const largeStem: Case = forward(3, 97, 1, 1);
 /** Likewise, of float32 alone. */
 export const largeDepthwise: Case = forward(47, 47, 3, 47);
