@@ -156,6 +156,29 @@ void PackedBand::pack_pairs(Values first_block, Values second_block, int64_t fir
   });
 }
 
+void pack_images(Values source, int64_t image, int64_t images, int64_t pixels, int64_t pitch, float* target) {
+  const int64_t step = image / kBlock;
+  for (int64_t pixel = 0; pixel < pixels; ++pixel, source = source + kBlock, target += pitch * kBlock) {
+    if (source.half())
+      copy(source.halves(), step, images, kBlock, target);
+    else
+      copy(source.floats(), step, images, kBlock, target);
+  }
+}
+
+void pack_images_as_pairs(Values first, Values second, int64_t image, int64_t images, int64_t pixels, int64_t pitch,
+                          int planes, float* words, int64_t plane) {
+  const Bf16Kernels& kernels = *bf16_kernels();
+  const int64_t step = image / kBlock;
+  for (int64_t pixel = 0; pixel < pixels; ++pixel, words += pitch * kBlock) {
+    const Values low = first + pixel * kBlock, high = second ? second + pixel * kBlock : second;
+    if (low.half())
+      kernels.stored_pixels(low.halves(), high.halves(), step, images, words);
+    else
+      kernels.pixels(low.floats(), high.floats(), step, images, planes, words, plane);
+  }
+}
+
 int64_t weight_block_floats(const WeightView& view, int64_t taps, int64_t unit) {
   return (view.depth + unit - 1) / unit * unit * taps * kBlock;
 }

@@ -54,6 +54,13 @@ class PackedBand {
   void for_rows(int64_t first, int64_t count, const Row& row) const;
 };
 
+// Images side by side: of one block, [pixel][image][16], `pitch` images from one pixel to the next. From an image of
+// the source to the next it is `image` values.
+void pack_images(Values source, int64_t image, int64_t images, int64_t pixels, int64_t pitch, float* target);
+// The same of two blocks (`second` may be null: zeros) as bfloat16 pairs, planes `plane` words apart.
+void pack_images_as_pairs(Values first, Values second, int64_t image, int64_t images, int64_t pixels, int64_t pitch,
+                          int planes, float* words, int64_t plane);
+
 // A convolution's weight seen as a matrix for each tap and group: element (depth, lane) of tap t. Lanes and depth are
 // the filters and channels, in either order; the taps of a pair of them lie side by side.
 struct WeightView {

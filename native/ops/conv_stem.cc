@@ -199,6 +199,7 @@ class ConvStem : public Operation {
     call.b_block = panel_floats();
     call.c_row = phases_ * kBlock;
     call.c_block = dest.half() ? line : plane;
+    call.rounded_row = call.c_row;
     call.rounded_block = plane;
     for (int64_t row = 0; row < rows; ++row) {
       const float* const source = packed + row * g_.stride_h * pitch_;

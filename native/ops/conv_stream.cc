@@ -54,7 +54,9 @@ void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk,
     call.not_finite = last ? not_finite : nullptr;
     // Of the destination, and once a chunk only: in a cache it costs more than it gains, and of bfloat16 2 % too.
     const bool asks = i == 0 && !target.rounded.at && !past_caches_;
-    for (int64_t image = 0; image < round.images; ++image) {
+    const int64_t together = images_abreast(round.images);
+    for (int64_t image = 0; image < round.images; image += together) {
+      const int rows = static_cast<int>(std::min(together, round.images - image));
       const float* a = base + image * image_stride;
       float* c = target.sums.at + image * target.sums.image;
       Bfloat16* rounded = last && tiles_round_ ? target.rounded.at + image * target.rounded.image : nullptr;
@@ -66,16 +68,18 @@ void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk,
         call.a = a + tile.a;
         call.a_step = tile.a_step;
         call.c = c + tile.c;
-        call.c_row = tile.c_row;
+        call.c_row = abreast_ ? target.sums.image : tile.c_row;
         call.rounded = rounded ? rounded + tile.c : nullptr;
+        call.rounded_row = abreast_ ? target.rounded.image : tile.c_row;
         if (last && operands.added.at) call.add = operands.added.at + (written(call) - operands.dest.at());
         asked->fetch();
-        if (asks) for_lines(call, tile.m, round.blocks, call.c, [](float* line) { ask_to_write(line); });
+        const int m = abreast_ ? rows : tile.m;
+        if (asks) for_lines(call, m, round.blocks, call.c, [](float* line) { ask_to_write(line); });
         if (call.add && !call.rounded) {  // those of bfloat16 come in time by themselves
-          for_lines(call, tile.m, round.blocks, static_cast<const float*>(call.add),
+          for_lines(call, m, round.blocks, static_cast<const float*>(call.add),
                     [](const float* line) { ask_to_read(line); });
         }
-        kernels_->at(tile.kind, tile.m, static_cast<int>(round.blocks))(call);
+        kernels_->at(tile.kind, m, static_cast<int>(round.blocks))(call);
       }
     }
   }
@@ -143,7 +147,9 @@ void ConvStream::run_task(int64_t index, const std::vector<Phase>& phases, const
   const Values images =
       operands.source + task.image * image_values + task.group * source_blocks_ * source_block_values_;
   const Values band = images + task.row * problem_.rows.step() * problem_.columns.source * source_lanes_;
-  const int64_t stride = direct_ ? image_values / source_lanes_ * lanes_ : chunk_ * planes_ * unit_floats_;
+  const int64_t stride = direct_    ? image_values / source_lanes_ * lanes_
+                         : abreast_ ? lanes_
+                                    : chunk_ * planes_ * unit_floats_;
   for (int64_t chunk = 0; chunk < chunks_; ++chunk) {
     if (!direct_) pack_band(images, task, chunk, scratch);
     const float* const base =
@@ -155,7 +161,8 @@ void ConvStream::run_task(int64_t index, const std::vector<Phase>& phases, const
       asked = ahead(operands.source, this->task(index + 1), 0);
     size_t calls = 0;
     for (const Phase& phase : phases) calls += tiles_of(task, phase).size() * pieces_of(phase, chunk).size();
-    const int64_t round_calls = std::max<int64_t>(1, task.images * static_cast<int64_t>(calls));
+    const int64_t passes = ceil_div(task.images, images_abreast(task.images));
+    const int64_t round_calls = std::max<int64_t>(1, passes * static_cast<int64_t>(calls));
     asked.share(ceil_div(task.blocks, step_) * round_calls);
     Task round = task;
     for (round.block = task.block; round.block < task.block + task.blocks; round.block += step_) {
@@ -179,17 +186,22 @@ void ConvStream::pack_band(Values images, const Task& task, int64_t chunk, float
   const int64_t image_values = problem_.groups * source_blocks_ * source_block_values_;
   const int64_t first = chunk * chunk_, units = std::min(chunk_, units_ - first);
   const int64_t unit_blocks = unit_depth_ / source_lanes_;
-  for (int64_t image = 0; image < task.images; ++image) {
+  const int64_t pixels = source_block_values_ / source_lanes_;
+  for (int64_t image = 0; image < (abreast_ ? 1 : task.images); ++image) {
     for (int64_t unit = 0; unit < units; ++unit) {
       const int64_t block = (first + unit) * unit_blocks;
       const Values source = images + image * image_values + block * source_block_values_;
-      float* target = scratch + (image * chunk_ + unit) * planes_ * unit_floats_;
-      if (problem_.planes == 0) {
-        band_pack_.pack(source, task.row, task.rows, target);
-        continue;
-      }
       const Values second = block + 1 < source_blocks_ ? source + source_block_values_ : Values();
-      band_pack_.pack_pairs(source, second, task.row, task.rows, problem_.planes, target);
+      float* target = scratch + (image * chunk_ + unit) * planes_ * unit_floats_;
+      if (abreast_ && problem_.planes == 0)
+        pack_images(source, image_values, task.images, pixels, group_images_, target);
+      else if (abreast_)
+        pack_images_as_pairs(source, second, image_values, task.images, pixels, group_images_, problem_.planes, target,
+                             unit_floats_);
+      else if (problem_.planes == 0)
+        band_pack_.pack(source, task.row, task.rows, target);
+      else
+        band_pack_.pack_pairs(source, second, task.row, task.rows, problem_.planes, target);
     }
   }
 }
@@ -337,9 +349,13 @@ std::vector<std::vector<double>> ConvStream::loops() const {
 std::string ConvStream::describe() const {
   return std::string(kernels_->name) + " x" + std::to_string(step_ * kBlock) +
          (problem_.planes > 0 ? ", " + std::to_string(products_.size()) + " products" : "") +
-         (problem_.planar ? ", planar" : "") + (direct_ ? ", in place" : ", packed") + (skips_ ? ", no padding" : "") +
-         ", rows " + std::to_string(band_) + ", images " + std::to_string(group_images_) + ", channels " +
-         std::to_string(chunk_ * unit_depth_) + ", tasks " + std::to_string(tasks());
+         (problem_.planar ? ", planar" : "") +
+         (direct_    ? ", in place"
+          : abreast_ ? ", images abreast"
+                     : ", packed") +
+         (skips_ ? ", no padding" : "") + ", rows " + std::to_string(band_) + ", images " +
+         std::to_string(group_images_) + ", channels " + std::to_string(chunk_ * unit_depth_) + ", tasks " +
+         std::to_string(tasks());
 }
 
 }  // namespace fovea

@@ -12,6 +12,7 @@
 #include "ops/conv_epilogue.h"
 #include "ops/conv_pack.h"
 #include "ops/kept_weight.h"
+#include "ops/parallel.h"
 #include "ops/tile_choice.h"
 #include "runtime/values.h"
 
@@ -55,7 +56,7 @@ class ConvStream {
   struct Tile {
     int64_t a, c;           // floats from the start of the operand and of the destination's first row of the band
     int64_t a_step, c_row;  // from one pixel to the next
-    int m, cover;
+    int m, cover;           // m: pixels; 1 where a tile has the same pixel of several images
     BrgemmRows kind;
   };
   struct Piece {                  // steps that pass over a group of pixels together: their panel stays in L1
@@ -104,13 +105,19 @@ class ConvStream {
   double task_cycles(int64_t images, int64_t rows, int64_t blocks) const;
   bool lies_as_words() const;
   void read_in_place(bool direct);
+  TileChoice choose_rows();
   bool can_skip() const;
+  bool can_leave_padding_out() const;
+  bool can_stand_abreast() const;
   TileChoice choose_padded_tiles() const;
-  TileChoice choose_skipping_tiles() const;
+  TileChoice choose_skipping_tiles(bool abreast) const;
   void add_phase(const AxisPhase& row, const AxisPhase& column);
   Cover make_cover(const Phase& phase, const AxisRun& rows, const AxisRun& columns) const;
   void make_tiles(Phase* phase) const;
+  bool lies_as_source() const { return direct_ || abreast_; }  // pixel by pixel
+  int64_t pixel_floats() const { return abreast_ ? group_images_ * lanes_ : lanes_; }
   void add_tiles(const Phase& phase, int cover, int64_t first, int64_t rows, std::vector<Tile>* tiles) const;
+  int64_t images_abreast(int64_t images) const { return abreast_ ? even(images, kernels_->rows[step_ - 1]) : 1; }
   void pack_band(Values source, const Task& task, int64_t chunk, float* scratch) const;
   // The panels of filters, of the blocks from `first` on.
   struct Panels {
@@ -176,6 +183,9 @@ class ConvStream {
   // direct_: the source is read where it lies. skips_: taps that would read padding are left out; else they read zeros,
   // which finite weights leave at that: pads_.
   bool direct_ = false, skips_ = false, pads_ = false, holes_ = false, asks_ahead_ = false, tiles_round_ = false;
+  // Rows of a tile are the same pixel of several images, which are packed side by side: as many rows as a tile can have
+  // even where maps are small, and no padding.
+  bool abreast_ = false;
   // Each task packs the weights of its filters, which no other task has, and uses them while they are in its cache.
   bool packs_own_ = false;
   bool past_caches_ = false;  // see BrgemmCall: where each sum is stored once, and nothing reads it at once

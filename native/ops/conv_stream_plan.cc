@@ -23,6 +23,7 @@ constexpr int64_t kLeastPixels = 112;
 constexpr int64_t kExactSteps = 2;
 constexpr int64_t kTasks = 32;
 constexpr double kPackCycles = 8, kPlanePackCycles = 2;  // of one pixel of 16 channels, of one plane
+constexpr double kAbreastGains = 0.95;                   // before that is worth it: an estimate
 constexpr double kStridedSource = 1.08;    // what is read with a stride leaves every other line of the caches empty
 constexpr int64_t kMostEntries = 1 << 18;  // of all covers together: 4 MiB
 constexpr int64_t kMostListed = 1 << 20;   // outputs whose tiles are listed band by band: a few MiB
@@ -74,14 +75,7 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
     s.image_groups_ = 0;
     return {};
   }
-  const TileChoice padded = s.choose_padded_tiles();
-  TileChoice skipping;
-  if (s.can_skip()) {
-    s.read_in_place(true);
-    skipping = s.choose_skipping_tiles();
-    s.skips_ = skipping.cycles < padded.cycles;
-    s.read_in_place(s.skips_);
-  }
+  const TileChoice tiles = s.choose_rows();
   s.pads_ = problem.planes == 0 && !s.skips_ && (reads_zeros(problem.rows) || reads_zeros(problem.columns));
   // The hardware sees by itself what is read without gaps, and what a single tap is read for at one pace. Pairs take
   // half the time of float32, and asking more of it than it gains, unless a stride leaves out much.
@@ -91,11 +85,13 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   const bool pairs = problem.planes > 0 && s.kernels_->tile_rows == 1;
   const int wanted = pairs && problem.tile_blocks == 0 ? 2 : problem.tile_blocks;
   const bool possible = wanted > 0 && wanted <= s.kernels_->blocks && wanted <= s.dest_blocks_;
-  s.step_ = possible ? wanted : s.skips_ ? skipping.nb : padded.nb;
+  s.step_ = possible ? wanted : tiles.nb;
   s.choose_blocking();
   s.band_pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_);
-  s.unit_floats_ = s.direct_ ? s.source_block_values_ / s.source_lanes_ * s.lanes_ : s.band_pack_.floats();
-  s.scratch_floats_ = s.direct_ ? 0 : round_up(s.group_images_ * s.chunk_ * s.planes_ * s.unit_floats_, 16);
+  const int64_t pixels = problem.rows.source * problem.columns.source;
+  s.unit_floats_ = s.lies_as_source() ? pixels * s.pixel_floats() : s.band_pack_.floats();
+  const int64_t copies = s.direct_ ? 0 : s.abreast_ ? 1 : s.group_images_;
+  s.scratch_floats_ = round_up(copies * s.chunk_ * s.planes_ * s.unit_floats_, 16);
   for (const AxisPhase& row_phase : s.problem_.rows.phases) {
     for (const AxisPhase& column_phase : s.problem_.columns.phases) s.add_phase(row_phase, column_phase);
   }
@@ -138,6 +134,27 @@ void ConvStream::read_in_place(bool direct) {
   units_ = ceil_div(problem_.weight.depth, unit_depth_);
 }
 
+// Where tiles find their rows: in a padded copy, in the source itself, or in images side by side.
+TileChoice ConvStream::choose_rows() {
+  TileChoice best = choose_padded_tiles();
+  if (can_skip()) {
+    read_in_place(true);
+    const TileChoice skipping = choose_skipping_tiles(false);
+    skips_ = skipping.cycles < best.cycles;
+    if (skips_) best = skipping;
+    read_in_place(skips_);
+  }
+  if (can_stand_abreast()) {
+    const bool direct = direct_;
+    read_in_place(false);
+    const TileChoice abreast = choose_skipping_tiles(true);
+    abreast_ = abreast.cycles < kAbreastGains * best.cycles;
+    if (abreast_) skips_ = true, best = abreast;
+    read_in_place(direct && !abreast_);
+  }
+  return best;
+}
+
 // Tiles run along rows, and on across them where rows follow each other without a gap. The cycles are those of one
 // image and group, with packing.
 TileChoice ConvStream::choose_padded_tiles() const {
@@ -159,28 +176,43 @@ TileChoice ConvStream::choose_padded_tiles() const {
 }
 
 // Whether a source that is packed could be read where it lies, but for what it would be padded with.
-bool ConvStream::can_skip() const {
+bool ConvStream::can_skip() const { return !direct_ && lies_as_words() && can_leave_padding_out(); }
+
+bool ConvStream::can_leave_padding_out() const {
   const StreamProblem& p = problem_;
   const bool zeros = p.rows.mode == PaddingMode::kZeros && p.columns.mode == PaddingMode::kZeros;
-  if (direct_ || !lies_as_words() || !zeros || outputs_ * p.columns.outputs() > kMostListed) return false;
+  const bool inside = p.rows.inside() && p.columns.inside();
+  if (!(zeros || inside) || outputs_ * p.columns.outputs() > kMostListed) return false;
   const size_t covers = runs_of(p.rows).size() * runs_of(p.columns).size();
   return static_cast<int64_t>(covers * p.tap_offsets.size()) * source_blocks_ <= kMostEntries;
 }
 
-// The cycles of a source that is read where it lies, without padding. The narrowest tiles that are not much worse than
-// the best: they leave the most to share out.
-TileChoice ConvStream::choose_skipping_tiles() const {
+// Whether a tile's images, of some of their channels, fit L2 together.
+bool ConvStream::can_stand_abreast() const {
+  const StreamProblem& p = problem_;
+  const int64_t images = std::min<int64_t>(p.images, kernels_->rows[0]);
+  const double unit = static_cast<double>(images * p.rows.source * p.columns.source * kBlock * planes_) * sizeof(float);
+  return images > 1 && !p.planar && unit <= kScratchShare / 2 * l2_bytes() && can_leave_padding_out();
+}
+
+// The cycles without padding, of a source that is read where it lies or of images that are packed `abreast`. The
+// narrowest tiles that are not much worse than the best: they leave the most to share out.
+TileChoice ConvStream::choose_skipping_tiles(bool abreast) const {
   const StreamProblem& p = problem_;
   const std::vector<AxisRun> rows = runs_of(p.rows), columns = runs_of(p.columns);
+  const double images = static_cast<double>(p.images);
   const auto cycles_of = [&](int nb) {
     double cycles = 0;
     for (const AxisRun& row : rows) {
       for (const AxisRun& column : columns) {
         const int64_t taps = static_cast<int64_t>((row.tap_end - row.tap) * (column.tap_end - column.tap));
-        cycles += static_cast<double>(std::min(row.count, column.count)) *
-                  tiles_cycles(*kernels_, std::max(row.count, column.count), dest_blocks_, nb, taps * lanes_ * units_);
+        const double lines = abreast ? static_cast<double>(row.count * column.count) / images
+                                     : static_cast<double>(std::min(row.count, column.count));
+        const int64_t length = abreast ? p.images : std::max(row.count, column.count);
+        cycles += lines * tiles_cycles(*kernels_, length, dest_blocks_, nb, taps * lanes_ * units_);
       }
     }
+    if (abreast) return cycles + kPackCycles * static_cast<double>(p.rows.source * p.columns.source * units_);
     return p.columns.step() > 1 ? cycles * kStridedSource : cycles;
   };
   TileChoice choice;
@@ -199,6 +231,7 @@ void ConvStream::choose_blocking() {
   const StreamProblem& p = problem_;
   const int64_t columns = p.columns.outputs(), pitch = p.columns.length();
   const auto unit_bytes = [&](int64_t band) {
+    if (abreast_) return static_cast<double>(p.rows.source * p.columns.source * lanes_ * planes_) * 4;
     const double classes = static_cast<double>(p.rows.classes.size() * p.columns.classes.size());
     const double lines = skips_ ? static_cast<double>(p.columns.step()) : 1;  // of a cache, with those that stay empty
     return lines * classes * static_cast<double>(band + p.rows.extra()) *
@@ -212,19 +245,20 @@ void ConvStream::choose_blocking() {
   const double scratch = kScratchShare * l2_bytes();
   band_ = outputs_;
   group_images_ = 1;
-  if (all_bytes(band_) > scratch) {
+  if (!abreast_ && all_bytes(band_) > scratch) {
     const int64_t least = std::min(outputs_, ceil_div(goal, columns));
     while (band_ > least && all_bytes(band_) > scratch) band_ = std::max(least, band_ * 3 / 4);
   }
-  if (band_ == outputs_) group_images_ = std::min(p.images, ceil_div(goal, outputs_ * columns));
+  const int64_t together = abreast_ ? even(p.images, kernels_->rows[step_ - 1]) : 1;  // of a tile
+  if (band_ == outputs_) group_images_ = std::min(p.images, ceil_div(goal, outputs_ * columns * together) * together);
 
   // More tasks while they stay worth their while.
   const auto count = [&] { return p.groups * ceil_div(p.images, group_images_) * ceil_div(outputs_, band_); };
   const int64_t wanted = times(std::min(kTasks, static_cast<int64_t>(p.flops / kLeastFlops)), p.cut);
-  while (count() < wanted && group_images_ > 1 && group_images_ * outputs_ * columns >= 2 * kLeastPixels) {
-    group_images_ = ceil_div(group_images_, 2);
+  while (count() < wanted && group_images_ > together && group_images_ * outputs_ * columns >= 2 * kLeastPixels) {
+    group_images_ = ceil_div(ceil_div(group_images_, together), 2) * together;
   }
-  while (count() < wanted && band_ > 1 && band_ * columns >= 2 * kLeastPixels) band_ = ceil_div(band_, 2);
+  while (count() < wanted && band_ > 1 && !abreast_ && band_ * columns >= 2 * kLeastPixels) band_ = ceil_div(band_, 2);
   group_images_ = even(p.images, group_images_);
   band_ = even(outputs_, band_);
 
@@ -282,9 +316,9 @@ void ConvStream::cut_for_threads() {
         if (now < best) best = now, group_images_ = group, band_ = rows, split_blocks_ = step * step_;
         if (step == 1) break;
       }
-      if (rows == 1 || p.epilogue) break;
+      if (rows == 1 || p.epilogue || abreast_) break;
     }
-    if (group == 1 || p.epilogue) break;
+    if (group == 1 || p.epilogue || abreast_) break;
   }
 }
 
@@ -363,8 +397,9 @@ ConvStream::Cover ConvStream::make_cover(const Phase& phase, const AxisRun& rows
         cover.before.push_back(static_cast<int64_t>(cover.entries.size()));
         if (i < rows.tap || i >= rows.tap_end || j < columns.tap || j >= columns.tap_end) continue;
         const AxisTap &r = phase.row.taps[i], &c = phase.column.taps[j];
-        const int64_t offset =
-            direct_ ? (p.rows.where(r) * p.columns.source + p.columns.where(c)) * lanes_ : band_pack_.offset(r, c);
+        const int64_t offset = lies_as_source()
+                                   ? (p.rows.where(r) * p.columns.source + p.columns.where(c)) * pixel_floats()
+                                   : band_pack_.offset(r, c);
         const int64_t a = unit * planes_ * unit_floats_ + offset;
         const int64_t whole = unit * lanes_ / panel_lanes(), half = unit * lanes_ % panel_lanes();
         const int64_t b = (whole * taps + tap) * panel_floats(1) + half * kBlock;
@@ -418,10 +453,10 @@ void ConvStream::add_tiles(const Phase& phase, int index, int64_t first, int64_t
   const int64_t top = std::max(first, cover.rows.first);
   const int64_t height = std::min(first + rows, cover.rows.first + cover.rows.count) - top, width = cover.columns.count;
   if (height <= 0) return;
-  const int64_t most = kernels_->rows[step_ - 1];
+  const int64_t most = abreast_ ? 1 : kernels_->rows[step_ - 1];
   // From one pixel to the next along a row, and down a column, in pixels of the operand and of the destination.
-  const int64_t a_right = direct_ ? p.columns.step() : p.columns.pace;
-  const int64_t a_down = direct_ ? p.rows.step() * p.columns.source : band_pack_.pitch();
+  const int64_t a_right = lies_as_source() ? p.columns.step() : p.columns.pace;
+  const int64_t a_down = lies_as_source() ? p.rows.step() * p.columns.source : band_pack_.pitch();
   const int64_t c_right = phase.column.step, c_down = phase.row.step * p.dest_w;
   const bool flat = a_down == width * a_right && c_down == width * c_right;
   const bool down = !flat && width * ceil_div(height, most) < height * ceil_div(width, most);
@@ -437,8 +472,9 @@ void ConvStream::add_tiles(const Phase& phase, int index, int64_t first, int64_t
       const int64_t begin = length * part / parts, end = length * (part + 1) / parts;
       const int64_t a = a_first + line * (down ? a_right : a_down) + begin * a_step;
       const int64_t c = c_first + line * (down ? c_right : c_down) + begin * c_step;
-      tiles->push_back({a * lanes_, c * kBlock, a_step * lanes_, c_step * kBlock, static_cast<int>(end - begin), index,
-                        gaps || (!p.planar && a_step != 1) ? BrgemmRows::kRows : rows_kind_});
+      const bool apart = gaps || (!p.planar && !abreast_ && a_step != 1);
+      tiles->push_back({a * pixel_floats(), c * kBlock, a_step * lanes_, c_step * kBlock, static_cast<int>(end - begin),
+                        index, apart ? BrgemmRows::kRows : rows_kind_});
     }
   }
 }

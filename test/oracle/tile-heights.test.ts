@@ -19,6 +19,8 @@ interface Kind {
   readonly layout: Layout;
   /** Of the algorithm's name: how wide a tile is. Default: as the model has it. */
   readonly tile?: string;
+  /** What the algorithm says of itself at the greatest length. */
+  readonly says?: RegExp;
   readonly of: (length: number) => Pick<Case, 'attributes' | 'inputs'>;
 }
 
@@ -33,6 +35,20 @@ function row(channels: number, kernel: number, stride: number, filters = 16): Pi
         make.float([filters, channels, 1, kernel]),
         null,
       ],
+    }),
+  };
+}
+
+/** A small map, so that the rows of a tile are images. */
+function images(filters: number): Omit<Kind, 'name'> {
+  return {
+    operator: 'conv2d',
+    layout: 'blocked',
+    tile: ` x${filters}`,
+    says: /images abreast/,
+    of: (length) => ({
+      attributes: { ...conv(1, 3), padding: [0, 0, 1, 1], activation: 'none' },
+      inputs: (make) => [make.float([length, 40, 1, 2]), make.float([filters, 40, 1, 3]), null],
     }),
   };
 }
@@ -65,6 +81,7 @@ const kinds: readonly Kind[] = [
       tile: ` x${filters}`,
     }),
   ),
+  ...[16, 32].map((filters): Kind => ({ name: `one pixel of many images, ${filters} filters`, ...images(filters) })),
   { name: 'pixels of a plane', layout: 'plain', ...row(3, 3, 1) },
   {
     name: 'channels',
@@ -95,12 +112,14 @@ describe.skipIf(!backend)(`tiles of every height${reason ? ` (skipped: ${reason}
       for (const kind of kinds) {
         if (way.rounded && (kind.layout === 'plain' || kind.operator === 'matmul')) continue;
         test(kind.name, () => {
+          let said = '';
           for (const length of lengths) {
             const { attributes, inputs } = kind.of(length);
             const row = { name: `${length} rows`, attributes, inputs, agreement: sums };
             const algorithm = `${way.algorithm}${kind.tile ?? ''}`;
-            check(backend as NativeBackend, kind.operator, kind.layout, row, { ...way, algorithm });
+            said = check(backend as NativeBackend, kind.operator, kind.layout, row, { ...way, algorithm });
           }
+          expect(said).toMatch(kind.says ?? /./);
         });
       }
       if (!way.rounded) return; // the others: oracle/suite.ts
@@ -110,7 +129,8 @@ describe.skipIf(!backend)(`tiles of every height${reason ? ` (skipped: ${reason}
   }
 });
 
-function check(native: NativeBackend, operatorName: string, layout: Layout, row: Case, way: Way): void {
+/** What the steps say of themselves. */
+function check(native: NativeBackend, operatorName: string, layout: Layout, row: Case, way: Way): string {
   const { algorithm, name, ...options } = way;
   const operator = operators.find((one) => one.name === operatorName);
   if (!operator) throw new Error(`no operator ${operatorName}`);
@@ -120,4 +140,5 @@ function check(native: NativeBackend, operatorName: string, layout: Layout, row:
   const where = `${name}, ${row.name}, ${result.describe.join('; ')}`;
   expect(firstDifference(result.outputs, expectedOf(operator, row, 'integers')), where).toBeUndefined();
   expect(result.damage, where).toEqual([]);
+  return result.describe.join('; ');
 }

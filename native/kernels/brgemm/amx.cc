@@ -129,11 +129,13 @@ FOVEA_INLINE void finish_rows(const BrgemmCall& call, int first, const float (*s
   BrgemmSums<Pairs, kRows, NB> part;
   part.load(sums[first], call.bias);
   BrgemmCall rows = call;
-  const ptrdiff_t before = first * call.c_row;
-  rows.c += before;
-  if (call.rounded) rows.rounded += before;
-  if (call.add)
-    rows.add = static_cast<const char*>(call.add) + before * static_cast<ptrdiff_t>(call.rounded ? 2 : sizeof(float));
+  rows.c += first * call.c_row;
+  if (call.rounded) rows.rounded += first * call.rounded_row;
+  if (call.add) {
+    const auto row =
+        call.rounded ? call.rounded_row * ptrdiff_t{sizeof(Bfloat16)} : call.c_row * ptrdiff_t{sizeof(float)};
+    rows.add = static_cast<const char*>(call.add) + first * row;
+  }
   part.finish(rows);
 }
 

@@ -57,10 +57,10 @@ struct BrgemmCall {
   ptrdiff_t b_block;        // from 16 columns of B to the next 16; rows of B are 16 apart
   float* c;
   ptrdiff_t c_row, c_block;  // likewise for C
-  // Of pairs: where the finished sums go instead of C, rounded to nearest even, rows c_row apart; C is then read only,
-  // and only to accumulate. Null: they go to C.
+  // Of pairs: where the finished sums go instead of C, rounded to nearest even; C is then read only, and only to
+  // accumulate. Null: they go to C.
   Bfloat16* rounded;
-  ptrdiff_t rounded_block;
+  ptrdiff_t rounded_row, rounded_block;
   const float* bias;  // 16·nb, or null
   const void* add;    // of the type of what is written and lying like it, or null
   bool accumulate, relu;

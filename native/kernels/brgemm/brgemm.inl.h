@@ -66,8 +66,8 @@ struct BrgemmSums {
     if (call.accumulate) add_memory(static_cast<const float*>(call.c), call.c_row, call.c_block);
     if constexpr (kPairs) {
       if (call.rounded) {
-        if (call.add) add_memory(static_cast<const Bfloat16*>(call.add), call.c_row, call.rounded_block);
-        if (call.c_row != 16) return round<false, false>(call);
+        if (call.add) add_memory(static_cast<const Bfloat16*>(call.add), call.rounded_row, call.rounded_block);
+        if (call.rounded_row != 16) return round<false, false>(call);
         return goes_past(call, call.rounded, call.rounded_block) ? round<true, true>(call) : round<true, false>(call);
       }
     }
@@ -111,7 +111,7 @@ struct BrgemmSums {
   FOVEA_INLINE void round(const BrgemmCall& call) {
     // Copies, or GCC reads them from the call again after each store.
     Bfloat16* const to = call.rounded;
-    const ptrdiff_t row = kSideBySide ? 16 : call.c_row, block = call.rounded_block;
+    const ptrdiff_t row = kSideBySide ? 16 : call.rounded_row, block = call.rounded_block;
     const auto floor = V::floor_of_relu(call.relu);
     Sum rest[kChains];
     UNROLL for (int i = 0; i < kChains; ++i)

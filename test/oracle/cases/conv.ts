@@ -136,6 +136,12 @@ const larger: readonly Conv[] = [
   { x: [1, 33, 11, 27], k: 40, kernel: [5, 5], padding: [2, 2, 2, 2], bias: true }, // too small for Winograd: exact
   { x: [3, 24, 21, 36], k: 36, kernel: [3, 3], stride: [2, 2], padding: [1, 1, 1, 1] },
   { x: [1, 32, 3, 40], k: 24, kernel: [3, 3], padding: [4, 4, 4, 4], dilation: [4, 4] }, // most taps meet padding only
+  // Small maps, of which tiles take the same pixel of several images.
+  { x: [37, 24, 4, 5], k: 40, kernel: [5, 5], padding: [2, 2, 2, 2], bias: true },
+  { x: [19, 40, 5, 5], k: 33, kernel: [5, 5], bias: true, relu: true },
+  { x: [33, 17, 6, 7], k: 36, kernel: [5, 3], stride: [2, 1], padding: [2, 1, 1, 2], relu: true },
+  { x: [15, 96, 3, 4], k: 48, kernel: [3, 3], padding: [2, 2, 2, 2], dilation: [2, 2], groups: 3 },
+  { x: [14, 272, 6, 6], k: 5, kernel: [3, 3], padding: [1, 1, 1, 1] }, // in chunks of channels
 ];
 
 const all: readonly Conv[] = [...edges, ...grid(48), ...larger];

@@ -27,6 +27,7 @@ const fused: readonly Fused[] = [
   { name: 'winograd, stride 2, tiles from row -1', x: [5, 48, 29, 30], k: 32, stride: 2, padding: 2 },
   { name: 'brgemm, bands', x: [2, 24, 40, 33], k: 20, kernel: 5, padding: 2 },
   { name: 'brgemm, groups of images', x: [7, 16, 5, 6], k: 17, padding: 1, bias: true },
+  { name: 'brgemm, images abreast', x: [23, 20, 4, 5], k: 17, kernel: 5, padding: 2, bias: true },
   { name: 'brgemm, stride 2', x: [2, 18, 11, 14], k: 33, stride: 2, padding: 1 },
   { name: '1x1, stride 2: rows that nothing reads', x: [2, 32, 9, 10], k: 16, kernel: 1, stride: 2 },
   { name: '1x1 of more pixels than fill L2', x: [1, 2320, 12, 11], k: 17, kernel: 1 },
