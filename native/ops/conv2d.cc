@@ -28,6 +28,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   problem.groups = g.groups;
   problem.planar = planar;
   problem.weight = {g.k_group(), g.c_group(), g.c_group() * g.taps(), g.taps(), g.k_group() * g.c_group() * g.taps()};
+  problem.weight.parts = g.merged;
   const BrgemmKernels& kernels = planes > 0 ? *brgemm_bf16_kernels() : brgemm_kernels();
   const bool separate = short_rows(kernels, g.p, g.q, blocks(g.k_group()), g.taps(), g.s);
   const AxisCopies copies = planar && g.stride_w > 1 ? AxisCopies::kWhole
@@ -70,17 +71,25 @@ bool blocked_winograd_possible(const OpSpec& spec, const ConvGeometry& g) {
 
 using Winograd = WinogradChoice<winograd_problem, blocked_winograd_possible, make_stream>;
 
-constexpr auto merged_stream = make_merged<make_stream, with_merged_weight>;
+// In float32, of channels where they lie if that can be: they may be rounded there.
+Status make_unmerged(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  return supports_depthwise(spec, g) ? make_depthwise_forward(spec, g, operation) : make_stream(spec, g, 0, operation);
+}
+
+constexpr auto merged_in_bf16 = make_merged<make_stream, with_merged_weight, make_unmerged, true>;
+constexpr auto merged_in_float32 = make_merged<make_stream, with_merged_weight, make_unmerged, false>;
 
 const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", supports_depthwise, make_depthwise_forward},
     {"winograd int16", Winograd::int16_wins, Winograd::make_int16},
     {"winograd", Winograd::wins, Winograd::make},
-    {"bf16 merged", merged_wins, in_bf16<merged_stream>, kTiled},
+    {"bf16 merged", bf16_merged_wins, merged_in_bf16, kTiled},
     {"bf16", bf16_best, in_bf16<make_stream>, kTiled},
+    {"brgemm merged", merged_wins, merged_in_float32, kTiled},
     {"brgemm", direct_possible, in_float32<make_stream>, kTiled},
     {"bf16", bf16_possible, in_bf16<make_stream>, kTiled},  // where the model does not prefer it: measured, or by name
-    {"bf16 merged", merged_possible, in_bf16<merged_stream>, kTiled},
+    {"bf16 merged", bf16_merged_possible, merged_in_bf16, kTiled},
+    {"brgemm merged", merged_possible, merged_in_float32, kTiled},
     {"winograd", Winograd::possible, Winograd::make},
     {"winograd int16", Winograd::int16_possible, Winograd::make_int16},
 };

@@ -84,6 +84,7 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   problem.groups = g.groups;
   problem.planar = planar;
   problem.weight = {g.k_group(), g.c_group(), g.c_group() * g.taps(), g.taps(), g.k_group() * g.c_group() * g.taps()};
+  problem.weight.parts = g.merged;
   problem.rows = forward_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, g.mode, AxisCopies::kShared);
   const AxisCopies copies = planar && g.stride_w > 1 ? AxisCopies::kWhole
                             : planes > 0 && g.q < 16 ? AxisCopies::kSeparate
@@ -123,17 +124,26 @@ bool winograd_int16_wins(const OpSpec& spec, const ConvGeometry& g) {
   return winograd_int16_possible(spec, g) && winograd_grad_int16_pays(g);
 }
 
-constexpr auto merged_stream = make_merged<make_stream, with_merged_gradient>;
+// In float32, of channels where they lie if that can be: they may be rounded there.
+Status make_unmerged(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  return supports_depthwise(spec, g) ? make_depthwise_grad_weight(spec, g, operation)
+                                     : make_stream(spec, g, 0, operation);
+}
+
+constexpr auto merged_in_bf16 = make_merged<make_stream, with_merged_gradient, make_unmerged, true>;
+constexpr auto merged_in_float32 = make_merged<make_stream, with_merged_gradient, make_unmerged, false>;
 
 const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", supports_depthwise, make_depthwise_grad_weight},
     {"winograd int16", winograd_int16_wins, make_winograd<true>},
     {"winograd", winograd_wins, make_winograd<false>},
-    {"bf16 merged", merged_wins, in_bf16<merged_stream>, kTiled},
+    {"bf16 merged", bf16_merged_wins, merged_in_bf16, kTiled},
     {"bf16", bf16_wins, in_bf16<make_stream>, kTiled},
+    {"brgemm merged", merged_wins, merged_in_float32, kTiled},
     {"brgemm", direct_possible, in_float32<make_stream>, kTiled},
     {"bf16", bf16_possible, in_bf16<make_stream>, kTiled},  // where the model does not prefer it: measured, or by name
-    {"bf16 merged", merged_possible, in_bf16<merged_stream>, kTiled},
+    {"bf16 merged", bf16_merged_possible, merged_in_bf16, kTiled},
+    {"brgemm merged", merged_possible, merged_in_float32, kTiled},
     {"winograd", winograd_possible, make_winograd<false>},
     {"winograd int16", winograd_int16_possible, make_winograd<true>},
 };

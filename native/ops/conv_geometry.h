@@ -17,6 +17,8 @@ struct ConvGeometry {
   PaddingMode mode = PaddingMode::kZeros;
   bool flip = false;   // the kernel is rotated by 180 degrees before it slides
   bool keeps = false;  // what is made of the weight: another way to compute it may then be the fastest
+  int64_t merged = 1;  // so many equal parts of a group's channels and filters are groups of their own: the weights
+                       // between them are zeros
 
   int64_t c_group() const { return c / groups; }
   int64_t k_group() const { return k / groups; }

@@ -62,8 +62,8 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   const int64_t rows = problem.planar ? s.taps_ : std::min<int64_t>(kBlock, problem.weight.depth);
   // Of vectors of pairs two blocks: their 64 bytes for each pixel and block of dy then serve so many channels from L1
   // and L2.
-  const bool pairs = problem.planes > 0 && s.kernels_->tile_rows == 1;
-  const int wanted = pairs && problem.tile_blocks == 0 ? 2 : problem.tile_blocks;
+  const bool pairs = problem.planes > 0 && s.kernels_->tile_rows == 1, parts = problem.weight.parts > 1;
+  const int wanted = problem.tile_blocks > 0 ? problem.tile_blocks : parts ? 1 : pairs ? 2 : 0;
   s.step_ = choose_tiles(*s.kernels_, rows, s.blocks_, 128, wanted).nb;
   s.choose_blocking();
   s.pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_, s.pair_rows() ? 2 : 1);
@@ -233,26 +233,33 @@ void ConvGradStream::make_rows() {
   const int64_t most = kernels_->rows[step_ - 1];
   const auto cut = [&](int64_t total, int64_t i) { return total * i / ceil_div(total, most); };
   if (p.planar) {
+    std::vector<Rows> all;
     for (int64_t i = 0; i < ceil_div(taps_, most); ++i) {
       Rows rows{0, 0, cut(taps_, i), static_cast<int>(cut(taps_, i + 1) - cut(taps_, i)), {}};
       for (int64_t tap = cut(taps_, i); tap < cut(taps_, i + 1); ++tap)
         rows.offsets.push_back(tap_offset(tap_of(p.rows, tap / p.taps_w), tap_of(p.columns, tap % p.taps_w)));
-      rows_.push_back(std::move(rows));
+      all.push_back(std::move(rows));
     }
-    last_rows_ = rows_;
+    rows_.assign(static_cast<size_t>(units_), all);
     return;
   }
-  const auto fill = [&](int64_t channels, std::vector<Rows>* list) {
+  // Of the channels of a unit, those of each part of the weight by themselves.
+  const int64_t part = p.weight.depth / p.weight.parts;
+  for (int64_t unit = 0; unit < units_; ++unit) {
+    const int64_t end = std::min((unit + 1) * kBlock, p.weight.depth);
+    std::vector<Rows> all;
     for (int64_t tap = 0; tap < taps_; ++tap) {
-      for (int64_t i = 0; i < ceil_div(channels, most); ++i) {
-        const int64_t first = cut(channels, i);
-        const int m = static_cast<int>(cut(channels, i + 1) - first);
-        list->push_back({tap, first, tap * kBlock + first, m, {}});
+      for (int64_t channel = unit * kBlock, next = 0; channel < end; channel = next) {
+        next = std::min(end, (channel / part + 1) * part);
+        for (int64_t i = 0; i < ceil_div(next - channel, most); ++i) {
+          const int64_t first = channel % kBlock + cut(next - channel, i);
+          const int m = static_cast<int>(cut(next - channel, i + 1) - cut(next - channel, i));
+          all.push_back({tap, first, tap * kBlock + first, m, {}});
+        }
       }
     }
-  };
-  fill(std::min<int64_t>(kBlock, p.weight.depth), &rows_);
-  fill(p.weight.depth - (units_ - 1) * kBlock, &last_rows_);
+    rows_.push_back(std::move(all));
+  }
 }
 
 ConvGradStream::Task ConvGradStream::task(int64_t index) const {
@@ -273,9 +280,18 @@ ConvGradStream::Task ConvGradStream::task(int64_t index) const {
 
 // The tiles of a unit that are the task's, and where their sums stand: [block][unit][tap of the task][lane].
 ConvGradStream::RowsRange ConvGradStream::rows_of(const Task& task, int64_t unit) const {
-  const std::vector<Rows>& all = task.unit + unit == units_ - 1 ? last_rows_ : rows_;
+  const std::vector<Rows>& all = rows_[static_cast<size_t>(task.unit + unit)];
   const int64_t count = static_cast<int64_t>(all.size());
   return {all.data() + count * task.tap / taps_, all.data() + count * (task.tap + task.taps) / taps_};
+}
+
+// Whether these rows have more than zeros in some of the blocks: the sums of the others are nobody's.
+bool ConvGradStream::meets(const Task& task, int64_t block, int64_t blocks, int64_t unit, const Rows& rows) const {
+  const WeightView& weight = problem_.weight;
+  if (weight.parts == 1) return true;
+  const int64_t lane = (task.block + block) * kBlock, channel = (task.unit + unit) * kBlock + rows.channel;
+  const AxisSpan depths = weight.depths(lane, lane + blocks * kBlock);
+  return channel < depths.end && channel + rows.m > depths.first;
 }
 
 float* ConvGradStream::sums_of(const Task& task, int64_t block, int64_t unit, const Rows& rows, float* sums) const {
@@ -414,11 +430,13 @@ void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, const Gradi
   call.c_row = kBlock;
   call.c_block = block_sum_floats();
   call.accumulate = chunk.accumulate;
+  call.not_finite = chunk.not_finite;
   for (int64_t block = 0; block < task.blocks; block += step_) {
     const int nb = static_cast<int>(std::min<int64_t>(step_, task.blocks - block));
     call.b = dy.at + block * dy.block;
     for (int64_t unit = 0; unit < task.units; ++unit) {
       for (const Rows& tile : rows_of(task, unit)) {
+        if (!meets(task, block, nb, unit, tile)) continue;
         take(terms[static_cast<size_t>(tile.tap)], ahead, &call);
         call.a = base + unit * unit_floats_ + tile.channel;
         call.a_rows = tile.offsets.data();
@@ -460,6 +478,7 @@ void ConvGradStream::add_pairs(const Task& task, const Chunk& chunk, float* pack
     }
     for (int64_t unit = 0; unit < task.units; ++unit) {
       for (const Rows& tile : rows_of(task, unit)) {
+        if (!meets(task, first, nb, unit, tile)) continue;
         take(terms[static_cast<size_t>(tile.tap)], ahead, &call);
         call.a =
             pairs_.at(packed + unit * pairs_.x_words(), tile.channel, windows_[static_cast<size_t>(tile.tap)].offset);

@@ -74,6 +74,7 @@ class ConvGradStream {
     const Rows* end() const { return last; }
   };
   RowsRange rows_of(const Task& task, int64_t unit) const;
+  bool meets(const Task& task, int64_t block, int64_t blocks, int64_t unit, const Rows& rows) const;
   float* sums_of(const Task& task, int64_t block, int64_t unit, const Rows& rows, float* sums) const;
   // Where the pixels of dy stand that a chunk sums: floats from an image and from a block of filters to the next.
   struct Gradient {
@@ -150,8 +151,8 @@ class ConvGradStream {
   int64_t wide_floats_ = 0;  // of a chunk of dy in float32, where it lies rounded and is needed so
   PackedBand pack_;
   PixelPairs pairs_;
-  std::vector<Window> windows_;         // of each tap; of all pixels if planar, where the rows of a tile are taps
-  std::vector<Rows> rows_, last_rows_;  // of a whole unit, of the last one
+  std::vector<Window> windows_;          // of each tap; of all pixels if planar, where the rows of a tile are taps
+  std::vector<std::vector<Rows>> rows_;  // of each unit
 };
 
 }  // namespace fovea

@@ -9,7 +9,7 @@ namespace fovea {
 
 namespace {
 
-constexpr int64_t kMost = 4;  // of which three quarters of the products are with zeros
+constexpr int64_t kMost = 4;  // of which up to three quarters of the products are with zeros
 
 // Weights as they are, and as rows of a merged group: one filter is row_floats() of them, and stands part_floats()
 // further on for each group before its own.
@@ -90,7 +90,8 @@ int64_t merged_groups(const ConvGeometry& g) {
 
 ConvGeometry merged_geometry(const ConvGeometry& g) {
   ConvGeometry merged = g;
-  merged.groups /= merged_groups(g);
+  merged.merged = merged_groups(g);
+  merged.groups /= merged.merged;
   return merged;
 }
 

@@ -5,11 +5,16 @@
 //   w0 [24 × 24]              ┌ w0  0  ┐
 //   w1 [24 × 24]              └ 0   w1 ┘    three blocks of 16 channels in, three out
 //
-// Zeros times Inf or NaN of another group's channel are NaN: for Guarded ways only.
+// Blocks of filters meet the channels of their own groups (WeightView::depths): of the nine products of blocks above
+// six are left, of half of which a half is with zeros. Zeros times Inf or NaN of another group's channel are NaN, so
+// behind it stands the sum of channels that are moved.
 #pragma once
 #include <memory>
+#include <utility>
 
+#include "ops/bf16_products.h"
 #include "ops/conv_geometry.h"
+#include "ops/guarded.h"
 
 namespace fovea {
 
@@ -25,12 +30,14 @@ std::unique_ptr<Operation> with_merged_weight(const OpSpec& spec, const ConvGeom
 std::unique_ptr<Operation> with_merged_gradient(const OpSpec& spec, const ConvGeometry& g,
                                                 std::unique_ptr<Operation> conv);
 
-// A function for in_bf16() (ops/bf16_products.h) from one that makes a convolution in float32 or in planes.
-template <auto make, auto merge>
-Status make_merged(const OpSpec& spec, const ConvGeometry& g, int planes, std::unique_ptr<Operation>* operation) {
-  if (planes == 0) return make(spec, g, planes, operation);
-  FOVEA_RETURN_IF_ERROR(make(spec, merged_geometry(g), planes, operation));
-  *operation = merge(spec, g, std::move(*operation));
+// A row of a list of algorithms from make(spec, geometry, planes, operation), and plain(spec, geometry, operation) for
+// values that zeros do not leave alone.
+template <auto make, auto merge, auto plain, bool in_bf16>
+Status make_merged(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  std::unique_ptr<Operation> fast, exact;
+  FOVEA_RETURN_IF_ERROR(make(spec, merged_geometry(g), in_bf16 ? bf16_planes(spec.precision) : 0, &fast));
+  FOVEA_RETURN_IF_ERROR(plain(plain_spec(spec), g, &exact));
+  *operation = std::make_unique<Guarded>(merge(spec, g, std::move(fast)), std::move(exact));
   return {};
 }
 

@@ -1,5 +1,6 @@
 // Copies of a convolution's operands in the order in which its kernels walk them.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -66,8 +67,14 @@ void pack_images_as_pairs(Values first, Values second, int64_t image, int64_t im
 struct WeightView {
   int64_t lanes, depth;                             // of one group
   int64_t lane_stride, depth_stride, group_stride;  // in floats
+  int64_t parts = 1;  // equal ones of lanes and depth: a lane of one and a depth of another have zeros
 
   int64_t taps() const { return lane_stride < depth_stride ? lane_stride : depth_stride; }
+  // The depths that lanes [first, end) have more than zeros for.
+  AxisSpan depths(int64_t first, int64_t end) const {
+    const int64_t each = lanes / parts, last = std::min(end, lanes) - 1;
+    return {first / each * (depth / parts), (last / each + 1) * (depth / parts)};
+  }
 };
 
 // [block of 16 lanes][unit of `unit` depths][tap][unit][16], zeros where lanes or depths end: B panels of one group.

@@ -19,7 +19,9 @@ bool bf16_possible(const OpSpec& spec, const ConvGeometry& geometry);
 bool bf16_wins(const OpSpec& spec, const ConvGeometry& geometry);
 // The same for groups merged to fill blocks (ops/conv_merged.h).
 bool merged_possible(const OpSpec& spec, const ConvGeometry& geometry);
+bool bf16_merged_possible(const OpSpec& spec, const ConvGeometry& geometry);
 bool merged_wins(const OpSpec& spec, const ConvGeometry& geometry);
+bool bf16_merged_wins(const OpSpec& spec, const ConvGeometry& geometry);
 
 // Whether each of `taps_w` columns of the filter gets a copy of its own, so that tiles of pixels run across short rows.
 bool short_rows(const BrgemmKernels& kernels, int64_t rows, int64_t columns, int64_t blocks, int64_t taps,

@@ -62,8 +62,9 @@ void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk,
       Bfloat16* rounded = last && tiles_round_ ? target.rounded.at + image * target.rounded.image : nullptr;
       for (const Tile& tile : tiles_of(round, phase)) {
         const Cover& cover = phase.covers[static_cast<size_t>(tile.cover)];
-        const int64_t* const before = cover.before.data() + piece.first;
-        call.entries = cover.entries.data() + before[0];
+        const Steps& steps = cover.steps[rounds_differ() ? static_cast<size_t>(round.block / step_) : 0];
+        const int64_t* const before = steps.before.data() + piece.first;
+        call.entries = steps.entries.data() + before[0];
         call.count = before[piece.count] - before[0];
         call.a = a + tile.a;
         call.a_step = tile.a_step;

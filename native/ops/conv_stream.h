@@ -62,11 +62,15 @@ class ConvStream {
   struct Piece {                  // steps that pass over a group of pixels together: their panel stays in L1
     int64_t first, count, depth;  // depth in words
   };
-  // Outputs that all take the same taps, the rectangle of two runs. A step is one tap of one unit of a chunk.
-  struct Cover {
-    AxisRun rows, columns;
+  // A step is one tap of one unit of a chunk.
+  struct Steps {
     std::vector<BrgemmEntry> entries;  // of `chunk_` units
     std::vector<int64_t> before;       // entries before each step, and all of them
+  };
+  // Outputs that all take the same taps, the rectangle of two runs.
+  struct Cover {
+    AxisRun rows, columns;
+    std::vector<Steps> steps;  // of every round of blocks, or one for all
   };
   struct Phase {
     AxisPhase row, column;
@@ -112,7 +116,10 @@ class ConvStream {
   TileChoice choose_padded_tiles() const;
   TileChoice choose_skipping_tiles(bool abreast) const;
   void add_phase(const AxisPhase& row, const AxisPhase& column);
+  bool rounds_differ() const { return problem_.weight.parts > 1 && chunks_ == 1; }
   Cover make_cover(const Phase& phase, const AxisRun& rows, const AxisRun& columns) const;
+  std::vector<AxisSpan> words_of_rounds(int64_t depth) const;
+  Steps make_steps(const Phase& phase, const AxisRun& rows, const AxisRun& columns, const AxisSpan& words) const;
   void make_tiles(Phase* phase) const;
   bool lies_as_source() const { return direct_ || abreast_; }  // pixel by pixel
   int64_t pixel_floats() const { return abreast_ ? group_images_ * lanes_ : lanes_; }

@@ -1,5 +1,6 @@
 // How a ConvStream is laid out: tiles, tasks, panels and what a chunk of channels is, all before anything runs.
 #include <algorithm>
+#include <cmath>
 
 #include "cpu/features.h"
 #include "kernels/bf16/bf16.h"
@@ -24,6 +25,7 @@ constexpr int64_t kExactSteps = 2;
 constexpr int64_t kTasks = 32;
 constexpr double kPackCycles = 8, kPlanePackCycles = 2;  // of one pixel of 16 channels, of one plane
 constexpr double kAbreastGains = 0.95;                   // before that is worth it: an estimate
+constexpr int64_t kLeastAbreast = 8;       // images of a task: rows enough for products not to wait for each other
 constexpr double kStridedSource = 1.08;    // what is read with a stride leaves every other line of the caches empty
 constexpr int64_t kMostEntries = 1 << 18;  // of all covers together: 4 MiB
 constexpr int64_t kMostListed = 1 << 20;   // outputs whose tiles are listed band by band: a few MiB
@@ -81,9 +83,10 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   // half the time of float32, and asking more of it than it gains, unless a stride leaves out much.
   const bool strided = problem.rows.step() > 1 || problem.columns.step() > 1, taps = problem.tap_offsets.size() > 1;
   s.asks_ahead_ = s.direct_ ? problem.columns.step() > 1 : taps && (problem.planes == 0 || strided);
-  // Vectors of pairs: of tiles that are equally fast, those with the smallest panels.
-  const bool pairs = problem.planes > 0 && s.kernels_->tile_rows == 1;
-  const int wanted = pairs && problem.tile_blocks == 0 ? 2 : problem.tile_blocks;
+  // Vectors of pairs: of tiles that are equally fast, those with the smallest panels. Of blocks that meet different
+  // channels one alone meets the fewest.
+  const bool pairs = problem.planes > 0 && s.kernels_->tile_rows == 1, parts = problem.weight.parts > 1;
+  const int wanted = problem.tile_blocks > 0 ? problem.tile_blocks : parts ? 1 : pairs ? 2 : 0;
   const bool possible = wanted > 0 && wanted <= s.kernels_->blocks && wanted <= s.dest_blocks_;
   s.step_ = possible ? wanted : tiles.nb;
   s.choose_blocking();
@@ -259,6 +262,8 @@ void ConvStream::choose_blocking() {
     group_images_ = ceil_div(ceil_div(group_images_, together), 2) * together;
   }
   while (count() < wanted && band_ > 1 && !abreast_ && band_ * columns >= 2 * kLeastPixels) band_ = ceil_div(band_, 2);
+  if (p.weight.parts > 1)  // in one chunk, see rounds_differ()
+    group_images_ = std::clamp(static_cast<int64_t>(scratch / all_bytes(band_)), int64_t{1}, group_images_);
   group_images_ = even(p.images, group_images_);
   band_ = even(outputs_, band_);
 
@@ -318,7 +323,7 @@ void ConvStream::cut_for_threads() {
       }
       if (rows == 1 || p.epilogue || abreast_) break;
     }
-    if (group == 1 || p.epilogue || abreast_) break;
+    if (group <= (abreast_ ? kLeastAbreast : 1) || p.epilogue) break;
   }
 }
 
@@ -368,33 +373,60 @@ int64_t ConvStream::last_depth() const {
 int64_t ConvStream::choose_depth(int64_t taps) const {
   constexpr double kEntry = 8;  // cycles
   const int64_t last = last_depth(), whole = (units_ - 1) * lanes_;
-  if (last == lanes_) return lanes_;
+  if (last == lanes_ && !rounds_differ()) return lanes_;
   const auto tile = [&](int64_t words) {
     return tiles_cycles(*kernels_, kernels_->rows[step_ - 1], step_, step_, taps * words);
   };
-  const auto cycles = [&](int64_t each, int64_t rest) {
-    return tile(whole + rest) + kEntry * static_cast<double>(taps * (whole + rest) / each);
+  const auto cycles = [&](int64_t each, int64_t words) {
+    return tile(words) + kEntry * static_cast<double>(taps * words / each);
   };
   double best =
       units_ > 1 ? tile(whole) + tile(last) + kEntry * static_cast<double>(taps * units_) : tile(last) + kEntry;
+  if (rounds_differ()) best = INFINITY;
   int64_t depth = 0;
   const int64_t least = kernels_->tile_rows > 1 || chunks_ > 1 ? lanes_ : kBrgemmUnroll;
   for (int64_t each = lanes_; each >= least; each /= 2) {
-    const double now = cycles(each, round_up(last, each));
+    double now = 0;
+    if (rounds_differ()) {
+      for (const AxisSpan& words : words_of_rounds(each)) now += cycles(each, words.end - words.first);
+    } else {
+      now = cycles(each, whole + round_up(last, each));
+    }
     if (now < best) best = now, depth = each;
   }
   return depth;
 }
 
+// What each round of blocks multiplies of the channels, in entries of so many words.
+std::vector<AxisSpan> ConvStream::words_of_rounds(int64_t depth) const {
+  const int64_t word = unit_depth_ / lanes_;  // channels
+  std::vector<AxisSpan> spans;
+  for (int64_t block = 0; block < dest_blocks_; block += step_) {
+    const AxisSpan depths = problem_.weight.depths(block * kBlock, (block + step_) * kBlock);
+    spans.push_back({depths.first / word / depth * depth, round_up(ceil_div(depths.end, word), depth)});
+  }
+  return spans;
+}
+
 ConvStream::Cover ConvStream::make_cover(const Phase& phase, const AxisRun& rows, const AxisRun& columns) const {
+  Cover cover{rows, columns, {}};
+  const AxisSpan all{0, units_ * lanes_};
+  for (const AxisSpan& words : rounds_differ() ? words_of_rounds(phase.depth) : std::vector<AxisSpan>{all})
+    cover.steps.push_back(make_steps(phase, rows, columns, words));
+  return cover;
+}
+
+// Those words of all units.
+ConvStream::Steps ConvStream::make_steps(const Phase& phase, const AxisRun& rows, const AxisRun& columns,
+                                         const AxisSpan& words) const {
   const StreamProblem& p = problem_;
-  Cover cover{rows, columns, {}, {}};
+  Steps steps;
   const int64_t taps = static_cast<int64_t>(phase.taps.size());
   for (int64_t unit = 0; unit < chunk_; ++unit) {
     int64_t tap = 0;
     for (size_t i = 0; i < phase.row.taps.size(); ++i) {
       for (size_t j = 0; j < phase.column.taps.size(); ++j, ++tap) {
-        cover.before.push_back(static_cast<int64_t>(cover.entries.size()));
+        steps.before.push_back(static_cast<int64_t>(steps.entries.size()));
         if (i < rows.tap || i >= rows.tap_end || j < columns.tap || j >= columns.tap_end) continue;
         const AxisTap &r = phase.row.taps[i], &c = phase.column.taps[j];
         const int64_t offset = lies_as_source()
@@ -405,14 +437,15 @@ ConvStream::Cover ConvStream::make_cover(const Phase& phase, const AxisRun& rows
         const int64_t b = (whole * taps + tap) * panel_floats(1) + half * kBlock;
         const int64_t depth = unit == units_ - 1 ? round_up(last_depth(), phase.depth) : lanes_;
         for (const auto& [x, w] : products_) {
-          for (int64_t q = 0; q < depth; q += phase.depth)
-            cover.entries.push_back({a + x * unit_floats_ + q, b + (w * lanes_ + q) * kBlock});
+          const int64_t first = std::max<int64_t>(0, words.first - unit * lanes_);
+          for (int64_t q = first; q < std::min(depth, words.end - unit * lanes_); q += phase.depth)
+            steps.entries.push_back({a + x * unit_floats_ + q, b + (w * lanes_ + q) * kBlock});
         }
       }
     }
   }
-  cover.before.push_back(static_cast<int64_t>(cover.entries.size()));
-  return cover;
+  steps.before.push_back(static_cast<int64_t>(steps.entries.size()));
+  return steps;
 }
 
 // Steps of `units` units cut into pieces that fit L1, at unit boundaries when several units fit.
@@ -463,7 +496,7 @@ void ConvStream::add_tiles(const Phase& phase, int index, int64_t first, int64_t
   const int64_t lines = flat ? 1 : down ? width : height, length = flat ? height * width : down ? height : width;
   const int64_t parts = ceil_div(length, most), a_step = down ? a_down : a_right, c_step = down ? c_down : c_right;
   // Taps of a plane that do not follow each other in the panel.
-  const bool gaps = p.planar && cover.entries.size() + 1 < cover.before.size();
+  const bool gaps = p.planar && cover.steps[0].entries.size() + 1 < cover.steps[0].before.size();
   const int64_t a_first = (top - first) * a_down + cover.columns.first * a_right;
   const int64_t c_first = (phase.row.first + (top - first) * phase.row.step) * p.dest_w + phase.column.first +
                           cover.columns.first * c_right;

@@ -49,7 +49,7 @@ const direct: Algorithm = {
  * sums in float32, so they must come out exactly; of real numbers, each element within what the products may be off. With the same bits for 1, 2 and 3
  * threads, between guard bands. The level is that of FOVEA_CPU, which the addon reads once per process.
  */
-export function bf16Suite(cap: 'avx2' | 'avx512bf16' | 'amx', algorithm: Algorithm = direct): void {
+export function bf16Suite(cap: 'avx2' | 'avx512' | 'avx512bf16' | 'amx', algorithm: Algorithm = direct): void {
   process.env.FOVEA_CPU = cap;
   const { backend, reason } = findNative();
   const problem = reason ?? (backend.info.isa === cap ? undefined : `this CPU is ${backend.info.isa}`);

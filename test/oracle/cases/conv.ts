@@ -141,6 +141,8 @@ const larger: readonly Conv[] = [
   { x: [19, 40, 5, 5], k: 33, kernel: [5, 5], bias: true, relu: true },
   { x: [33, 17, 6, 7], k: 36, kernel: [5, 3], stride: [2, 1], padding: [2, 1, 1, 2], relu: true },
   { x: [15, 96, 3, 4], k: 48, kernel: [3, 3], padding: [2, 2, 2, 2], dilation: [2, 2], groups: 3 },
+  { x: [9, 160, 5, 4], k: 80, kernel: [3, 3], padding: [1, 1, 1, 1], groups: 4, bias: true }, // four groups make one
+  { x: [2, 112, 7, 9], k: 112, kernel: [3, 3], stride: [2, 2], padding: [1, 1, 1, 1], groups: 4 }, // in twos, packed
   { x: [14, 272, 6, 6], k: 5, kernel: [3, 3], padding: [1, 1, 1, 1] }, // in chunks of channels
 ];
 

@@ -33,6 +33,7 @@ const fused: readonly Fused[] = [
   { name: '1x1 of more pixels than fill L2', x: [1, 2320, 12, 11], k: 17, kernel: 1 },
   { name: 'stem, planar', x: [2, 3, 17, 18], k: 16, kernel: 7, stride: 2, padding: 3 },
   { name: 'groups in whole blocks', x: [2, 32, 6, 7], k: 32, groups: 2, padding: 1 },
+  { name: 'groups merged in twos', x: [3, 48, 6, 7], k: 48, groups: 2, padding: 1 },
   { name: 'groups that are moved', x: [2, 12, 6, 6], k: 18, groups: 3, padding: 1 },
   { name: 'depthwise', x: [3, 20, 7, 8], k: 20, groups: 20, padding: 1 },
   { name: 'padding folded back', x: [2, 16, 6, 7], k: 20, padding: 1, mode: 'reflect' },

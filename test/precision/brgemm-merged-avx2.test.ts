@@ -1,0 +1,3 @@
+import { mergedSuite } from './merged-suite.js';
+
+mergedSuite('avx2', 'brgemm merged');

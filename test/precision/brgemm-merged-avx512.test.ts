@@ -1,0 +1,3 @@
+import { mergedSuite } from './merged-suite.js';
+
+mergedSuite('avx512', 'brgemm merged');
