@@ -30,6 +30,10 @@ bool readable_in_place(const Axis& axis) {
   return axis.step() == 1 && (axis.mode == PaddingMode::kZeros || axis.direct());
 }
 
+// Parts decide bits, so they are alike for any number of threads: fifteen leave one of two threads idle for a
+// sixteenth.
+int64_t for_any_threads(int64_t parts) { return parts > 2 ? round_up(parts, 4) : parts; }
+
 const AxisTap& tap_of(const Axis& axis, int64_t tap) { return axis.phases[0].taps[static_cast<size_t>(tap)]; }
 
 }  // namespace
@@ -107,7 +111,7 @@ void ConvGradStream::choose_blocking() {
   unit_task_ = even(units_, unit_task_);
   const int64_t wanted = times(std::min(kTasks, static_cast<int64_t>(problem_.flops / kLeastFlops)), problem_.cut);
   const int64_t more = std::min(kMostParts, static_cast<int64_t>(problem_.flops / kPartFlops));
-  parts_ = std::clamp<int64_t>(ceil_div(std::max(wanted, more), splits()), 1, chunks_);
+  parts_ = std::clamp<int64_t>(for_any_threads(ceil_div(std::max(wanted, more), splits())), 1, chunks_);
   cut_for_threads();
 }
 
