@@ -441,7 +441,7 @@ void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, const Gradi
     for (int64_t unit = 0; unit < task.units; ++unit) {
       for (const Rows& tile : rows_of(task, unit)) {
         if (!meets(task, block, nb, unit, tile)) continue;
-        take(terms[static_cast<size_t>(tile.tap)], ahead, &call);
+        take(terms[static_cast<size_t>(tile.tap)], nb, ahead, &call);
         call.a = base + unit * unit_floats_ + tile.channel;
         call.a_rows = tile.offsets.data();
         call.c = sums_of(task, block, unit, tile, sums);
@@ -483,7 +483,7 @@ void ConvGradStream::add_pairs(const Task& task, const Chunk& chunk, float* pack
     for (int64_t unit = 0; unit < task.units; ++unit) {
       for (const Rows& tile : rows_of(task, unit)) {
         if (!meets(task, first, nb, unit, tile)) continue;
-        take(terms[static_cast<size_t>(tile.tap)], ahead, &call);
+        take(terms[static_cast<size_t>(tile.tap)], nb, ahead, &call);
         call.a =
             pairs_.at(packed + unit * pairs_.x_words(), tile.channel, windows_[static_cast<size_t>(tile.tap)].offset);
         call.c = sums_of(task, first, unit, tile, sums);

@@ -101,12 +101,13 @@ class ConvGradStream {
     std::vector<BrgemmEntry> entries;
     int64_t depth;
   };
-  static void take(const Terms& terms, Ahead* ahead, BrgemmCall* call) {
+  static void take(const Terms& terms, int64_t blocks, Ahead* ahead, BrgemmCall* call) {
     call->entries = terms.entries.data();
     call->count = static_cast<ptrdiff_t>(terms.entries.size());
     call->depth = terms.depth;
-    std::tie(call->ahead, call->ahead_end) =
-        ahead->run(call->count * (call->depth / kBrgemmUnroll) * kBrgemmAheadLines);
+    // Rounded up: the few lines that the tile does not come to are not left for the next, which has its own to ask for.
+    const int64_t rounds = call->count * ceil_div(call->depth, kBrgemmUnroll);
+    std::tie(call->ahead, call->ahead_end) = ahead->run(rounds * brgemm_ahead_lines(blocks));
   }
   Terms terms_of(const Chunk& chunk, const Window& window, int64_t dy_image) const;
   Terms pair_terms_of(const Chunk& chunk, const Window& window) const;

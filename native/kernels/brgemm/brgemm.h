@@ -38,7 +38,9 @@ constexpr int kBrgemmRowKinds = 7;
 // Steps of the sum written out one after another: counters and addresses compete with the multiply-adds for their two
 // ports, at one step a round they cost a sixth of the speed.
 constexpr int kBrgemmUnroll = 4;
-constexpr int kBrgemmAheadLines = 2;  // see BrgemmCall::ahead; 1 and 4 were slower (Zen 5)
+// See BrgemmCall::ahead, for tiles of so many blocks: one alone goes through a line of A for each step. Of two and
+// more, one line and four were slower (Zen 5).
+constexpr int brgemm_ahead_lines(int64_t blocks) { return blocks == 1 ? 4 : 2; }
 
 // Reads exactly the A and B elements of the formula, writes exactly the m × 16·nb elements of C; any alignment will do,
 // 64 bytes for b is fastest. No allocation, no exceptions, no globals. Every element of the sum over e and q is added
@@ -67,7 +69,7 @@ struct BrgemmCall {
   // Whole cache lines of what is written need no place in the caches: it is more than they hold. A hint; whoever gives
   // it calls stores_are_seen() (simd/macros.h) before another thread reads.
   bool past_caches;
-  // kChannels, kList, kRows: memory that is asked for meanwhile, kBrgemmAheadLines cache lines for each kBrgemmUnroll
+  // kChannels, kList, kRows: memory that is asked for meanwhile, brgemm_ahead_lines() for each kBrgemmUnroll
   // steps of a run. Null: none.
   const std::byte *ahead, *ahead_end;
   // Set to true when a sum is Inf or NaN, with all but ReLU; null: nobody wants to know. Split or rounded operands give

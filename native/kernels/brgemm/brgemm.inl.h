@@ -189,14 +189,14 @@ constexpr bool asks_ahead(BrgemmRows kind) {
 }
 
 // Asks for what BrgemmCall::ahead says, and at its end for the same lines over and over: a branch would cost more.
-template <bool kAsks>
+template <bool kAsks, int kLines>
 struct BrgemmAhead {
   explicit BrgemmAhead(const BrgemmCall&) {}
   FOVEA_INLINE void fetch() {}
 };
 
-template <>
-struct BrgemmAhead<true> {
+template <int kLines>
+struct BrgemmAhead<true, kLines> {
   static constexpr ptrdiff_t kLine = 64;
   const std::byte *at, *end;
 
@@ -204,9 +204,9 @@ struct BrgemmAhead<true> {
     if (!at) at = end = reinterpret_cast<const std::byte*>(call.a);
   }
   FOVEA_INLINE void fetch() {
-    UNROLL for (int line = 0; line < kBrgemmAheadLines; ++line)
+    UNROLL for (int line = 0; line < kLines; ++line)
       ask_to_read(at + line * kLine);
-    at += at < end ? kBrgemmAheadLines * kLine : 0;
+    at += at < end ? kLines * kLine : 0;
   }
 };
 
@@ -221,7 +221,7 @@ void brgemm_tile(const BrgemmCall& call) {
   const ptrdiff_t depth = call.depth, a_step = call.a_step, b_block = call.b_block;
   const float *const a0 = call.a, *const b0 = call.b;
   const BrgemmEntry *entry = call.entries, *const end = entry + call.count;
-  BrgemmAhead<asks_ahead(kRows)> ahead(call);
+  BrgemmAhead<asks_ahead(kRows), brgemm_ahead_lines(NB)> ahead(call);
   if (kRows == BrgemmRows::kPlanes && entry != end) {
     BrgemmPanel<NB> b(b0 + entry->b, b_block);
     for (; end - entry >= U; entry += U, b.advance(U)) {
