@@ -33,7 +33,7 @@ void order(Region* region) {
   for (DepthwiseTap& tap : taps) tap.x -= region->base;
   for (size_t i = taps.size(); i-- > 0;) {
     const bool next = i + 1 < taps.size() && taps[i + 1].x == taps[i].x + kBlock;
-    taps[i].run = next ? std::min(3, taps[i + 1].run + 1) : 1;
+    taps[i].run = next ? std::min(kMostRun, taps[i + 1].run + 1) : 1;
   }
 }
 

@@ -133,16 +133,19 @@ FOVEA_INLINE void add_taps(const DepthwiseCallOf<T>& call, const DepthwiseTap* t
   }
 }
 
-// Pixels that are widened as they are loaded are worth loading once only, as far as there are registers for the
-// weights.
-template <class T, int G, int kStep>
-constexpr bool loads_once() {
-  return sizeof(T) == 2 && G <= 2 && kStep != 0;
+// How many neighbouring taps share the loads of their pixels, of calls whose rows begin with `run` of them: as far as
+// there are registers for the weights, 14 sums, 7 weights and a pixel of 32. Pixels that are widened as they are loaded
+// are worth loading once only; of others from five taps on, whose loads would take the ports as long as their products.
+template <class V, class T, int G, int kStep>
+constexpr int taps_at_once(int run) {
+  if (kStep == 0 || V::kLanes < 16 || G > 2) return 1;
+  if (G == 1 && run >= 5) return run >= 7 ? 7 : 5;
+  return sizeof(T) == 2 ? 3 : 1;
 }
 
 // R rows of M pixels at once: R * M * G independent sums hide the latency of a multiply-add, and share each load of the
 // weight.
-template <class V, class T, int G, int kStep, int R, int M>
+template <class V, class T, int G, int kStep, int kTaps, int R, int M>
 void pixels(const DepthwiseCallOf<T>& call, ptrdiff_t lane, const T* x, T* y) {
   using S = Slice<V, G>;
   S sums[R * M][G];
@@ -153,10 +156,10 @@ void pixels(const DepthwiseCallOf<T>& call, ptrdiff_t lane, const T* x, T* y) {
   fetch(*call.x_ahead, R * M);
   fetch(*call.y_ahead, R * M);
   for (const DepthwiseTap *tap = call.taps, *end = tap + call.tap_count; tap != end;) {
-    if constexpr (loads_once<T, G, kStep>()) {
-      if (tap->run == 3) {
-        add_taps<G, kStep, R, M, 3>(call, tap, lane, x, sums);
-        tap += 3;
+    if constexpr (kTaps > 1) {
+      if (tap->run >= kTaps) {
+        add_taps<G, kStep, R, M, kTaps>(call, tap, lane, x, sums);
+        tap += kTaps;
         continue;
       }
     }
@@ -214,16 +217,16 @@ struct Tiles {
   int rows;
   Tile<T> of[kMostRows];
 };
-template <class V, class T, int G, int kStep, int M, int... R>
+template <class V, class T, int G, int kStep, int kTaps, int M, int... R>
 constexpr Tiles<T> tiles(std::integer_sequence<int, R...>) {
-  return {sizeof...(R), {pixels<V, T, G, kStep, R + 1, M>...}};
+  return {sizeof...(R), {pixels<V, T, G, kStep, kTaps, R + 1, M>...}};
 }
 
 // Every row in tiles of nearly equal length, several rows at once where they are short.
-template <class V, int G, int kStep, class T, int... M>
+template <class V, int G, int kStep, int kTaps, class T, int... M>
 FOVEA_INLINE void rows(const DepthwiseCallOf<T>& call, ptrdiff_t lane, std::integer_sequence<int, M...>) {
   static constexpr Tiles<T> table[] = {
-      tiles<V, T, G, kStep, M + 1>(std::make_integer_sequence<int, rows_at_once<V, G, kStep, M + 1>()>())...};
+      tiles<V, T, G, kStep, kTaps, M + 1>(std::make_integer_sequence<int, rows_at_once<V, G, kStep, M + 1>()>())...};
   constexpr ptrdiff_t kMost = sizeof...(M);
   // Most calls of small maps are one tile or two: divisions would take as long as their sums.
   const ptrdiff_t across = call.count <= kMost ? 1 : (call.count + kMost - 1) / kMost;
@@ -243,16 +246,28 @@ FOVEA_INLINE void rows(const DepthwiseCallOf<T>& call, ptrdiff_t lane, std::inte
   }
 }
 
-template <class V, int G, int kStep, class T>
-FOVEA_INLINE void planes(const DepthwiseCallOf<T>& call, ptrdiff_t lane) {
+template <class V, int G, int kStep, int kTaps, class T>
+void planes_of_runs(const DepthwiseCallOf<T>& call, ptrdiff_t lane) {
   DepthwiseCallOf<T> plane = call;
   for (ptrdiff_t n = 0; n < call.planes; ++n) {
-    rows<V, G, kStep>(plane, lane, std::make_integer_sequence<int, pixels_at_once<V, G, kStep>()>());
+    rows<V, G, kStep, kTaps>(plane, lane, std::make_integer_sequence<int, pixels_at_once<V, G, kStep>()>());
     plane.x += call.x_plane;
     plane.y += call.y_plane;
     plane.weight += call.weight_plane;
     if (plane.bias) plane.bias += 16;
   }
+}
+
+// A tile knows one length of runs: where it knew several, GCC kept fewer sums in registers, and 3×3 took 1.14 times as
+// long.
+template <class V, int G, int kStep, class T>
+FOVEA_INLINE void planes(const DepthwiseCallOf<T>& call, ptrdiff_t lane) {
+  constexpr int k1 = taps_at_once<V, T, G, kStep>(1), k5 = taps_at_once<V, T, G, kStep>(5);
+  constexpr int k7 = taps_at_once<V, T, G, kStep>(7);
+  const int run = call.tap_count > 0 ? call.taps[0].run : 1;
+  if (k7 != k5 && run >= 7) return planes_of_runs<V, G, kStep, k7>(call, lane);
+  if (k5 != k1 && run >= 5) return planes_of_runs<V, G, kStep, k5>(call, lane);
+  planes_of_runs<V, G, kStep, k1>(call, lane);
 }
 
 template <class V, int G, class T>

@@ -58,6 +58,8 @@ const edges: readonly Conv[] = [
   { x: [1, 17, 10, 11], k: 17, kernel: [3, 3], stride: [3, 3], padding: [0, 1, 2, 1], groups: 17 },
   { x: [3, 18, 21, 20], k: 18, kernel: [5, 5], stride: [2, 2], padding: [2, 2, 2, 2], groups: 18, bias: true },
   { x: [2, 16, 9, 9], k: 16, kernel: [3, 3], padding: [3, 3, 3, 3], dilation: [3, 3], groups: 16 }, // packed
+  { x: [2, 20, 9, 23], k: 20, kernel: [7, 7], padding: [3, 3, 3, 3], groups: 20, bias: true }, // runs of 4 to 7 taps
+  { x: [1, 17, 4, 29], k: 17, kernel: [2, 9], stride: [1, 2], padding: [0, 1, 4, 4], groups: 17, relu: true },
   { x: [2, 3, 9, 11], k: 18, kernel: [3, 3], padding: [1, 1, 1, 1] },
   { x: [1, 1, 12, 7], k: 5, kernel: [5, 3], padding: [2, 1, 0, 1], dilation: [1, 2], flip: true },
   { x: [1, 8, 11, 9], k: 16, kernel: [2, 2], stride: [3, 3], padding: [0, 0, 1, 1] },
