@@ -86,8 +86,11 @@ Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::u
   problem.weight = {g.k_group(), g.c_group(), g.c_group() * g.taps(), g.taps(), g.k_group() * g.c_group() * g.taps()};
   problem.weight.parts = g.merged;
   problem.rows = forward_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, g.mode, AxisCopies::kShared);
+  // Of pairs short rows are better run on, where each column of the filter has a copy without gaps: rows of 14 no
+  // longer, but a tile of AMX is 32 pixels deep.
+  const int64_t short_rows = planes == 0 ? 0 : brgemm_bf16_kernels()->tile_rows > 1 ? 16 : 14;
   const AxisCopies copies = planar && g.stride_w > 1 ? AxisCopies::kWhole
-                            : planes > 0 && g.q < 16 ? AxisCopies::kSeparate
+                            : g.q < short_rows       ? AxisCopies::kSeparate
                                                      : AxisCopies::kShared;
   problem.columns = forward_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, g.mode, copies);
   problem.tap_offsets = g.tap_offsets();

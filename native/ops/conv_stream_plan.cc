@@ -82,7 +82,8 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   // The hardware sees by itself what is read without gaps, and what a single tap is read for at one pace. Pairs take
   // half the time of float32, and asking more of it than it gains, unless a stride leaves out much.
   const bool strided = problem.rows.step() > 1 || problem.columns.step() > 1, taps = problem.tap_offsets.size() > 1;
-  s.asks_ahead_ = s.direct_ ? problem.columns.step() > 1 : (taps || problem.planes > 0) && (problem.planes == 0 || strided);
+  s.asks_ahead_ =
+      s.direct_ ? problem.columns.step() > 1 : (taps || problem.planes > 0) && (problem.planes == 0 || strided);
   // Vectors of pairs: of tiles that are equally fast, those with the smallest panels. Of blocks that meet different
   // channels one alone meets the fewest.
   const bool pairs = problem.planes > 0 && s.kernels_->tile_rows == 1, parts = problem.weight.parts > 1;
