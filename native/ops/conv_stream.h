@@ -116,12 +116,14 @@ class ConvStream {
   TileChoice choose_padded_tiles() const;
   TileChoice choose_skipping_tiles(bool abreast) const;
   void add_phase(const AxisPhase& row, const AxisPhase& column);
+  // Whether blocks of filters take channels of their own, see WeightView::parts.
   bool rounds_differ() const { return problem_.weight.parts > 1 && chunks_ == 1; }
   Cover make_cover(const Phase& phase, const AxisRun& rows, const AxisRun& columns) const;
   std::vector<AxisSpan> words_of_rounds(int64_t depth) const;
   Steps make_steps(const Phase& phase, const AxisRun& rows, const AxisRun& columns, const AxisSpan& words) const;
   void make_tiles(Phase* phase) const;
-  bool lies_as_source() const { return direct_ || abreast_; }  // pixel by pixel
+  bool lies_as_source() const { return direct_ || abreast_; }  // pixel by pixel, without padding
+  // From one pixel to the next.
   int64_t pixel_floats() const { return abreast_ ? group_images_ * lanes_ : lanes_; }
   void add_tiles(const Phase& phase, int cover, int64_t first, int64_t rows, std::vector<Tile>* tiles) const;
   int64_t images_abreast(int64_t images) const { return abreast_ ? even(images, kernels_->rows[step_ - 1]) : 1; }

@@ -79,11 +79,10 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   }
   const TileChoice tiles = s.choose_rows();
   s.pads_ = problem.planes == 0 && !s.skips_ && (reads_zeros(problem.rows) || reads_zeros(problem.columns));
-  // The hardware sees by itself what is read without gaps, and what a single tap is read for at one pace. Pairs take
-  // half the time of float32, and asking more of it than it gains, unless a stride leaves out much.
+  // The hardware sees by itself what is read without gaps. Pairs take half the time of float32, and asking more of it
+  // than it gains, unless a stride leaves out much.
   const bool strided = problem.rows.step() > 1 || problem.columns.step() > 1, taps = problem.tap_offsets.size() > 1;
-  s.asks_ahead_ =
-      s.direct_ ? problem.columns.step() > 1 : (taps || problem.planes > 0) && (problem.planes == 0 || strided);
+  s.asks_ahead_ = s.direct_ ? problem.columns.step() > 1 : problem.planes > 0 ? strided : taps;
   // Vectors of pairs: of tiles that are equally fast, those with the smallest panels. Of blocks that meet different
   // channels one alone meets the fewest.
   const bool pairs = problem.planes > 0 && s.kernels_->tile_rows == 1, parts = problem.weight.parts > 1;
@@ -254,7 +253,11 @@ void ConvStream::choose_blocking() {
     while (band_ > least && all_bytes(band_) > scratch) band_ = std::max(least, band_ * 3 / 4);
   }
   const int64_t together = abreast_ ? even(p.images, kernels_->rows[step_ - 1]) : 1;  // of a tile
-  if (band_ == outputs_) group_images_ = std::min(p.images, ceil_div(goal, outputs_ * columns * together) * together);
+  if (band_ == outputs_) {
+    const int64_t tiles = ceil_div(goal, outputs_ * columns * together);
+    const int64_t fitting = abreast_ ? static_cast<int64_t>(scratch / unit_bytes(band_)) / together : tiles;
+    group_images_ = std::min(p.images, std::clamp<int64_t>(fitting, 1, tiles) * together);
+  }
 
   // More tasks while they stay worth their while.
   const auto count = [&] { return p.groups * ceil_div(p.images, group_images_) * ceil_div(outputs_, band_); };
@@ -368,9 +371,10 @@ int64_t ConvStream::last_depth() const {
   return ceil_div((problem_.weight.depth - (units_ - 1) * unit_depth_) * lanes_, unit_depth_);
 }
 
-// How deep the entries of a sum are: whole units, or such parts of one that what is left of the last unit is a few of
-// them. 0: the last unit is added up by itself, through memory. Of 24 channels the sums of 16 went to memory and back
-// for those of the other eight. A tile of AMX multiplies 16 words or fewer at once, in the same time.
+// How deep the entries of a sum are: whole units, or such parts of one that what is left of the last unit, or what
+// rounds of blocks multiply where they differ, is a few of them. 0: the last unit is added up by itself, through
+// memory. Of 24 channels the sums of 16 went to memory and back for those of the other eight. A tile of AMX multiplies
+// 16 words or fewer at once, in the same time.
 int64_t ConvStream::choose_depth(int64_t taps) const {
   constexpr double kEntry = 8;  // cycles
   const int64_t last = last_depth(), whole = (units_ - 1) * lanes_;
