@@ -187,7 +187,8 @@ bool ConvStream::can_leave_padding_out() const {
   const bool inside = p.rows.inside() && p.columns.inside();
   if (!(zeros || inside) || outputs_ * p.columns.outputs() > kMostListed) return false;
   const size_t covers = runs_of(p.rows).size() * runs_of(p.columns).size();
-  return static_cast<int64_t>(covers * p.tap_offsets.size()) * source_blocks_ <= kMostEntries;
+  const int64_t lists = p.weight.parts > 1 ? dest_blocks_ : 1;  // see rounds_differ()
+  return static_cast<int64_t>(covers * p.tap_offsets.size()) * source_blocks_ * lists <= kMostEntries;
 }
 
 // Whether a tile's images, of some of their channels, fit L2 together.

@@ -8,9 +8,9 @@
 
 namespace fovea {
 
+constexpr int kMostRun = 7;
 // Where a tap reads, in elements from the x of the call, and its weights or sums, from the weight or sums of the call:
 // [q][16]. `run`: as many taps from this one on, at most kMostRun, read neighbouring pixels.
-constexpr int kMostRun = 7;
 struct DepthwiseTap {
   ptrdiff_t x, at;
   int run = 1;
