@@ -30,17 +30,24 @@ namespace fovea {
 #include "kernels/families.inc"
 #undef KERNEL_FAMILY
 
+// For values that lie in memory as bfloat16: all families, or none.
 #ifdef FOVEA_X86
-#define BF16_FAMILY(Type, name) \
-  const Type* name##_bf16_kernels() { return cpu_features().isa >= Isa::kAvx512Bf16 ? &name##_avx512bf16 : nullptr; }
+#define BF16_FAMILY(Type, name)                             \
+  const Type* name##_bf16_kernels() {                       \
+    const Isa isa = cpu_features().isa;                     \
+    if (isa >= Isa::kAvx512Bf16) return &name##_avx512bf16; \
+    return isa == Isa::kAvx2 ? &name##_avx2bf16 : nullptr;  \
+  }
 #else
 #define BF16_FAMILY(Type, name) \
   const Type* name##_bf16_kernels() { return nullptr; }
 #endif
 BF16_FAMILY(DepthwiseBf16Kernels, depthwise)
 BF16_FAMILY(EltwiseBf16Kernels, eltwise)
+BF16_FAMILY(LayoutBf16Kernels, layout)
 BF16_FAMILY(NormKernelsOf<Bfloat16>, norm)
 BF16_FAMILY(PoolBf16Kernels, pool)
+BF16_FAMILY(WinogradBf16Kernels, winograd)
 #undef BF16_FAMILY
 
 std::vector<std::pair<std::string, std::string>> kernel_report() {

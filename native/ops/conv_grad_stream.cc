@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "kernels/bf16/bf16.h"
+#include "kernels/layout/layout.h"
 #include "ops/bf16_products.h"
 #include "ops/parallel.h"
 
@@ -118,8 +118,8 @@ ConvGradStream::Gradient ConvGradStream::gradient_of(const Task& task, const Chu
   const int64_t pixels = chunk.rows * problem_.columns.outputs() * kBlock;
   for (int64_t image = 0; image < chunk.images; ++image) {
     for (int64_t block = 0; block < task.blocks; ++block) {
-      bf16_kernels()->widen((chunk.dy + image * image_step + block * plane()).halves(), pixels,
-                            wide + (image * task.blocks + block) * pixels);
+      layout_bf16_kernels()->widen((chunk.dy + image * image_step + block * plane()).halves(), pixels,
+                                   wide + (image * task.blocks + block) * pixels);
     }
   }
   return {wide, task.blocks * pixels, pixels};

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "kernels/bf16/bf16.h"
 #include "kernels/layout/layout.h"
 #include "kernels/planes/planes.h"
 #include "ops/conv_pack.h"
@@ -131,7 +130,7 @@ class ConvNarrow : public Operation {
       if (top + i < 0 || top + i >= g_.p) continue;
       for (int64_t k = 0; k < g_.k; k += kBlock) {
         const Values row = dy + (k * g_.p * g_.q + ((top + i) * g_.q + left + begin) * kBlock);
-        if (row.half()) bf16_kernels()->widen(row.halves(), (end - begin) * kBlock, wide);
+        if (row.half()) layout_bf16_kernels()->widen(row.halves(), (end - begin) * kBlock, wide);
         layout_kernels().from_blocked(row.half() ? wide : row.floats(), plane_,
                                       static_cast<int>(std::min<int64_t>(kBlock, g_.k - k)), end - begin,
                                       planes + k * plane_ + i * pitch_ + begin);
@@ -171,7 +170,7 @@ class ConvNarrow : public Operation {
     }
     float* const row = dest.half() ? line + line_floats() : dest.floats();
     layout_kernels().to_blocked(line, g_.w, static_cast<int>(g_.c), g_.w, row);
-    if (dest.half()) bf16_kernels()->round(row, g_.w * kBlock, dest.halves());
+    if (dest.half()) layout_bf16_kernels()->round(row, g_.w * kBlock, dest.halves());
   }
 
   ConvGeometry g_;

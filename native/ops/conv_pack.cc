@@ -79,7 +79,7 @@ void copy(const T* from, int64_t step, int64_t count, int64_t size, T* to) {
   }
 }
 void copy(const Bfloat16* from, int64_t step, int64_t count, int64_t, float* to) {
-  const auto widen = bf16_kernels()->widen;
+  const auto widen = layout_bf16_kernels()->widen;
   if (step == 1) return widen(from, count * kBlock, to);
   for (int64_t i = 0; i < count; ++i) widen(from + i * step * kBlock, kBlock, to + i * kBlock);
 }

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "kernels/bf16/bf16.h"
+#include "kernels/layout/layout.h"
 #include "ops/bf16_products.h"
 #include "ops/conv_pack.h"
 #include "ops/conv_stem.h"
@@ -140,7 +141,7 @@ class ConvStemGrad : public Operation {
         const Values stored =
             Values(context.inputs[1], dy_type_) + ((image * blocks_ + i) * g_.p + first) * g_.q * kBlock;
         float* const wide = a + scratch_floats() - wide_floats();
-        if (wide_floats() > 0) bf16_kernels()->widen(stored.halves(), rows * g_.q * kBlock, wide);
+        if (wide_floats() > 0) layout_bf16_kernels()->widen(stored.halves(), rows * g_.q * kBlock, wide);
         const Values dy = wide_floats() > 0 ? Values(wide) : stored;
         float* const words = b + (i - block) * planes_ * b_plane();
         // An odd row of pixels ends with half a pair where each row is a run of its own.

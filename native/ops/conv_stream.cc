@@ -5,7 +5,7 @@
 #include <atomic>
 #include <cstring>
 
-#include "kernels/bf16/bf16.h"
+#include "kernels/layout/layout.h"
 #include "ops/conv_epilogue.h"
 #include "ops/parallel.h"
 #include "simd/macros.h"
@@ -133,8 +133,8 @@ void ConvStream::round_off(const Task& round, const Target& target) const {
   const Place<Bfloat16>& rounded = target.rounded;
   for (int64_t image = 0; image < round.images; ++image) {
     for (int64_t block = 0; block < round.blocks; ++block) {
-      bf16_kernels()->round(sums.at + image * sums.image + block * sums.block, values,
-                            rounded.at + image * rounded.image + block * rounded.block);
+      layout_bf16_kernels()->round(sums.at + image * sums.image + block * sums.block, values,
+                                   rounded.at + image * rounded.image + block * rounded.block);
     }
   }
 }

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <mutex>
 
-#include "kernels/bf16/bf16.h"
+#include "kernels/layout/layout.h"
 #include "runtime/arena.h"
 #include "runtime/thread_pool.h"
 
@@ -87,8 +87,8 @@ class Operands {
     size_t period = numbers.size() * sizeof(float);
     if (operand.dtype == DType::kBfloat16) {  // in place: the halves never overtake the floats
       period /= 2;
-      bf16_kernels()->round(numbers.data(), static_cast<ptrdiff_t>(numbers.size()),
-                            reinterpret_cast<Bfloat16*>(numbers.data()));
+      layout_bf16_kernels()->round(numbers.data(), static_cast<ptrdiff_t>(numbers.size()),
+                                   reinterpret_cast<Bfloat16*>(numbers.data()));
     }
     for (size_t at = 0; at < operand.bytes(); at += period)
       std::memcpy(data + at, numbers.data(), std::min(period, operand.bytes() - at));

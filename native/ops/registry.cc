@@ -1,6 +1,6 @@
 #include "ops/registry.h"
 
-#include "kernels/bf16/bf16.h"
+#include "kernels/layout/layout.h"
 #include "ops/operations.h"
 
 namespace fovea {
@@ -31,7 +31,7 @@ const StorageEntry* find_storage(const std::string& name) {
 #undef STORAGE
   };
   for (const StorageEntry& entry : rows) {
-    if (name == entry.name) return bf16_kernels() ? &entry : nullptr;
+    if (name == entry.name) return layout_bf16_kernels() ? &entry : nullptr;
   }
   return nullptr;
 }

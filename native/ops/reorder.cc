@@ -1,7 +1,6 @@
 // The same logical value in another layout: [N][C][H][W] <-> [N][ceil(C/16)][H][W][16].
 #include <cstring>
 
-#include "kernels/bf16/bf16.h"
 #include "kernels/layout/layout.h"
 #include "ops/check.h"
 #include "ops/operations.h"
@@ -106,11 +105,11 @@ class RoundedReorder : public Operation {
     if (rounds_) {
       const float* x = context.in<float>(0) + other;
       if (plain_) layout_kernels().to_blocked(x, planes_.pixels, channels, pixels, wide), x = wide;
-      bf16_kernels()->round(x, pixels * kBlock, context.out<Bfloat16>(0) + blocked);
+      layout_bf16_kernels()->round(x, pixels * kBlock, context.out<Bfloat16>(0) + blocked);
       return;
     }
     float* const y = context.out<float>(0) + other;
-    bf16_kernels()->widen(context.in<Bfloat16>(0) + blocked, pixels * kBlock, plain_ ? wide : y);
+    layout_bf16_kernels()->widen(context.in<Bfloat16>(0) + blocked, pixels * kBlock, plain_ ? wide : y);
     if (plain_) layout_kernels().from_blocked(wide, planes_.pixels, channels, pixels, y);
   }
 

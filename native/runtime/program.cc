@@ -7,7 +7,7 @@
 #include <set>
 #include <utility>
 
-#include "kernels/bf16/bf16.h"
+#include "kernels/layout/layout.h"
 #include "ops/registry.h"
 #include "runtime/denormals.h"
 #include "runtime/thread_pool.h"
@@ -56,7 +56,7 @@ Status check_rounded(const ProgramSpec& spec, const ValueSpec& value, const std:
     return invalid(Code::kDtype, who + " is bfloat16, which only blocked values of the arena can be");
   if (spec.precision != Precision::kMedium)
     return invalid(Code::kDtype, who + " is bfloat16, which is for precision medium");
-  if (!bf16_kernels()) return invalid(Code::kBackend, who + " is bfloat16, which this CPU has no kernels for");
+  if (!layout_bf16_kernels()) return invalid(Code::kBackend, who + " is bfloat16, which this CPU has no kernels for");
   return {};
 }
 

@@ -7,3 +7,8 @@ const levels = ['baseline', 'avx2', 'avx512', 'avx512bf16', 'amx'];
 export function lacks(detected: string, cap: string): string | undefined {
   return levels.indexOf(detected) < levels.indexOf(cap) ? `this CPU is ${detected}` : undefined;
 }
+
+/** Levels whose programs keep large images as bfloat16 in 'medium': native/kernels/select.cc. */
+export function storesRounded(isa?: string): boolean {
+  return ['avx2', 'avx512bf16', 'amx'].includes(isa ?? '');
+}

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { backend, compileForward, compileStep, nn, ops, optim, type Precision, Tensor } from '../../lib/index.js';
+import { storesRounded } from '../helpers/level.js';
 import { bits } from './helpers.js';
 
 // Which convolution algorithm is measured to be faster must not decide what is compared here.
@@ -9,7 +10,7 @@ const inputShape = [8, 3, 32, 32];
 const x = Tensor.randn(inputShape, { seed: 2 });
 const y = Int32Array.from({ length: 8 }, (_, i) => i);
 /** A level whose programs keep activations as bfloat16 in 'medium'. */
-const rounds = () => ['avx512bf16', 'amx'].includes(backend().isa);
+const rounds = () => storesRounded(backend().isa);
 
 function makeModel() {
   nn.manualSeed(1);

@@ -90,18 +90,6 @@ void stored_channels(const Bfloat16* pixels, ptrdiff_t count, float* words, ptrd
   }
 }
 
-void round(const float* from, ptrdiff_t count, Bfloat16* to) {
-  ptrdiff_t i = 0;
-  for (; i + 16 <= count; i += 16) Mixed::load(from + i).store(to + i);
-  if (i < count) Mixed::load_partial(from + i, int(count - i)).store_partial(to + i, int(count - i));
-}
-
-void widen(const Bfloat16* from, ptrdiff_t count, float* to) {
-  ptrdiff_t i = 0;
-  for (; i + 16 <= count; i += 16) Mixed::load(from + i).store(to + i);
-  if (i < count) Mixed::load_partial(from + i, int(count - i)).store_partial(to + i, int(count - i));
-}
-
 constexpr int kLines = 16, kDepths = 32;  // of a square
 
 // A word for each pair of depths: of one line side by side (kAlong) or of all lines, and transposed or as they come.
@@ -257,8 +245,8 @@ void any_interleave(const float* lines, ptrdiff_t line, int count_of_lines, ptrd
 
 }  // namespace
 
-extern constexpr Bf16Kernels bf16_avx512bf16 = {"avx512bf16", any_pixels,      any_rows,       any_channels,
-                                                any_square,   any_weights,     any_interleave, stored_pixels,
-                                                stored_rows,  stored_channels, round,          widen};
+extern constexpr Bf16Kernels bf16_avx512bf16 = {"avx512bf16", any_pixels,     any_rows,       any_channels,
+                                                any_square,   any_weights,    any_interleave, stored_pixels,
+                                                stored_rows,  stored_channels};
 
 }  // namespace fovea

@@ -55,9 +55,6 @@ struct Bf16Kernels {
   void (*stored_pixels)(const Bfloat16* first, const Bfloat16* second, ptrdiff_t step, ptrdiff_t count, float* words);
   void (*stored_rows)(const Bfloat16* rows, ptrdiff_t count, float* words);
   void (*stored_channels)(const Bfloat16* pixels, ptrdiff_t count, float* words, ptrdiff_t row);
-  // `count` values from one form to the other.
-  void (*round)(const float* from, ptrdiff_t count, Bfloat16* to);
-  void (*widen)(const Bfloat16* from, ptrdiff_t count, float* to);
 };
 
 // Null where the CPU, or the cap, has no products of bfloat16 pairs.

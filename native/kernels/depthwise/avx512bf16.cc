@@ -25,11 +25,6 @@ struct InPairs {
 }  // namespace
 }  // namespace depthwise
 
-extern constexpr DepthwiseBf16Kernels depthwise_avx512bf16 = {
-    {depthwise::forward<depthwise::Mixed, 1, Bfloat16>, depthwise::forward<depthwise::Mixed, 2, Bfloat16>,
-     depthwise::forward<depthwise::Mixed, 4, Bfloat16>, depthwise::forward<depthwise::Mixed, 8, Bfloat16>},
-    {depthwise::gradient<depthwise::Mixed, depthwise::InPairs, 1>,
-     depthwise::gradient<depthwise::Mixed, depthwise::InPairs, 2>,
-     depthwise::gradient<depthwise::Mixed, depthwise::InPairs, 4>,
-     depthwise::gradient<depthwise::Mixed, depthwise::InPairs, 8>}};
+extern constexpr DepthwiseBf16Kernels depthwise_avx512bf16 =
+    depthwise::bf16_instance<depthwise::Mixed, depthwise::InPairs>();
 }  // namespace fovea

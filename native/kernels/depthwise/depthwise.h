@@ -45,7 +45,7 @@ struct DepthwiseCallOf {
 using DepthwiseCall = DepthwiseCallOf<float>;
 
 // sums[t][q][l] += sum over n, r and i of x[t, n, r, i][l] * dy[n, r, i][l ^ q]; and bias[l] those of dy alone, unless
-// it is null. T: how pixels lie in memory; bfloat16 are multiplied as they are, denormals count as zero.
+// it is null. T: how pixels lie in memory; where there are products of bfloat16, denormals count as zero.
 template <class T>
 struct DepthwiseGradCallOf {
   const T* x;
@@ -65,8 +65,8 @@ using DepthwiseGradCall = DepthwiseGradCallOf<float>;
 
 constexpr int kDepthwiseGroups = 4;  // of 1, 2, 4 and 8 channels
 
-// Every sum starts from zero in a register and runs over the taps, or over the pixels, in order; over pixels that lie
-// as bfloat16 two at a time.
+// Every sum starts from zero in a register and runs over the taps, or over the pixels, in order; where there are
+// products of bfloat16, over pixels that lie so two at a time.
 struct DepthwiseKernels {
   const char* isa;
   void (*forward[kDepthwiseGroups])(const DepthwiseCall& call);
@@ -84,6 +84,6 @@ struct DepthwiseBf16Kernels {
 };
 const DepthwiseBf16Kernels* depthwise_bf16_kernels();
 
-extern const DepthwiseBf16Kernels depthwise_avx512bf16;
+extern const DepthwiseBf16Kernels depthwise_avx2bf16, depthwise_avx512bf16;
 
 }  // namespace fovea

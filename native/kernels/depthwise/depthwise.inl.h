@@ -282,19 +282,19 @@ void forward(const DepthwiseCallOf<T>& call) {
   }
 }
 
-// How the weight gradient takes pixels of float32 operands: one by one.
-template <class V>
+// How the weight gradient takes the pixels of operands whose values are multiplied as float32: one by one.
+template <class V, class T = float>
 struct Singly {
-  using Element = float;
+  using Element = T;
   using Vector = V;
   static constexpr int kPixels = 1;  // of a vector
   // Those from p on, `step` elements apart; kDense: where they are neighbours.
   template <bool kDense>
-  static FOVEA_INLINE V load(const float* p, ptrdiff_t /*step*/) {
+  static FOVEA_INLINE V load(const T* p, ptrdiff_t /*step*/) {
     return V::load(p);
   }
   // Only the first of them.
-  static FOVEA_INLINE V load_one(const float* p) { return V::load(p); }
+  static FOVEA_INLINE V load_one(const T* p) { return V::load(p); }
   static FOVEA_INLINE V ones() { return V::splat(1); }
 };
 
@@ -425,6 +425,13 @@ constexpr DepthwiseKernels instance(const char* isa) {
   return {isa,
           {forward<V, 1, float>, forward<V, 2, float>, forward<V, 4, float>, forward<V, 8, float>},
           {gradient<V, Singly<V>, 1>, gradient<V, Singly<V>, 2>, gradient<V, Singly<V>, 4>, gradient<V, Singly<V>, 8>}};
+}
+
+// Pixels: how the weight gradient takes them.
+template <class V, class Pixels>
+constexpr DepthwiseBf16Kernels bf16_instance() {
+  return {{forward<V, 1, Bfloat16>, forward<V, 2, Bfloat16>, forward<V, 4, Bfloat16>, forward<V, 8, Bfloat16>},
+          {gradient<V, Pixels, 1>, gradient<V, Pixels, 2>, gradient<V, Pixels, 4>, gradient<V, Pixels, 8>}};
 }
 
 }  // namespace depthwise

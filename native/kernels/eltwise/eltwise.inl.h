@@ -172,5 +172,15 @@ constexpr EltwiseKernels instance(const char* isa) {
           accumulate<V>, normalize_f32<V>, normalize_u8<V>,  dropout<V, W>,  dropout_blocked<V, W>};
 }
 
+template <class V>
+constexpr EltwiseBf16Kernels bf16_instance(const char* isa) {
+  return {isa,
+          relu<V, Bfloat16>,
+          relu_backward<V, Bfloat16>,
+          binary<V, Add, Bfloat16>,
+          binary<V, Sub, Bfloat16>,
+          binary<V, Mul, Bfloat16>};
+}
+
 }  // namespace eltwise
 }  // namespace fovea

@@ -1,6 +1,9 @@
-// One block of 16 channels between [C][pixels] (channel c at c * channel_stride) and [pixels][16].
+// How images lie in memory: one block of 16 channels between [C][pixels] (channel c at c * channel_stride) and
+// [pixels][16], and values between float32 and bfloat16.
 #pragma once
 #include <stdint.h>
+
+#include "simd/bfloat16.h"
 
 namespace fovea {
 
@@ -11,8 +14,17 @@ struct LayoutKernels {
   void (*from_blocked)(const float* blocked, int64_t channel_stride, int channels, int64_t pixels, float* plain);
 };
 
+// `count` values from one form to the other, rounded to nearest even. round() may write where it reads.
+struct LayoutBf16Kernels {
+  void (*round)(const float* from, int64_t count, Bfloat16* to);
+  void (*widen)(const Bfloat16* from, int64_t count, float* to);
+};
+
 const LayoutKernels& layout_kernels();
+// Null where programs keep nothing as bfloat16: neither this family nor another has kernels for it there.
+const LayoutBf16Kernels* layout_bf16_kernels();
 
 extern const LayoutKernels layout_scalar, layout_avx2, layout_avx512;
+extern const LayoutBf16Kernels layout_avx2bf16, layout_avx512bf16;
 
 }  // namespace fovea

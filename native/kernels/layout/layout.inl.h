@@ -54,9 +54,22 @@ void from_blocked(const float* blocked, int64_t channel_stride, int channels, in
   }
 }
 
+template <class V, class From, class To>
+void convert(const From* from, int64_t count, To* to) {
+  constexpr int L = V::kLanes;
+  int64_t i = 0;
+  for (; i + L <= count; i += L) V::load(from + i).store(to + i);
+  if (i < count) V::load_partial(from + i, int(count - i)).store_partial(to + i, int(count - i));
+}
+
 template <class V>
 constexpr LayoutKernels instance(const char* isa) {
   return {isa, to_blocked<V>, from_blocked<V>};
+}
+
+template <class V>
+constexpr LayoutBf16Kernels bf16_instance() {
+  return {convert<V, float, Bfloat16>, convert<V, Bfloat16, float>};
 }
 
 }  // namespace layout

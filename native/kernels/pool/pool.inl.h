@@ -264,5 +264,10 @@ constexpr PoolKernelsOf<X, Y> instance(const char* isa) {
           average_backward_plane<V, X, Y>};
 }
 
+template <class V>
+constexpr PoolBf16Kernels bf16_instance(const char* isa) {
+  return {instance<V, Bfloat16, Bfloat16>(isa), instance<V, Bfloat16, float>(isa), instance<V, float, Bfloat16>(isa)};
+}
+
 }  // namespace pool
 }  // namespace fovea

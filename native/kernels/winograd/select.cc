@@ -19,11 +19,4 @@ const WinogradKernels& winograd_kernels() {
   return *rows[sizeof(rows) / sizeof(rows[0]) - 1].kernels;
 }
 
-const WinogradBf16Kernels* winograd_bf16_kernels() {
-#if defined(FOVEA_X86)
-  if (cpu_features().isa >= Isa::kAvx512Bf16) return &winograd_avx512bf16;
-#endif
-  return nullptr;
-}
-
 }  // namespace fovea

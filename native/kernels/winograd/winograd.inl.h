@@ -290,6 +290,13 @@ struct Transforms {
   }
 };
 
+template <class V>
+constexpr WinogradBf16Kernels bf16_instance() {
+  return {Transforms<V, Axis<Two<V>>, false>::rounded(), Transforms<V, Axis<Four<V>>, false>::rounded(),
+          Transforms<V, Axis<TwoOfFive<V>>, false>::rounded(), Transforms<V, Strided<V>, false>::rounded(),
+          Transforms<V, Strided<V>, true>::rounded()};
+}
+
 }  // namespace winograd
 
 // rows × 16·blocks sums, one row of U and one element of V must fit the registers; likewise for the gradient.
