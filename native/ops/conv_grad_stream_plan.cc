@@ -99,8 +99,10 @@ void ConvGradStream::choose_blocking() {
   block_task_ = ceil_div(blocks_, step) * step;
   const auto sum_bytes = [&] { return unit_task_ * unit_rows_ * block_task_ * kBlock * 4; };
   while (sum_bytes() > kSumBytes && (unit_task_ > 1 || block_task_ > step)) {
-    // Channels that are packed should serve many filters; otherwise the squarest product moves the least.
-    const bool fewer_units = direct_ ? unit_task_ * lanes_ > block_task_ * kBlock : unit_task_ * lanes_ > kBlock;
+    // Channels that are packed should serve many filters; otherwise, or where filters are widened just as they are, the
+    // squarest product moves the least.
+    const bool alike = direct_ || (problem_.dy_type == DType::kBfloat16 && taps_ == 1);
+    const bool fewer_units = alike ? unit_task_ * lanes_ > block_task_ * kBlock : unit_task_ * lanes_ > kBlock;
     if ((fewer_units && unit_task_ > 1) || block_task_ <= step)
       unit_task_ = ceil_div(unit_task_, 2);
     else

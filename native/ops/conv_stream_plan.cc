@@ -50,7 +50,7 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   s.problem_ = problem;
   s.kernels_ = problem.planes > 0 ? brgemm_bf16_kernels() : &brgemm_kernels();
   s.threads_ = threads;
-  s.tiles_round_ = problem.planes > 0 && problem.dest_type == DType::kBfloat16;
+  s.tiles_round_ = s.kernels_->rounds && problem.dest_type == DType::kBfloat16;
   s.source_lanes_ = problem.planar ? 1 : kBlock;
   s.planes_ = std::max(1, problem.planes);
   s.products_ = plane_products(s.planes_);

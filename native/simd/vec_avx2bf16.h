@@ -29,6 +29,7 @@ FOVEA_INLINE Half load_half(const Bfloat16* p) { return {_mm_loadu_si128(reinter
 FOVEA_INLINE void store(Half x, void* p) { _mm_storeu_si128(static_cast<__m128i*>(p), x.v); }
 
 struct Mixed : F32 {
+  using Sum = Mixed;
   Mixed() = default;
   FOVEA_INLINE Mixed(F32 x) : F32(x) {}
 

@@ -3,6 +3,7 @@ import { findAddon } from '../../lib/backend/addon-path.ts';
 import type { Precision, ProgramSpec, ProgramValue, Spec } from '../../lib/backend/backend.ts';
 import { findNative } from '../../lib/backend/native.ts';
 import { Tensor } from '../../lib/tensor.ts';
+import { multipliesBf16 } from '../helpers/level.ts';
 import { runGuarded } from '../helpers/run.ts';
 
 interface Program {
@@ -159,7 +160,7 @@ describe.runIf(backend)('a weight gradient cut to single taps is the same bits a
   const native = backend as NonNullable<typeof backend>;
   const ways: readonly (readonly [string, Precision])[] = [
     ['brgemm', 'highest'],
-    ...(['avx512bf16', 'amx'].includes(native?.info.isa ?? '')
+    ...(multipliesBf16(native?.info.isa)
       ? ([
           ['bf16', 'medium'],
           ['bf16', 'high'],

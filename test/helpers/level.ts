@@ -8,7 +8,12 @@ export function lacks(detected: string, cap: string): string | undefined {
   return levels.indexOf(detected) < levels.indexOf(cap) ? `this CPU is ${detected}` : undefined;
 }
 
+/** Levels with products of bfloat16 pairs. */
+export function multipliesBf16(isa?: string): boolean {
+  return ['avx512bf16', 'amx'].includes(isa ?? '');
+}
+
 /** Levels whose programs keep large images as bfloat16 in 'medium': native/kernels/select.cc. */
 export function storesRounded(isa?: string): boolean {
-  return ['avx2', 'avx512bf16', 'amx'].includes(isa ?? '');
+  return isa === 'avx2' || multipliesBf16(isa);
 }

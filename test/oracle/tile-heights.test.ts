@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Attributes, Layout } from '../../lib/backend/backend.js';
 import { findNative, type NativeBackend } from '../../lib/backend/native.js';
 import { operators } from '../../lib/ops/table.js';
+import { multipliesBf16, storesRounded } from '../helpers/level.js';
 import { type RunOptions, type RunResult, runGuarded } from '../helpers/run.js';
 import { type Case, sums } from './cases/case.js';
 import { largeProduct, largeStem } from './cases/large.js';
@@ -99,11 +100,13 @@ const kinds: readonly Kind[] = [
 type Way = Pick<RunOptions, 'precision' | 'rounded'> & { readonly name: string; readonly algorithm: string };
 
 const { backend, reason } = findNative();
-const hasBf16 = backend !== undefined && backend.storage.size > 0;
+const bf16 = multipliesBf16(backend?.info.isa) ? 'bf16' : undefined;
 const ways: readonly Way[] = [
   { name: 'float32', algorithm: 'brgemm', precision: 'highest' },
-  ...(hasBf16 ? [{ name: 'bfloat16', algorithm: 'bf16', precision: 'medium' } as const] : []),
-  ...(hasBf16 ? [{ name: 'bfloat16 in memory', algorithm: 'bf16', precision: 'medium', rounded: true } as const] : []),
+  ...(bf16 ? [{ name: 'bfloat16', algorithm: bf16, precision: 'medium' } as const] : []),
+  ...(storesRounded(backend?.info.isa)
+    ? [{ name: 'bfloat16 in memory', algorithm: bf16 ?? 'brgemm', precision: 'medium', rounded: true } as const]
+    : []),
 ];
 
 describe.skipIf(!backend)(`tiles of every height${reason ? ` (skipped: ${reason})` : ''}`, () => {

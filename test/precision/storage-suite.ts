@@ -3,7 +3,7 @@ import { findNative, type NativeBackend } from '../../lib/backend/native.js';
 import type { Operator } from '../../lib/ops/operator.js';
 import { operators } from '../../lib/ops/table.js';
 import { Tensor } from '../../lib/tensor.js';
-import { lacks, storesRounded } from '../helpers/level.js';
+import { lacks, multipliesBf16, storesRounded } from '../helpers/level.js';
 import { type Call, runReference } from '../helpers/reference.js';
 import { type RunResult, runGuarded, sameBits } from '../helpers/run.js';
 import { type Case, cases } from '../oracle/cases/index.js';
@@ -72,7 +72,7 @@ export function storageSuite(cap?: 'avx2'): void {
       test.skip('needs a CPU, or a level, with kernels for it', () => {});
       return;
     }
-    const pairs = backend.info.isa !== 'avx2'; // products of bfloat16
+    const pairs = multipliesBf16(backend.info.isa);
     const [x, weight, dy] = [
       [2, 32, 24, 24],
       [48, 32, 3, 3],

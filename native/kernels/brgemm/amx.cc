@@ -195,7 +195,7 @@ constexpr void fill_both(BrgemmKernels& kernels) {
 }
 
 constexpr BrgemmKernels make(const char* name) {
-  BrgemmKernels kernels{name, 16, 4, {32, 32, 16, 16}, 16, {}, enter, leave};
+  BrgemmKernels kernels{name, 16, 4, {32, 32, 16, 16}, 16, true, {}, enter, leave};
   fill_both<1, 32>(kernels);
   fill_both<2, 32>(kernels);
   fill_both<3, 16>(kernels);

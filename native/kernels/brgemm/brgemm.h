@@ -59,7 +59,7 @@ struct BrgemmCall {
   ptrdiff_t b_block;        // from 16 columns of B to the next 16; rows of B are 16 apart
   float* c;
   ptrdiff_t c_row, c_block;  // likewise for C
-  // Of pairs: where the finished sums go instead of C, rounded to nearest even; C is then read only, and only to
+  // Of kernels that round: where the finished sums go instead of C, to nearest even; C is then read only, and only to
   // accumulate. Null: they go to C.
   Bfloat16* rounded;
   ptrdiff_t rounded_row, rounded_block;
@@ -89,6 +89,7 @@ struct BrgemmKernels {
   int blocks;
   int rows[kBrgemmMaxBlocks];
   int tile_rows;  // rows that are computed together, whether they exist or not: 1, or 16 of a tile register
+  bool rounds;    // takes BrgemmCall::rounded
   BrgemmTile tile[kBrgemmRowKinds][kBrgemmMaxBlocks][kBrgemmMaxRows];  // [kind][nb - 1][m - 1]
 
   BrgemmTile at(BrgemmRows kind, int m, int nb) const { return tile[static_cast<int>(kind)][nb - 1][m - 1]; }

@@ -8,10 +8,16 @@
 
 namespace fovea {
 
+// Whether a vector of floats can lie in memory as bfloat16.
+template <class V, class = void>
+constexpr bool brgemm_rounds = false;
+template <class V>
+constexpr bool brgemm_rounds<V, std::void_t<decltype(std::declval<V>().store(static_cast<Bfloat16*>(nullptr)))>> = true;
+
 template <class V, int M, int NB>
 struct BrgemmSums {
   using Sum = typename V::Sum;
-  static constexpr bool kPairs = !std::is_same_v<V, Sum>;
+  static constexpr bool kPairs = !std::is_same_v<V, Sum>, kRounds = kPairs || brgemm_rounds<V>;
   static constexpr int kPerBlock = 16 / V::kLanes;
   static constexpr int kVectors = NB * kPerBlock;
   Sum sum[M][kVectors];
@@ -64,22 +70,38 @@ struct BrgemmSums {
 
   FOVEA_INLINE void finish(const BrgemmCall& call) {
     if (call.accumulate) add_memory(static_cast<const float*>(call.c), call.c_row, call.c_block);
-    if constexpr (kPairs) {
+    if constexpr (kRounds) {
       if (call.rounded) {
         if (call.add) add_memory(static_cast<const Bfloat16*>(call.add), call.rounded_row, call.rounded_block);
-        if (call.rounded_row != 16) return round<false, false>(call);
-        return goes_past(call, call.rounded, call.rounded_block) ? round<true, true>(call) : round<true, false>(call);
+        return finish_rounded(call);
       }
     }
     if (call.add) add_memory(static_cast<const float*>(call.add), call.c_row, call.c_block);
-    if (call.not_finite && !finite()) *call.not_finite = true;
-    if (call.relu) {
+    check_and_cut(call);
+    goes_past(call, call.c, call.c_block) && call.c_row % 16 == 0 ? write<true>(call) : write<false>(call);
+  }
+
+  FOVEA_INLINE void finish_rounded(const BrgemmCall& call) {
+    if constexpr (!kPairs) {
+      check_and_cut(call);
       UNROLL for (int i = 0; i < M; ++i) {
         UNROLL for (int j = 0; j < kVectors; ++j)
-          sum[i][j] = max(Sum::zero(), sum[i][j]);
+          sum[i][j].store(at(call.rounded + i * call.rounded_row, j, call.rounded_block));
       }
+    } else if (call.rounded_row != 16) {
+      round<false, false>(call);
+    } else {
+      goes_past(call, call.rounded, call.rounded_block) ? round<true, true>(call) : round<true, false>(call);
     }
-    goes_past(call, call.c, call.c_block) && call.c_row % 16 == 0 ? write<true>(call) : write<false>(call);
+  }
+
+  FOVEA_INLINE void check_and_cut(const BrgemmCall& call) {
+    if (call.not_finite && !finite()) *call.not_finite = true;
+    if (!call.relu) return;
+    UNROLL for (int i = 0; i < M; ++i) {
+      UNROLL for (int j = 0; j < kVectors; ++j)
+        sum[i][j] = max(Sum::zero(), sum[i][j]);
+    }
   }
 
   template <bool kPast>
@@ -146,7 +168,12 @@ struct BrgemmSums {
     }
   }
   static FOVEA_INLINE Sum load_sum(const float* p) { return Sum::load(p); }
-  static FOVEA_INLINE Sum load_sum(const Bfloat16* p) { return V::widened(p); }
+  static FOVEA_INLINE Sum load_sum(const Bfloat16* p) {
+    if constexpr (kPairs)
+      return V::widened(p);
+    else
+      return V::load(p);
+  }
 
   // x - x is 0 for every finite x and NaN for the others.
   FOVEA_INLINE bool finite() const {
@@ -296,7 +323,7 @@ constexpr void fill_all(BrgemmKernels& kernels, std::integer_sequence<int, kInde
 
 template <class V, int... kRows>
 constexpr BrgemmKernels make(const char* name) {
-  BrgemmKernels kernels{name, V::kLanes, sizeof...(kRows), {}, 1, {}, nullptr, nullptr};
+  BrgemmKernels kernels{name, V::kLanes, sizeof...(kRows), {}, 1, BrgemmSums<V, 1, 1>::kRounds, {}, nullptr, nullptr};
   static_assert(sizeof...(kRows) <= kBrgemmMaxBlocks, "no such tiles");
   fill_all<V, kRows...>(kernels, std::make_integer_sequence<int, sizeof...(kRows)>());
   return kernels;
