@@ -6,8 +6,9 @@ export const leastRounded = 2 ** 15;
 
 /**
  * The values of a program that lie in memory as bfloat16 in precision 'medium': half of the bytes of a pass that memory
- * binds, and half of what the backward pass keeps of the forward one. Convolutions round what they read to bfloat16 in
- * that precision anyway; other operators compute with what was rounded, in float32, and round what they write.
+ * binds, and half of what the backward pass keeps of the forward one. Convolutions with products of bfloat16 round what
+ * they read in that precision anyway; others, and all other operators, compute with what was rounded in float32. All
+ * round what they write.
  *
  * Rounded are large images between steps (float32, four axes), if every step that reads or writes them blocked can. What
  * comes from the caller or goes there, parameters, statistics, gradients of parameters and everything after the images

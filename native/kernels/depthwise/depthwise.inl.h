@@ -134,11 +134,13 @@ FOVEA_INLINE void add_taps(const DepthwiseCallOf<T>& call, const DepthwiseTap* t
 }
 
 // How many neighbouring taps share the loads of their pixels, of calls whose rows begin with `run` of them: as far as
-// there are registers for the weights, 14 sums, 7 weights and a pixel of 32. Pixels that are widened as they are loaded
-// are worth loading once only; of others from five taps on, whose loads would take the ports as long as their products.
+// there are registers for the weights, 14 sums, 7 weights and a pixel of 32, or 10, 3 and one of 16. Pixels that are
+// widened as they are loaded are worth loading once only; of others from five taps on, whose loads would take the ports
+// as long as their products.
 template <class V, class T, int G, int kStep>
 constexpr int taps_at_once(int run) {
-  if (kStep == 0 || V::kLanes < 16 || G > 2) return 1;
+  if (kStep == 0 || G > 2) return 1;
+  if (V::kLanes < 16) return G == 1 && sizeof(T) == 2 ? 3 : 1;
   if (G == 1 && run >= 5) return run >= 7 ? 7 : 5;
   return sizeof(T) == 2 ? 3 : 1;
 }
@@ -385,7 +387,9 @@ constexpr int kTapsAtOnce = V::kLanes == 16 ? (G == 1   ? 13
                                                : G == 2 ? 9
                                                : G == 4 ? 6
                                                         : 2)
-                                            : (G <= 4 ? 8 / G : 1);
+                                            : (G == 1   ? 12
+                                               : G <= 4 ? 8 / G
+                                                        : 1);
 
 template <class V, class Pixels, int G, bool kDense, bool kBias, class Call, int... T>
 FOVEA_INLINE void some_taps(const Call& call, ptrdiff_t lane, std::integer_sequence<int, T...>) {
