@@ -381,7 +381,8 @@ void taps(const DepthwiseGradCallOf<typename Pixels::Element>& call, ptrdiff_t l
   }
 }
 
-// T * G sums, G copies of dy: at most 24 + 4 of 32 registers, 8 + 4 of 16.
+// T * G sums, G copies of dy and the sum of dy: at most 24 + 4 + 1 of 32 registers, 12 + 1 + 1 or 8 + 4 + 1 of 16. All
+// of 3x3 taps are one pass over dy.
 template <class V, int G>
 constexpr int kTapsAtOnce = V::kLanes == 16 ? (G == 1   ? 13
                                                : G == 2 ? 9
