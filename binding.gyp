@@ -29,7 +29,7 @@
       'dependencies': ['fovea_scalar'],
       'conditions': [
         ['target_arch=="x64"', {
-          'dependencies': ['fovea_avx2', 'fovea_avx512', 'fovea_avx512bf16', 'fovea_amx'],
+          'dependencies': ['fovea_avx2', 'fovea_avx512', 'fovea_avx512vnni', 'fovea_avx512bf16', 'fovea_amx'],
           'defines': ['FOVEA_X86=1'],
         }],
         ['OS=="linux"', {
@@ -57,6 +57,13 @@
           'type': 'static_library',
           'sources': ['<@(fovea_avx512_sources)'],
           'cflags_cc': ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mfma', '-mprefer-vector-width=512'],
+        },
+        {
+          'target_name': 'fovea_avx512vnni',
+          'type': 'static_library',
+          'sources': ['<@(fovea_avx512vnni_sources)'],
+          'cflags_cc': ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mavx512vnni', '-mfma',
+                        '-mprefer-vector-width=512'],
         },
         {
           'target_name': 'fovea_avx512bf16',

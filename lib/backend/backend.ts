@@ -83,12 +83,11 @@ export interface Kept {
   readonly milliseconds: number;
 }
 
-/** What the machine gives at best, to so many threads together. */
-export interface Limits {
-  /** GFLOP/s of multiply-adds in registers. */
-  readonly float32: number;
-  /** GFLOP/s of products of bfloat16; 0 where the CPU has no such instruction. */
-  readonly bfloat16: number;
+/** What multiply-adds are of: numbers, or pairs of them whose two products are added at once. */
+export type Units = 'float32' | 'bfloat16' | 'int16';
+
+/** What the machine gives at best, to so many threads together: GFLOP/s of multiply-adds in registers, 0 for none. */
+export interface Limits extends Readonly<Record<Units, number>> {
   /** GB/s over so many bytes again and again, two reads to a write: of the cache that holds them, or of memory. */
   bandwidth(bytes: number): number;
 }

@@ -1,7 +1,7 @@
 import { type ErrorCode, FoveaError } from '../errors.js';
 import type { DType, TypedArray } from '../tensor.js';
 import { findAddon, packageVersion } from './addon-path.js';
-import type { Backend, CompiledProgram, Kept, Limits, OperandLayouts, ProgramSpec } from './backend.js';
+import type { Backend, CompiledProgram, Kept, Limits, OperandLayouts, ProgramSpec, Units } from './backend.js';
 import { type PlanOwner, type Plans, planPath, readPlans, writePlans } from './plans.js';
 
 /** What the addon found out about the machine, and how it was built. */
@@ -40,7 +40,7 @@ interface Addon {
   createProgram(spec: ProgramSpec & { readonly measure: boolean }): AddonProgram;
   plans(): Plans;
   addPlans(plans: Plans): void;
-  measurePeak(bf16: boolean, threads: number, milliseconds: number): number;
+  measurePeak(type: string, threads: number, milliseconds: number): number;
   measureBandwidth(bytes: number, threads: number, milliseconds: number): number;
 }
 
@@ -143,9 +143,9 @@ export class NativeBackend implements Backend {
     return this.owner;
   }
 
-  /** GFLOP/s of multiply-adds on so many threads together; of bfloat16 0 where the CPU has no such instruction. */
-  measurePeak(threads: number, type: 'float32' | 'bfloat16' = 'float32', milliseconds = 300): number {
-    return translated(() => this.addon.measurePeak(type === 'bfloat16', threads, milliseconds));
+  /** GFLOP/s of multiply-adds on so many threads together; 0 where the CPU has no such instruction. */
+  measurePeak(threads: number, type: Units = 'float32', milliseconds = 300): number {
+    return translated(() => this.addon.measurePeak(type, threads, milliseconds));
   }
 
   /** GB/s, reads and writes counted alike, of so many threads over so many bytes again and again. */
@@ -170,6 +170,7 @@ export class NativeBackend implements Backend {
     return {
       float32: this.measurePeak(threads, 'float32', milliseconds),
       bfloat16: this.measurePeak(threads, 'bfloat16', milliseconds),
+      int16: this.measurePeak(threads, 'int16', milliseconds),
       bandwidth: (bytes) => {
         const exponent = Math.min(Math.max(2 * Math.round((Math.log2(bytes) - 1) / 2) + 1, 17), 27);
         const known = bandwidths.get(exponent);

@@ -1,7 +1,7 @@
 import type { Kept, Limits, ProgramSpec, ProgramStep, ProgramValue, Spec } from '../backend/backend.js';
 import { unreadWarnings } from '../geometry/window.js';
 import { formatSpec, type Graph } from './graph.js';
-import { algorithmOf, limitOf, operandsOf, type Pass } from './passes.js';
+import { algorithmOf, limitOf, operandsOf, type Pass, unitsOf } from './passes.js';
 
 /** What a program is, and what its last run took. */
 export interface Explained {
@@ -54,8 +54,8 @@ function limitsLine(passes: readonly Pass[], limits: Limits): string {
   const ran = passes.filter((pass) => pass.milliseconds > 0);
   const least = ran.reduce((sum, pass) => sum + limitOf(pass, limits).milliseconds, 0);
   const whole = time.arithmetic + time.memory;
-  const peaks = [`float32 ${limits.float32.toFixed(0)}`];
-  if (limits.bfloat16 > 0) peaks.push(`bfloat16 ${limits.bfloat16.toFixed(0)}`);
+  const used = new Set(['float32', ...passes.map(unitsOf)] as const);
+  const peaks = [...used].map((units) => `${units} ${limits[units].toFixed(0)}`);
   return (
     `limits: ${peaks.join(', ')} GFLOP/s, memory ${limits.bandwidth(2 ** 27).toFixed(0)} GB/s; ` +
     `${percent(time.arithmetic / whole)} of the time in passes bound by arithmetic, ` +

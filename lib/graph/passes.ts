@@ -1,4 +1,4 @@
-import type { Limits, ProgramSpec, ProgramStep, ProgramValue } from '../backend/backend.js';
+import type { Limits, ProgramSpec, ProgramStep, ProgramValue, Units } from '../backend/backend.js';
 import { bytesOf } from '../backend/layout.js';
 import type { Graph } from './graph.js';
 
@@ -60,26 +60,26 @@ export interface Limit {
  * at the bandwidth that so many bytes can have.
  */
 export function limitOf(pass: Pass, limits: Limits): Limit {
-  const { rate, share } = arithmeticOf(algorithmOf(pass), limits);
-  const arithmetic = (pass.flops * share) / rate / 1e6;
+  const { units, share } = arithmeticOf(algorithmOf(pass));
+  const arithmetic = (pass.flops * share) / (limits[units] || limits.float32) / 1e6;
   const memory = pass.bytes / limits.bandwidth(pass.bytes) / 1e6;
   return arithmetic > memory
     ? { binds: 'arithmetic', milliseconds: arithmetic }
     : { binds: 'memory', milliseconds: memory };
 }
 
-/** GFLOP/s of the units that an algorithm uses, and its operations for each one of the formula. */
-function arithmeticOf(algorithm: string, limits: Limits): { rate: number; share: number } {
+/** The units that a pass multiplies with. */
+export const unitsOf = (pass: Pass): Units => arithmeticOf(algorithmOf(pass)).units;
+
+/** The units that an algorithm uses, and its operations for each one of the formula. */
+function arithmeticOf(algorithm: string): { units: Units; share: number } {
   const winograd = /^winograd (\d)x\d( of stride 2)?(?: of (\d) taps)?(?: dilated)?( in int16)?/;
   const [, tile, strided, taps = 3, pairs] = winograd.exec(algorithm) ?? [];
   if (tile !== undefined) {
     const [m, r] = [Number(tile), Number(taps)]; // for m outputs along an axis; the transforms are not counted
     const products = strided ? 2 * m + 1 : m + r - 1;
-    // Two multiply-adds in place of one: what products of bfloat16 do too, where there are any.
-    const integers = limits.bfloat16 || 2 * limits.float32;
-    return { rate: pairs ? integers : limits.float32, share: (products / (r * m)) ** 2 };
+    return { units: pairs ? 'int16' : 'float32', share: (products / (r * m)) ** 2 };
   }
   const [, products] = /, (\d) products/.exec(algorithm) ?? []; // of bfloat16, for each one of float32
-  if (products !== undefined && limits.bfloat16 > 0) return { rate: limits.bfloat16, share: Number(products) };
-  return { rate: limits.float32, share: 1 };
+  return products === undefined ? { units: 'float32', share: 1 } : { units: 'bfloat16', share: Number(products) };
 }

@@ -75,10 +75,15 @@ int64_t read_milliseconds(const Napi::CallbackInfo& info, size_t index, const ch
   throw make_error(info.Env(), "ERR_OPTION", std::string(function) + ": more than 10000 milliseconds");
 }
 
-// measurePeak(bf16, threads, milliseconds) → GFLOP/s of multiply-adds of float32, or of bfloat16 (0 where there are
-// none)
+// measurePeak(type, threads, milliseconds) → GFLOP/s of multiply-adds of 'float32', or of pairs of 'bfloat16' or
+// 'int16' (0 where there are none)
 Napi::Value peak(const Napi::CallbackInfo& info) {
-  const PeakKind kind = info[0].ToBoolean() ? PeakKind::kBf16 : PeakKind::kFloat32;
+  const std::string type = read_text(info[0], "type");
+  if (type != "float32" && type != "bfloat16" && type != "int16")
+    throw make_error(info.Env(), "ERR_OPTION", "measurePeak: unknown type '" + type.substr(0, 64) + "'");
+  const PeakKind kind = type == "float32"    ? PeakKind::kFloat32
+                        : type == "bfloat16" ? PeakKind::kBf16
+                                             : PeakKind::kInt16;
   const int threads = read_threads(info, 1, "measurePeak");
   const double seconds = double(read_milliseconds(info, 2, "measurePeak")) * 1e-3;
   return Napi::Number::New(info.Env(), measure_peak(kind, threads, seconds));

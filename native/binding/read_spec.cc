@@ -24,11 +24,6 @@ Napi::Array read_array(const Napi::Value& value, const std::string& what) {
   return array;
 }
 
-std::string read_text(const Napi::Value& value, const std::string& what) {
-  if (!value.IsString()) refuse(value.Env(), what, "a string");
-  return value.As<Napi::String>().Utf8Value();
-}
-
 std::vector<int64_t> read_wholes(const Napi::Value& value, const std::string& what, int64_t least) {
   const Napi::Array array = read_array(value, what);
   std::vector<int64_t> numbers;
@@ -151,6 +146,11 @@ Plans read_plans(const Napi::Value& value) {
     }
   }
   return plans;
+}
+
+std::string read_text(const Napi::Value& value, const std::string& what) {
+  if (!value.IsString()) refuse(value.Env(), what, "a string");
+  return value.As<Napi::String>().Utf8Value();
 }
 
 int64_t read_whole(const Napi::Value& value, const std::string& what, int64_t least) {

@@ -13,7 +13,8 @@ ProgramSpec read_spec(Napi::Env env, const Napi::Value& value);
 // Throws ERR_DATA.
 Plans read_plans(const Napi::Value& value);
 
-// A whole number of at least `least`, no larger than 2^53. Throws ERR_DATA naming `what`.
+// Both throw ERR_DATA naming `what`: text, and a whole number of at least `least`, no larger than 2^53.
+std::string read_text(const Napi::Value& value, const std::string& what);
 int64_t read_whole(const Napi::Value& value, const std::string& what, int64_t least);
 
 }  // namespace fovea

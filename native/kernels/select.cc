@@ -36,7 +36,8 @@ namespace fovea {
   const Type* name##_bf16_kernels() {                       \
     const Isa isa = cpu_features().isa;                     \
     if (isa >= Isa::kAvx512Bf16) return &name##_avx512bf16; \
-    return isa == Isa::kAvx2 ? &name##_avx2bf16 : nullptr;  \
+    if (isa >= Isa::kAvx512) return &name##_avx512soft;     \
+    return isa >= Isa::kAvx2 ? &name##_avx2bf16 : nullptr;  \
   }
 #else
 #define BF16_FAMILY(Type, name) \

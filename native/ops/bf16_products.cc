@@ -21,7 +21,7 @@ double bf16_speed(int planes) {
   if (!kernels) return 0;
   // A pair is two multiply-adds. A tile instruction does 256 of them in the time of 16 vector instructions; fetching
   // its operands and storing its sums leaves about half of that.
-  const double one = kernels->tile_rows > 1 ? 12 : 2;
+  const double one = kernels->tile_rows > 1 ? 12 : cpu_features().halved_pairs ? 0.5 : 2;
   return one / (planes * (planes + 1) / 2);
 }
 

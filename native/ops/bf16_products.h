@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "cpu/features.h"
 #include "ops/guarded.h"
 
 namespace fovea {
@@ -20,6 +21,9 @@ double bf16_speed(int planes);
 
 // Whether they are faster than the direct sum, and than Winograd's algorithm, by the figures above.
 inline bool bf16_pays(Precision precision) { return bf16_speed(bf16_planes(precision)) > 1.2; }
+// Whether the direct sum in 'medium' takes as long for a product as Winograd's algorithm with 16-bit integers: in
+// bfloat16, or with AVX2, where products of integers take as long as those of float32. Else twice as long.
+inline bool direct_keeps_up_with_int16() { return bf16_pays(Precision::kMedium) || cpu_features().isa < Isa::kAvx512; }
 inline bool bf16_beats_winograd(Precision precision) { return bf16_speed(bf16_planes(precision)) > 3; }
 
 // Two rows of a list of algorithms from one function, make(spec, problem, planes, operation): in float32 (planes 0),

@@ -221,8 +221,8 @@ class Depthwise : public Operation {
         phases_.push_back({row, column, bands_.regions(row, column)});
     }
     gaps_ = bands_.columns.step() > 1 || phases_.size() > 1;
-    past_caches_ = target.type == DType::kFloat32 && outgrows_caches(static_cast<double>(bands_.planes() * kBlock) *
-                                                                     static_cast<double>(target.h * target.w) * 4);
+    past_caches_ = target.type == DType::kFloat32 && stored_past_caches(static_cast<double>(bands_.planes() * kBlock) *
+                                                                        static_cast<double>(target.h * target.w) * 4);
   }
 
   size_t workspace_bytes() const override {

@@ -46,8 +46,8 @@ class ConvStem : public Operation {
         phases_(step_ % 2 == 0 ? 1 : 2),
         depth_(ceil_div(g.s * g.c, 2)),
         past_caches_(!wants_epilogue(spec) &&
-                     outgrows_caches(static_cast<double>(g.n * blocks_ * kBlock) * static_cast<double>(g.p * g.q) *
-                                     static_cast<double>(dtype_bytes(dest_type_)))) {
+                     stored_past_caches(static_cast<double>(g.n * blocks_ * kBlock) * static_cast<double>(g.p * g.q) *
+                                        static_cast<double>(dtype_bytes(dest_type_)))) {
     const int64_t width = (g.q - 1) * g.stride_w + g.s;
     pixels_ = std::clamp<int64_t>(width - g.left, 0, g.w);
     // To the end of the last window, and of what is packed sixteen pixels at a time.

@@ -23,9 +23,9 @@ constexpr int64_t kLeastPixels = 112;
 // make 384 additions. In one sum over 64 filters and 9 taps the error was 8.1e-7, with 6.3e-7 allowed.
 constexpr int64_t kExactSteps = 2;
 constexpr int64_t kTasks = 32;
+constexpr int64_t kTileSteps = 144;                      // of the sum that tiles are compared by
 constexpr double kPackCycles = 8, kPlanePackCycles = 2;  // of one pixel of 16 channels, of one plane
 constexpr double kAbreastGains = 0.95;                   // before that is worth it: an estimate
-constexpr int64_t kLeastAbreast = 8;       // images of a task: rows enough for products not to wait for each other
 constexpr double kStridedSource = 1.08;    // what is read with a stride leaves every other line of the caches empty
 constexpr int64_t kMostEntries = 1 << 18;  // of all covers together: 4 MiB
 constexpr int64_t kMostListed = 1 << 20;   // outputs whose tiles are listed band by band: a few MiB
@@ -102,7 +102,7 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   const double values = static_cast<double>(problem.images * problem.groups * s.dest_blocks_ * kBlock) *
                         static_cast<double>(problem.dest_h * problem.dest_w);
   s.past_caches_ = s.adds_up_at_once() && !problem.epilogue &&
-                   outgrows_caches(values * static_cast<double>(dtype_bytes(problem.dest_type)));
+                   stored_past_caches(values * static_cast<double>(dtype_bytes(problem.dest_type)));
   return {};
 }
 
@@ -166,7 +166,7 @@ TileChoice ConvStream::choose_padded_tiles() const {
   const bool flat = p.columns.length() == columns && (!direct_ || p.columns.source == columns);
   const int64_t length = flat ? outputs_ * columns : columns, lines = flat ? 1 : outputs_;
   const int64_t taps = static_cast<int64_t>(p.tap_offsets.size()), products = static_cast<int64_t>(products_.size());
-  TileChoice choice = choose_tiles(*kernels_, length, dest_blocks_, std::min<int64_t>(taps * lanes_ * products, 144));
+  TileChoice choice = choose_tiles(*kernels_, length, dest_blocks_, std::min(taps * lanes_ * products, kTileSteps));
   double packed = 0;
   for (const AxisClass& row : p.rows.classes) {
     for (const AxisClass& column : p.columns.classes)
@@ -310,13 +310,18 @@ double ConvStream::task_cycles(int64_t images, int64_t rows, int64_t blocks) con
 void ConvStream::cut_for_threads() {
   const StreamProblem& p = problem_;
   const int64_t steps = ceil_div(dest_blocks_, step_), images = group_images_, band = band_, split = split_blocks_;
+  // Abreast, images are the rows of tiles, which few of them leave waiting for their own products.
+  const auto image_cycles = [&](int64_t group) {
+    return tiles_cycles(*kernels_, group, step_, step_, kTileSteps) / static_cast<double>(group);
+  };
   const auto time = [&](int64_t group, int64_t rows, int64_t blocks) {
     const int64_t cuts =
         p.groups * ceil_div(p.images, group) * ceil_div(outputs_, rows) * ceil_div(dest_blocks_, blocks);
     const double longest = task_cycles(group, rows, blocks);
     const double whole =
         static_cast<double>(p.groups * p.images * outputs_ * dest_blocks_) / static_cast<double>(group * rows * blocks);
-    return makespan(longest * whole, longest, cuts, threads_);
+    return makespan(longest * whole, longest, cuts, threads_) *
+           (abreast_ ? image_cycles(group) / image_cycles(images) : 1);
   };
   double best = 0.985 * time(images, band, split);  // less is not worth more packing
   for (int64_t group = images;; group = even(p.images, group - 1)) {
@@ -328,7 +333,7 @@ void ConvStream::cut_for_threads() {
       }
       if (rows == 1 || p.epilogue || abreast_) break;
     }
-    if (group <= (abreast_ ? kLeastAbreast : 1) || p.epilogue) break;
+    if (group <= 1 || p.epilogue) break;
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/layout/layout.h"
+#include "ops/bf16_products.h"
 #include "ops/conv_epilogue.h"
 #include "ops/guarded.h"
 #include "ops/kept_weight.h"
@@ -526,8 +527,8 @@ bool winograd_beats_pairs(const ConvGeometry& g, const WinogradProblem& p) {
 bool winograd_int16_pays(const ConvGeometry& g, const WinogradProblem& p) {
   WinogradProblem whole = p;  // pairs come in units of two blocks
   whole.depth = round_up(p.depth, 2 * kBlock);
-  return enough_for_winograd(g) &&
-         winograd_cycles(whole, winograd_tile(p), kPairProduct) < 0.9 * direct_cycles(p, kPairProduct, kPairPack);
+  const double direct = direct_keeps_up_with_int16() ? direct_cycles(p, kPairProduct, kPairPack) : direct_cycles(p);
+  return enough_for_winograd(g) && winograd_cycles(whole, winograd_tile(p), kPairProduct) < 0.9 * direct;
 }
 
 Status make_winograd(const WinogradProblem& problem, int tile, int threads, std::unique_ptr<Operation> direct,

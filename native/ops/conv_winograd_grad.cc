@@ -4,6 +4,7 @@
 
 #include "kernels/int16/int16.h"
 #include "kernels/layout/layout.h"
+#include "ops/bf16_products.h"
 #include "ops/conv_winograd.h"
 #include "ops/guarded.h"
 #include "ops/parallel.h"
@@ -417,7 +418,9 @@ int winograd_grad_tile(const ConvGeometry& g) {
 
 bool winograd_grad_pays(const ConvGeometry& g) { return pays(g, 18.0, false); }
 
-bool winograd_grad_int16_pays(const ConvGeometry& g) { return pays(g, 9.0, true); }
+bool winograd_grad_int16_pays(const ConvGeometry& g) {
+  return pays(g, direct_keeps_up_with_int16() ? 9.0 : 18.0, true);
+}
 
 Status make_winograd_grad(const ConvGeometry& g, const WinogradGradWay& way, int threads,
                           std::unique_ptr<Operation> direct, std::unique_ptr<Operation>* operation) {

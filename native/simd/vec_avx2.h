@@ -19,6 +19,7 @@ FOVEA_INLINE __m256i lane_mask(int n) {
 
 struct F32 {
   using Sum = F32;
+  static constexpr int kRoundedAtOnce = 0;
   static constexpr int kLanes = 8, kRegisters = 16;
   __m256 v;
 

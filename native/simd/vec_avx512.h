@@ -28,6 +28,7 @@ FOVEA_INLINE __mmask16 lane_mask(int n) {
 
 struct F32 {
   using Sum = F32;
+  static constexpr int kRoundedAtOnce = 0;
   static constexpr int kLanes = 16, kRegisters = 32;
   __m512 v;
 

@@ -1,7 +1,7 @@
 // Sixteen words, each a pair of bfloat16: AVX512-BF16 on top of vec_avx512.h. A product of pairs is the sum of two
 // products, added to a float32 lane; denormals count as zero, whatever MXCSR says.
 #pragma once
-#include "simd/bfloat16.h"
+#include "simd/mixed.h"
 #include "simd/vec_avx512.h"
 
 namespace fovea {
@@ -14,7 +14,7 @@ struct Halves;
 // Memory holds pairs where floats would lie: the words are moved, never computed with as floats.
 struct Pairs {
   using Sum = F32;
-  static constexpr int kLanes = 16;
+  static constexpr int kLanes = 16, kRoundedAtOnce = 2;
   __m512bh v;
 
   // A load of its own each time. Of pixels half as far apart as a loop's four rounds are long, GCC would find that some
@@ -74,26 +74,37 @@ FOVEA_INLINE void keep(Pairs& x) {
 
 // Sixteen values as one bfloat16 each, rounded to nearest even.
 struct Half {
+  static constexpr int kRoundedAtOnce = 2;
   __m256bh v;
+
+  static FOVEA_INLINE Half of(F32 x) { return {_mm512_cvtneps_pbh(x.v)}; }
+  static FOVEA_INLINE Halves of(F32 low, F32 high);
+  static FOVEA_INLINE Halves floor_of_relu(bool relu);
+  // One instruction, where extending words and shifting them would be two.
+  FOVEA_INLINE F32 widened() const {
+    const __m512i to_upper = _mm512_set_epi16(15, 15, 14, 14, 13, 13, 12, 12, 11, 11, 10, 10, 9, 9, 8, 8, 7, 7, 6, 6, 5,
+                                              5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
+    return {
+        _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, to_upper, _mm512_zextsi256_si512((__m256i)v)))};
+  }
+
+  static FOVEA_INLINE Half load(const Bfloat16* p) {
+    return {(__m256bh)_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
+  }
+  static FOVEA_INLINE Half load_partial(const Bfloat16* p, int n) {
+    return {(__m256bh)_mm256_maskz_loadu_epi16(avx512::lane_mask(n), p)};
+  }
+  FOVEA_INLINE void store(void* p) const { _mm256_storeu_si256(static_cast<__m256i*>(p), (__m256i)v); }
+  FOVEA_INLINE void store_partial(Bfloat16* p, int n) const {
+    _mm256_mask_storeu_epi16(p, avx512::lane_mask(n), (__m256i)v);
+  }
 };
-FOVEA_INLINE Half round_bf16(F32 x) { return {_mm512_cvtneps_pbh(x.v)}; }
-// One instruction, where extending words and shifting them would be two.
-FOVEA_INLINE F32 widen(Half x) {
-  const __m512i to_upper = _mm512_set_epi16(15, 15, 14, 14, 13, 13, 12, 12, 11, 11, 10, 10, 9, 9, 8, 8, 7, 7, 6, 6, 5,
-                                            5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
-  return {
-      _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, to_upper, _mm512_zextsi256_si512((__m256i)x.v)))};
-}
-FOVEA_INLINE Half load_half(const Bfloat16* p) {
-  return {(__m256bh)_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
-}
-FOVEA_INLINE void store(Half x, void* p) { _mm256_storeu_si256(static_cast<__m256i*>(p), (__m256i)x.v); }
 
 // Thirty-two values likewise: those of `low` in the lower half.
 struct Halves {
   __m512bh v;
 };
-FOVEA_INLINE Halves round_bf16(F32 low, F32 high) { return {_mm512_cvtne2ps_pbh(high.v, low.v)}; }
+FOVEA_INLINE Halves Half::of(F32 low, F32 high) { return {_mm512_cvtne2ps_pbh(high.v, low.v)}; }
 FOVEA_INLINE Halves lower_alone(Half low) { return {(__m512bh)_mm512_zextsi256_si512((__m256i)low.v)}; }
 FOVEA_INLINE Half lower(Halves x) { return {(__m256bh)_mm512_castsi512_si256((__m512i)x.v)}; }
 FOVEA_INLINE Half upper(Halves x) { return {(__m256bh)_mm512_extracti64x4_epi64((__m512i)x.v, 1)}; }
@@ -103,7 +114,8 @@ FOVEA_INLINE void store_past_caches(Halves x, void* p) { _mm512_stream_si512(sta
 
 // Read as integers, negative numbers lie below zero and above 0x8000: ReLU is a maximum with zero, which makes zero of
 // a NaN with their sign too, and a maximum with 0x8000 changes nothing.
-FOVEA_INLINE Halves Pairs::floor_of_relu(bool relu) { return {(__m512bh)_mm512_set1_epi16(relu ? 0 : INT16_MIN)}; }
+FOVEA_INLINE Halves Half::floor_of_relu(bool relu) { return {(__m512bh)_mm512_set1_epi16(relu ? 0 : INT16_MIN)}; }
+FOVEA_INLINE Halves Pairs::floor_of_relu(bool relu) { return Half::floor_of_relu(relu); }
 FOVEA_INLINE Halves max_as_integers(Halves x, Halves y) {
   return {(__m512bh)_mm512_max_epi16((__m512i)x.v, (__m512i)y.v)};
 }
@@ -123,42 +135,18 @@ FOVEA_INLINE F32 interleave(Halves x) {
   return {_mm512_castsi512_ps(_mm512_permutexvar_epi16(order, (__m512i)x.v))};
 }
 
-FOVEA_INLINE Halves Pairs::rounded(F32 low, F32 high) { return round_bf16(low, high); }
-FOVEA_INLINE F32 Pairs::widened(const Bfloat16* p) { return widen(load_half(p)); }
+FOVEA_INLINE Halves Pairs::rounded(F32 low, F32 high) { return Half::of(low, high); }
+FOVEA_INLINE F32 Pairs::widened(const Bfloat16* p) { return Half::load(p).widened(); }
 FOVEA_INLINE Pairs Pairs::of(const Bfloat16* low, const Bfloat16* high) {
-  const __m512i both = _mm512_inserti64x4((__m512i)lower_alone(load_half(low)).v, (__m256i)load_half(high).v, 1);
+  const __m512i both = _mm512_inserti64x4((__m512i)lower_alone(Half::load(low)).v, (__m256i)Half::load(high).v, 1);
   return {(__m512bh)interleave(Halves{(__m512bh)both}).v};
 }
 FOVEA_INLINE Pairs Pairs::of_neighbours(const Bfloat16* p) { return {(__m512bh)interleave(load_halves(p)).v}; }
 FOVEA_INLINE Pairs Pairs::with_zeros(const Bfloat16* low) {
-  return {(__m512bh)_mm512_cvtepu16_epi32((__m256i)load_half(low).v)};
+  return {(__m512bh)_mm512_cvtepu16_epi32((__m256i)Half::load(low).v)};
 }
 
-// Sixteen float lanes that may lie in memory as float32 or as bfloat16, which rounds them to nearest even. A type of
-// its own, so that what is compiled for AVX512-BF16 shares no symbol with the code for AVX-512.
-struct Mixed : F32 {
-  Mixed() = default;
-  FOVEA_INLINE Mixed(F32 x) : F32(x) {}
-
-  static FOVEA_INLINE Mixed zero() { return F32::zero(); }
-  static FOVEA_INLINE Mixed splat(float x) { return F32::splat(x); }
-  static FOVEA_INLINE Mixed splat_at(const float* p) { return F32::splat(*p); }
-  static FOVEA_INLINE Mixed splat_at(const Bfloat16* p) {
-    return F32{_mm512_castsi512_ps(_mm512_set1_epi32(int32_t(uint32_t(p->bits) << 16)))};
-  }
-  static FOVEA_INLINE Mixed load(const float* p) { return F32::load(p); }
-  static FOVEA_INLINE Mixed load(const Bfloat16* p) { return widen(load_half(p)); }
-  static FOVEA_INLINE Mixed load_partial(const float* p, int n) { return F32::load_partial(p, n); }
-  static FOVEA_INLINE Mixed load_partial(const Bfloat16* p, int n) {
-    return widen({(__m256bh)_mm256_maskz_loadu_epi16(avx512::lane_mask(n), p)});
-  }
-  using F32::store;
-  FOVEA_INLINE void store(Bfloat16* p) const { avx512bf16::store(round_bf16(*this), p); }
-  using F32::store_partial;
-  FOVEA_INLINE void store_partial(Bfloat16* p, int n) const {
-    _mm256_mask_storeu_epi16(p, avx512::lane_mask(n), (__m256i)round_bf16(*this).v);
-  }
-};
+using Mixed = simd::Mixed<F32, Half>;
 
 }  // namespace avx512bf16
 }  // namespace simd

@@ -1,11 +1,11 @@
 // Sixteen words, each a pair of 16-bit integers: AVX512-VNNI on top of vec_avx512.h. A product of pairs is the sum of
-// two products, added to a 32-bit lane, exactly unless that overflows. The level that needs it is avx512bf16.
+// two products, added to a 32-bit lane, exactly unless that overflows.
 #pragma once
 #include "simd/vec_avx512.h"
 
 namespace fovea {
 namespace simd {
-namespace avx512bf16 {
+namespace avx512vnni {
 
 using avx512::F32;
 
@@ -73,6 +73,6 @@ FOVEA_INLINE void keep(Int16Pairs& x) {
 #endif
 }
 
-}  // namespace avx512bf16
+}  // namespace avx512vnni
 }  // namespace simd
 }  // namespace fovea

@@ -20,7 +20,8 @@ struct Mask {
 };
 
 struct F32 {
-  using Sum = F32;  // what products of it are added up in
+  using Sum = F32;                          // what products of it are added up in
+  static constexpr int kRoundedAtOnce = 0;  // vectors that become bfloat16 together; 0: they do not
   static constexpr int kLanes = 4, kRegisters = 16;
   Raw v;
 

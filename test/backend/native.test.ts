@@ -67,6 +67,7 @@ test('what the native backend cannot run, the reference backend does', () => {
 test.runIf(native)('the peak of the multiply-add units is a speed', () => {
   expect(native?.measurePeak(1, 'float32', 10)).toBeGreaterThan(0.01);
   expect(native?.measurePeak(1, 'bfloat16', 10)).toBeGreaterThanOrEqual(0);
+  expect(native?.measurePeak(1, 'int16', 10)).toBeGreaterThanOrEqual(0);
   expect(() => native?.measurePeak(1000)).toThrow(FoveaError);
 });
 

@@ -225,9 +225,11 @@ describe.runIf(addon)('the addon', () => {
     expect(codeOf(() => mine.set(1, 2))).toBe('TypeError');
     Object.setPrototypeOf(mine, Program.prototype);
     mine.runSync([new Float32Array(6), new Float32Array(6)]);
-    expect(codeOf(() => addon.measurePeak(false, 0, 1))).toBe('ERR_DATA');
-    expect(codeOf(() => addon.measurePeak(false, 1e6, 1))).toBe('ERR_OPTION');
-    expect(codeOf(() => addon.measurePeak(true, 1, 1e9))).toBe('ERR_OPTION');
+    expect(codeOf(() => addon.measurePeak('float32', 0, 1))).toBe('ERR_DATA');
+    expect(codeOf(() => addon.measurePeak('float32', 1e6, 1))).toBe('ERR_OPTION');
+    expect(codeOf(() => addon.measurePeak('bfloat16', 1, 1e9))).toBe('ERR_OPTION');
+    expect(codeOf(() => addon.measurePeak('int32', 1, 1))).toBe('ERR_OPTION');
+    expect(codeOf(() => addon.measurePeak(true, 1, 1))).toBe('ERR_DATA');
     expect(codeOf(() => addon.measureBandwidth(-1, 1, 1))).toBe('ERR_DATA');
     expect(codeOf(() => addon.measureBandwidth(2 ** 40, 1, 1))).toBe('ERR_OPTION');
     expect(codeOf(() => addon.measureBandwidth(64, Number.NaN, 1))).toBe('ERR_DATA');

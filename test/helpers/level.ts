@@ -15,5 +15,5 @@ export function multipliesBf16(isa?: string): boolean {
 
 /** Levels whose programs keep large images as bfloat16 in 'medium': native/kernels/select.cc. */
 export function storesRounded(isa?: string): boolean {
-  return isa === 'avx2' || multipliesBf16(isa);
+  return levels.indexOf(isa ?? '') >= levels.indexOf('avx2');
 }

@@ -10,7 +10,7 @@ const root = join(import.meta.dirname, '../..');
 const lists: Record<string, string[]> = JSON.parse(readFileSync(join(root, 'native/sources.json'), 'utf8')).variables;
 const canRead = spawnSync('nm', ['--version']).status === 0;
 
-for (const isa of ['avx2', 'avx512', 'avx512bf16', 'amx']) {
+for (const isa of ['avx2', 'avx512', 'avx512vnni', 'avx512bf16', 'amx']) {
   for (const source of lists[`fovea_${isa}_sources`] ?? []) {
     const object = join(root, 'build/Release/obj.target', `fovea_${isa}`, source.replace(/\.cc$/, '.o'));
     test(`${source} shares no code with other instruction sets`, ({ skip }) => {

@@ -16,9 +16,9 @@ test('native/sources.json names every native source, once, and nothing else', ()
 
 test('a source is compiled with the flags of the instruction set that its name says', () => {
   for (const [list, files] of Object.entries(lists)) {
-    const isa = list.match(/^fovea_(scalar|avx2|avx512|avx512bf16|amx)_sources$/)?.[1];
+    const isa = list.match(/^fovea_(scalar|avx2|avx512|avx512vnni|avx512bf16|amx)_sources$/)?.[1];
     for (const file of files) {
-      const named = file.match(/native\/kernels\/.*\/(scalar|avx2|avx512bf16|avx512|amx)[^/]*\.cc$/)?.[1];
+      const named = file.match(/native\/kernels\/.*\/(scalar|avx2|avx512vnni|avx512bf16|avx512|amx)[^/]*\.cc$/)?.[1];
       expect(named, `${file} stands in ${list}`).toBe(isa);
     }
   }

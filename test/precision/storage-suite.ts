@@ -18,7 +18,7 @@ const algorithms = [...ungrouped, 'depthwise', 'narrow'];
  * Every operator that takes bfloat16 in memory, over its grid in test/oracle/cases, each operand that may lie so lying so.
  * On the level of FOVEA_CPU, or at most `cap`; where it has no such operator, what needs one is skipped.
  */
-export function storageSuite(cap?: 'avx2'): void {
+export function storageSuite(cap?: 'avx2' | 'avx512'): void {
   process.env.FOVEA_PLAN = 'fixed';
   if (cap) process.env.FOVEA_CPU = cap;
   const { backend } = findNative();

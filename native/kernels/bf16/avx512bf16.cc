@@ -15,8 +15,8 @@ struct Split {
 
   FOVEA_INLINE Split(F32 low, F32 high) {
     UNROLL for (int p = 0; p < P; ++p) {
-      plane[p] = round_bf16(low, high);
-      if (p + 1 < P) low = low - widen(lower(plane[p])), high = high - widen(upper(plane[p]));
+      plane[p] = Half::of(low, high);
+      if (p + 1 < P) low = low - lower(plane[p]).widened(), high = high - upper(plane[p]).widened();
     }
   }
 };
@@ -66,8 +66,8 @@ void channels(const float* pixels, ptrdiff_t step, ptrdiff_t count, float* words
 
 void stored_pixels(const Bfloat16* first, const Bfloat16* second, ptrdiff_t step, ptrdiff_t count, float* words) {
   for (ptrdiff_t i = 0; i < count; ++i, words += 16) {
-    store(load_half(first + 16 * step * i), words);
-    store(second ? load_half(second + 16 * step * i) : round_bf16(F32::zero()), words + 8);
+    Half::load(first + 16 * step * i).store(words);
+    (second ? Half::load(second + 16 * step * i) : Half::of(F32::zero())).store(words + 8);
   }
 }
 
@@ -81,7 +81,7 @@ void stored_channels(const Bfloat16* pixels, ptrdiff_t count, float* words, ptrd
     UNROLL for (int j = 0; j < 16; ++j) {
       const ptrdiff_t at = i + 2 * j;
       square[j] = at + 1 < count ? interleave(load_halves(pixels + 16 * at))
-                  : at < count   ? interleave(lower_alone(load_half(pixels + 16 * at)))
+                  : at < count   ? interleave(lower_alone(Half::load(pixels + 16 * at)))
                                  : F32::zero();
     }
     transpose(square);
@@ -193,7 +193,7 @@ void interleave_of(const float* lines, ptrdiff_t line, ptrdiff_t count, float* w
       float* const to = words + p * plane;
       if (C >= 2) store(pick(low.plane[p], order.from[0], high.plane[p]), to);
       if (C == 4) store(pick(low.plane[p], order.from[1], high.plane[p]), to + 16);
-      if (C % 2 == 1) store(lower(pick(low.plane[p], order.from[C / 2], high.plane[p])), to + C / 2 * 16);
+      if (C % 2 == 1) lower(pick(low.plane[p], order.from[C / 2], high.plane[p])).store(to + C / 2 * 16);
     }
   }
 }

@@ -3,4 +3,5 @@
 
 namespace fovea {
 BRGEMM_INSTANCE(brgemm_avx512bf16, simd::avx512bf16::Pairs, 30, 14, 9, 6)
+BRGEMM_INSTANCE(brgemm_avx512mixed, simd::avx512bf16::Mixed, 30, 14, 9, 6)
 }  // namespace fovea

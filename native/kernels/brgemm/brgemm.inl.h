@@ -8,16 +8,10 @@
 
 namespace fovea {
 
-// Whether a vector of floats can lie in memory as bfloat16.
-template <class V, class = void>
-constexpr bool brgemm_rounds = false;
-template <class V>
-constexpr bool brgemm_rounds<V, std::void_t<decltype(std::declval<V>().store(static_cast<Bfloat16*>(nullptr)))>> = true;
-
 template <class V, int M, int NB>
 struct BrgemmSums {
   using Sum = typename V::Sum;
-  static constexpr bool kPairs = !std::is_same_v<V, Sum>, kRounds = kPairs || brgemm_rounds<V>;
+  static constexpr bool kPairs = !std::is_same_v<V, Sum>, kRounds = V::kRoundedAtOnce > 0;
   static constexpr int kPerBlock = 16 / V::kLanes;
   static constexpr int kVectors = NB * kPerBlock;
   Sum sum[M][kVectors];
@@ -82,7 +76,7 @@ struct BrgemmSums {
   }
 
   FOVEA_INLINE void finish_rounded(const BrgemmCall& call) {
-    if constexpr (!kPairs) {
+    if constexpr (V::kRoundedAtOnce == 1) {
       check_and_cut(call);
       UNROLL for (int i = 0; i < M; ++i) {
         UNROLL for (int j = 0; j < kVectors; ++j)
@@ -151,8 +145,8 @@ struct BrgemmSums {
             store(two, first);
           continue;
         }
-        store(lower(two), first);
-        if (i + 1 < M) store(upper(two), first + row);
+        lower(two).store(first);
+        if (i + 1 < M) upper(two).store(first + row);
       }
     }
     UNROLL for (int i = 1; i < kChains; ++i)
@@ -168,12 +162,7 @@ struct BrgemmSums {
     }
   }
   static FOVEA_INLINE Sum load_sum(const float* p) { return Sum::load(p); }
-  static FOVEA_INLINE Sum load_sum(const Bfloat16* p) {
-    if constexpr (kPairs)
-      return V::widened(p);
-    else
-      return V::load(p);
-  }
+  static FOVEA_INLINE Sum load_sum(const Bfloat16* p) { return V::widened(p); }
 
   // x - x is 0 for every finite x and NaN for the others.
   FOVEA_INLINE bool finite() const {

@@ -84,6 +84,6 @@ struct DepthwiseBf16Kernels {
 };
 const DepthwiseBf16Kernels* depthwise_bf16_kernels();
 
-extern const DepthwiseBf16Kernels depthwise_avx2bf16, depthwise_avx512bf16;
+extern const DepthwiseBf16Kernels depthwise_avx2bf16, depthwise_avx512soft, depthwise_avx512bf16;
 
 }  // namespace fovea

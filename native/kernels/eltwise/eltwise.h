@@ -61,6 +61,6 @@ inline const auto& eltwise_kernels_of<Bfloat16>() {
 }
 
 extern const EltwiseKernels eltwise_scalar, eltwise_avx2, eltwise_avx512;
-extern const EltwiseBf16Kernels eltwise_avx2bf16, eltwise_avx512bf16;
+extern const EltwiseBf16Kernels eltwise_avx2bf16, eltwise_avx512soft, eltwise_avx512bf16;
 
 }  // namespace fovea

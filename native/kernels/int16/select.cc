@@ -7,7 +7,7 @@ namespace fovea {
 
 const Int16Kernels* int16_kernels() {
 #if defined(FOVEA_X86)
-  if (cpu_features().isa >= Isa::kAvx512Bf16) return &int16_avx512vnni;
+  if (cpu_features().vnni) return &int16_avx512vnni;
   if (cpu_features().isa == Isa::kAvx2) return &int16_avx2;
 #endif
   return nullptr;

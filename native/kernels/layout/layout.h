@@ -25,6 +25,6 @@ const LayoutKernels& layout_kernels();
 const LayoutBf16Kernels* layout_bf16_kernels();
 
 extern const LayoutKernels layout_scalar, layout_avx2, layout_avx512;
-extern const LayoutBf16Kernels layout_avx2bf16, layout_avx512bf16;
+extern const LayoutBf16Kernels layout_avx2bf16, layout_avx512soft, layout_avx512bf16;
 
 }  // namespace fovea

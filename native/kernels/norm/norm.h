@@ -100,6 +100,6 @@ inline const NormKernelsOf<Bfloat16>& norm_kernels_of() {
 }
 
 extern const NormKernels norm_scalar, norm_avx2, norm_avx512;
-extern const NormKernelsOf<Bfloat16> norm_avx2bf16, norm_avx512bf16;
+extern const NormKernelsOf<Bfloat16> norm_avx2bf16, norm_avx512soft, norm_avx512bf16;
 
 }  // namespace fovea

@@ -5,7 +5,7 @@
 
 namespace fovea {
 
-enum class PeakKind { kFloat32, kBf16, kMemory };
+enum class PeakKind { kFloat32, kBf16, kInt16, kMemory };
 
 // Does `rounds` rounds of its work and returns how much that was, in floating point operations or in bytes.
 // Multiply-adds never leave the registers; `data` then is 16 floats that keep the compiler from seeing through.
@@ -16,7 +16,7 @@ using PeakKernel = int64_t (*)(int64_t rounds, float* data, int64_t floats);
 #include "kernels/peak/kernels.inc"
 #undef PEAK_KERNEL
 
-// The first row of the table that cpu_features() allows; null: there is none of bfloat16.
+// The first row of the table that cpu_features() allows; null: there is none of that kind.
 PeakKernel select_peak(PeakKind kind);
 
 // GFLOP/s on `threads` threads together, the best of three measurements that take `seconds` in all; 0 where the CPU has

@@ -23,6 +23,26 @@ FOVEA_INLINE int64_t peak(int64_t rounds, float* sink) {
   return rounds * kChains * V::kLanes * 2;
 }
 
+// The same of pairs of 16-bit integers, whose product is two multiplications and two additions.
+template <class V, int kChains>
+FOVEA_INLINE int64_t peak_of_integers(int64_t rounds, float* sink) {
+  using Sum = typename V::Sum;
+  using Float = typename V::Float;
+  const V a = V::load(sink), b = V::splat_at(sink);
+  Sum sums[kChains];
+  UNROLL for (int i = 0; i < kChains; ++i)
+    sums[i] = Sum::round(Float::splat(float(i)));
+  for (int64_t round = 0; round < rounds; ++round) {
+    UNROLL for (int i = 0; i < kChains; ++i)
+      accumulate(sums[i], a, b);
+  }
+  Float all = sums[0].to_float();
+  UNROLL for (int i = 1; i < kChains; ++i)
+    all = all + sums[i].to_float();
+  all.store(sink);
+  return rounds * kChains * V::kLanes * 4;
+}
+
 // As the addition of a residual does.
 template <class V>
 FOVEA_INLINE int64_t move(int64_t rounds, float* data, int64_t floats) {

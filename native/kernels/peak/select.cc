@@ -53,6 +53,9 @@ PeakKernel select_peak(PeakKind kind) {
 #undef PEAK_KERNEL
   };
   for (const Row& row : rows) {
+#ifdef FOVEA_X86
+    if (row.kernel == peak_avx512vnni && !cpu_features().vnni) continue;
+#endif
     if (row.kind == kind && cpu_features().isa >= row.needs) return row.kernel;
   }
   return nullptr;

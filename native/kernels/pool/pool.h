@@ -72,6 +72,6 @@ inline const PoolKernelsOf<float, Bfloat16>& pool_kernels_of() {
 }
 
 extern const PoolKernels pool_scalar, pool_avx2, pool_avx512;
-extern const PoolBf16Kernels pool_avx2bf16, pool_avx512bf16;
+extern const PoolBf16Kernels pool_avx2bf16, pool_avx512soft, pool_avx512bf16;
 
 }  // namespace fovea

@@ -157,6 +157,6 @@ struct WinogradBf16Kernels {  // as WinogradKernels has them
 const WinogradKernels& winograd_kernels();
 const WinogradBf16Kernels* winograd_bf16_kernels();  // null where it has none
 
-extern const WinogradBf16Kernels winograd_avx2bf16, winograd_avx512bf16;
+extern const WinogradBf16Kernels winograd_avx2bf16, winograd_avx512soft, winograd_avx512bf16;
 
 }  // namespace fovea

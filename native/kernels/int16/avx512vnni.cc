@@ -2,5 +2,5 @@
 #include "simd/vec_avx512vnni.h"
 
 namespace fovea {
-INT16_INSTANCE(int16_avx512vnni, simd::avx512bf16::Int16Pairs, 14, 8, 2)
+INT16_INSTANCE(int16_avx512vnni, simd::avx512vnni::Int16Pairs, 14, 8, 2)
 }  // namespace fovea
