@@ -48,7 +48,7 @@ bool ConvGradStream::meets(const Task& task, int64_t block, int64_t blocks, int6
 }
 
 float* ConvGradStream::sums_of(const Task& task, int64_t block, int64_t unit, const Rows& rows, float* sums) const {
-  const int64_t row = (unit * task.taps - task.tap) * lanes_ + rows.target;
+  const int64_t row = (unit * task.taps - task.tap) * sum_lanes_ + rows.target;
   return sums + block * block_sum_floats() + row * kBlock;
 }
 
@@ -178,7 +178,7 @@ void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, const Gradi
     }
   }
   BrgemmCall call{};
-  call.a_step = problem_.columns.pace;
+  call.a_step = problem_.columns.pace * lanes_;
   call.b_block = dy.block;
   call.c_row = kBlock;
   call.c_block = block_sum_floats();
@@ -285,7 +285,8 @@ void ConvGradStream::write_block(const Task& task, int64_t block, const float* s
   const WeightView& view = problem_.weight;
   const int64_t first = task.unit * lanes_, last = std::min(first + task.units * lanes_, view.depth);
   const auto taps = problem_.tap_offsets.begin() + task.tap;
-  unpack_weight(sums, view, {taps, taps + task.taps}, lanes_, first, last, block, dw + task.group * view.group_stride);
+  unpack_weight(sums, view, {taps, taps + task.taps}, sum_lanes_, first, last, block,
+                dw + task.group * view.group_stride);
   if (!task.bias) return;
   std::copy_n(sums + bias_floats(), std::min<int64_t>(kBlock, view.lanes - block * kBlock),
               db + task.group * view.lanes + block * kBlock);
@@ -348,11 +349,11 @@ std::vector<std::vector<double>> ConvGradStream::loops() const {
 std::string ConvGradStream::describe() const {
   return std::string(kernels_->name) + " x" + std::to_string(step_ * kBlock) +
          (problem_.planes > 0 ? ", " + std::to_string(plane_products(problem_.planes).size()) + " products" : "") +
-         (problem_.planar ? ", planar" : "") + (direct_ ? ", in place" : ", packed") + ", rows " +
-         std::to_string(band_) + ", images " + std::to_string(chunk_images_) + ", channels " +
-         std::to_string(unit_task_ * lanes_) + ", filters " + std::to_string(block_task_ * kBlock) + ", taps " +
-         std::to_string(tap_task_) + ", parts " + std::to_string(parts_) + ", tasks " +
-         std::to_string(splits() * parts_);
+         (problem_.planar ? ", planar" : "") + (joins_taps_ ? ", taps joined" : "") +
+         (direct_ ? ", in place" : ", packed") + ", rows " + std::to_string(band_) + ", images " +
+         std::to_string(chunk_images_) + ", channels " + std::to_string(unit_task_ * lanes_) + ", filters " +
+         std::to_string(block_task_ * kBlock) + ", taps " + std::to_string(tap_task_) + ", parts " +
+         std::to_string(parts_) + ", tasks " + std::to_string(splits() * parts_);
 }
 
 }  // namespace fovea

@@ -48,13 +48,14 @@ class ConvGradStream {
     int64_t channel;  // of the unit: the first
     int64_t target;   // first row of the unit's sums
     int m;
-    std::vector<ptrdiff_t> offsets;  // planar: where each row starts
+    std::vector<ptrdiff_t> offsets;  // planar, or of taps that are joined: where each row starts
   };
   struct Task {
     int64_t group, unit, units, block, blocks, tap, taps, part, first_chunk, last_chunk;
     bool bias;  // the tasks of the first channels and taps also sum dy
   };
 
+  bool can_join_taps() const;
   void choose_blocking();
   void cut_pixels(int64_t pixels);
   void choose_pair_tasks(int64_t pixels);
@@ -133,18 +134,21 @@ class ConvGradStream {
   int64_t block_splits() const { return ceil_div(blocks_, block_task_); }
   int64_t tap_splits() const { return ceil_div(taps_, tap_task_); }
   int64_t splits() const { return problem_.groups * unit_splits() * block_splits() * tap_splits(); }
-  int64_t block_sum_floats() const { return (unit_task_ * tap_task_ * lanes_ + 1) * kBlock; }
-  int64_t bias_floats() const { return unit_task_ * tap_task_ * lanes_ * kBlock; }  // before it, in a block's sums
+  int64_t block_sum_floats() const { return (unit_task_ * tap_task_ * sum_lanes_ + 1) * kBlock; }
+  int64_t bias_floats() const { return unit_task_ * tap_task_ * sum_lanes_ * kBlock; }  // before it, in a block's sums
   int64_t sum_floats() const { return block_task_ * block_sum_floats(); }
 
   GradProblem problem_;
   const BrgemmKernels* kernels_ = nullptr;
   BrgemmRows kind_ = BrgemmRows::kChannels;
   bool direct_ = false;  // x is read where it lies
-  int64_t step_ = 1;     // blocks of filters that a tile takes at once
+  // Rows of a tile are the channels of several taps, as if x were planar.
+  bool joins_taps_ = false;
+  int64_t step_ = 1;  // blocks of filters that a tile takes at once
   int threads_ = 1;
   int64_t lanes_ = 16, units_ = 0, blocks_ = 0, taps_ = 0;  // units of x and blocks of dy in one group
-  int64_t unit_rows_ = 0;                                   // rows of dw in one unit: taps × lanes
+  int64_t sum_lanes_ = 16;                                  // channels of x that sums have rows for
+  int64_t unit_rows_ = 0;                                   // rows of dw in one unit: taps × those
   int64_t unit_task_ = 1, block_task_ = 1, tap_task_ = 1, parts_ = 1;
   int64_t band_ = 1, bands_ = 1, chunk_images_ = 1, chunks_ = 1;
   int64_t source_unit_floats_ = 0, unit_floats_ = 0, packed_floats_ = 0;
@@ -152,7 +156,7 @@ class ConvGradStream {
   int64_t wide_floats_ = 0;  // of a chunk of dy in float32, where it lies rounded and is needed so
   PackedBand pack_;
   PixelPairs pairs_;
-  std::vector<Window> windows_;          // of each tap; of all pixels if planar, where the rows of a tile are taps
+  std::vector<Window> windows_;          // of each tap; one of all pixels where the rows of a tile are of several taps
   std::vector<std::vector<Rows>> rows_;  // of each unit
 };
 

@@ -46,8 +46,17 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   s.units_ = ceil_div(problem.weight.depth, s.lanes_);
   s.blocks_ = blocks(problem.weight.lanes);
   s.taps_ = static_cast<int64_t>(problem.tap_offsets.size());
-  s.unit_rows_ = s.taps_ * s.lanes_;
   s.tap_task_ = s.taps_;
+  const int64_t rows = problem.planar ? s.taps_ : std::min<int64_t>(kBlock, problem.weight.depth);
+  // Of vectors of pairs two blocks: their 64 bytes for each pixel and block of dy then serve so many channels from L1
+  // and L2.
+  const bool pairs = problem.planes > 0 && s.kernels_->tile_rows == 1, parts = problem.weight.parts > 1;
+  const int wanted = problem.tile_blocks > 0 ? problem.tile_blocks : parts ? 1 : pairs ? 2 : 0;
+  s.step_ = choose_tiles(*s.kernels_, rows, s.blocks_, 128, wanted).nb;
+  s.joins_taps_ = s.can_join_taps();
+  if (s.joins_taps_) s.kind_ = BrgemmRows::kList;
+  s.sum_lanes_ = s.joins_taps_ ? problem.weight.depth : s.lanes_;
+  s.unit_rows_ = s.taps_ * s.sum_lanes_;
   s.source_unit_floats_ = problem.rows.source * problem.columns.source * s.lanes_;
   s.direct_ = problem.planes == 0 && problem.x_type == DType::kFloat32 &&
               (problem.planar ? problem.rows.inside() && problem.columns.inside()
@@ -61,12 +70,6 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   if (row > kMost || sums * static_cast<double>(problem.groups) > kMost) {
     return {Code::kMemory, "convolution workspace would exceed 1 TiB"};
   }
-  const int64_t rows = problem.planar ? s.taps_ : std::min<int64_t>(kBlock, problem.weight.depth);
-  // Of vectors of pairs two blocks: their 64 bytes for each pixel and block of dy then serve so many channels from L1
-  // and L2.
-  const bool pairs = problem.planes > 0 && s.kernels_->tile_rows == 1, parts = problem.weight.parts > 1;
-  const int wanted = problem.tile_blocks > 0 ? problem.tile_blocks : parts ? 1 : pairs ? 2 : 0;
-  s.step_ = choose_tiles(*s.kernels_, rows, s.blocks_, 128, wanted).nb;
   s.choose_blocking();
   s.pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_, s.pair_rows() ? 2 : 1);
   s.unit_floats_ = s.direct_ ? s.source_unit_floats_ : s.pack_.floats();
@@ -83,6 +86,16 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   s.make_windows();
   s.make_rows();
   return {};
+}
+
+// Whether one tap's rows are too few to keep the units busy, and all taps read the same number of pixels, none of them
+// padding.
+bool ConvGradStream::can_join_taps() const {
+  constexpr int64_t kBusy = 8;  // vectors of sums: two multiply-adds a cycle, each four cycles long
+  const GradProblem& p = problem_;
+  const int64_t vectors = p.weight.depth * step_ * kBlock / kernels_->lanes;
+  return !p.planar && p.planes == 0 && p.weight.parts == 1 && taps_ > 1 && vectors < kBusy && p.rows.inside() &&
+         p.columns.inside();
 }
 
 void ConvGradStream::choose_blocking() {
@@ -169,7 +182,7 @@ double ConvGradStream::task_cycles(int64_t units, int64_t blocks, int64_t taps, 
   const double share =
       part * static_cast<double>(units * blocks * taps) / static_cast<double>(units_ * blocks_ * taps_ * p.groups);
   const double pixels = part * static_cast<double>(p.images * p.rows.outputs() * p.columns.outputs());
-  const double sums = static_cast<double>(units * taps * lanes_ * blocks * kBlock);
+  const double sums = static_cast<double>(units * taps * sum_lanes_ * blocks * kBlock);
   if (p.planes > 0) {
     const double products =
         static_cast<double>(plane_products(p.planes).size()) * (kernels_->tile_rows > 1 ? 0.125 : 1);
@@ -204,7 +217,7 @@ void ConvGradStream::cut_for_threads() {
       }
       if (unit == 1) break;
     }
-    if (taps == 1 || problem_.planar) break;
+    if (taps == 1 || problem_.planar || joins_taps_) break;
   }
 }
 
@@ -212,7 +225,7 @@ void ConvGradStream::make_windows() {
   const GradProblem& p = problem_;
   const AxisPhase &rows = p.rows.phases[0], &columns = p.columns.phases[0];
   const AxisSpan all_rows{0, rows.outputs}, all_columns{0, columns.outputs};
-  if (p.planar) {
+  if (p.planar || joins_taps_) {
     windows_.push_back({all_rows, all_columns, 0});
     return;
   }
@@ -236,12 +249,15 @@ void ConvGradStream::make_rows() {
   const GradProblem& p = problem_;
   const int64_t most = kernels_->rows[step_ - 1];
   const auto cut = [&](int64_t total, int64_t i) { return total * i / ceil_div(total, most); };
-  if (p.planar) {
+  if (p.planar || joins_taps_) {
+    const int64_t count = unit_rows_;
     std::vector<Rows> all;
-    for (int64_t i = 0; i < ceil_div(taps_, most); ++i) {
-      Rows rows{0, 0, cut(taps_, i), static_cast<int>(cut(taps_, i + 1) - cut(taps_, i)), {}};
-      for (int64_t tap = cut(taps_, i); tap < cut(taps_, i + 1); ++tap)
-        rows.offsets.push_back(tap_offset(tap_of(p.rows, tap / p.taps_w), tap_of(p.columns, tap % p.taps_w)));
+    for (int64_t i = 0; i < ceil_div(count, most); ++i) {
+      Rows rows{0, 0, cut(count, i), static_cast<int>(cut(count, i + 1) - cut(count, i)), {}};
+      for (int64_t row = cut(count, i); row < cut(count, i + 1); ++row) {
+        const int64_t tap = row / sum_lanes_, channel = row % sum_lanes_;
+        rows.offsets.push_back(tap_offset(tap_of(p.rows, tap / p.taps_w), tap_of(p.columns, tap % p.taps_w)) + channel);
+      }
       all.push_back(std::move(rows));
     }
     rows_.assign(static_cast<size_t>(units_), all);

@@ -53,7 +53,7 @@ void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk,
     call.relu = last && (p.relu || operands.added.relu);
     call.not_finite = last ? not_finite : nullptr;
     // Of the destination, and once a chunk only: in a cache it costs more than it gains, and of bfloat16 2 % too.
-    const bool asks = i == 0 && !target.rounded.at && !past_caches_;
+    const bool asks = asks_dest_ && i == 0 && !target.rounded.at;
     const int64_t together = images_abreast(round.images);
     for (int64_t image = 0; image < round.images; image += together) {
       const int rows = static_cast<int>(std::min(together, round.images - image));

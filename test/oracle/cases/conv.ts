@@ -146,6 +146,9 @@ const larger: readonly Conv[] = [
   { x: [9, 160, 5, 4], k: 80, kernel: [3, 3], padding: [1, 1, 1, 1], groups: 4, bias: true }, // four groups make one
   { x: [2, 112, 7, 9], k: 112, kernel: [3, 3], stride: [2, 2], padding: [1, 1, 1, 1], groups: 4 }, // in twos, packed
   { x: [14, 272, 6, 6], k: 5, kernel: [3, 3], padding: [1, 1, 1, 1] }, // in chunks of channels
+  // Of whose weight gradients a tile takes several taps at once: in place, and packed.
+  { x: [9, 6, 14, 14], k: 16, kernel: [5, 5], bias: true },
+  { x: [5, 3, 12, 13], k: 20, kernel: [3, 3], stride: [2, 1], dilation: [1, 2] },
 ];
 
 const all: readonly Conv[] = [...edges, ...grid(48), ...larger];
