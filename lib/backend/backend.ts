@@ -20,7 +20,7 @@ export type Layout = 'plain' | 'blocked' | 'blocked bf16';
 /**
  * How exact float32 products are: `'highest'` float32 or better, `'high'` two bfloat16 each, `'medium'` one bfloat16 or what
  * is as exact (16-bit integers that share a scale).
- * A CPU without bfloat16 arithmetic computes all three in float32, and so does the reference backend in double precision.
+ * Where the CPU has nothing that is faster, all three are computed in float32; the reference backend adds up in double precision.
  */
 export type Precision = 'highest' | 'high' | 'medium';
 
@@ -97,7 +97,7 @@ export interface Backend {
   readonly name: 'native' | 'reference';
   /** Which operands may or must be blocked, by operator (see native/ops/registry.h); empty when the backend has one layout only. */
   readonly layouts: ReadonlyMap<string, OperandLayouts>;
-  /** Which operands may lie as 'blocked bf16' (see lib/backend/storage.ts); none where the CPU has no bfloat16 arithmetic. */
+  /** Which operands may lie as 'blocked bf16' (see lib/backend/storage.ts); none on the baseline. */
   readonly storage?: ReadonlyMap<string, OperandLayouts>;
   /** True when the operator can be run on these element types. */
   supports(operator: string, dtypes: readonly DType[]): boolean;

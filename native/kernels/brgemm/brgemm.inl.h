@@ -11,7 +11,7 @@ namespace fovea {
 template <class V, int M, int NB>
 struct BrgemmSums {
   using Sum = typename V::Sum;
-  static constexpr bool kPairs = !std::is_same_v<V, Sum>, kRounds = V::kRoundedAtOnce > 0;
+  static constexpr bool kRounds = V::kRoundedAtOnce > 0;
   static constexpr int kPerBlock = 16 / V::kLanes;
   static constexpr int kVectors = NB * kPerBlock;
   Sum sum[M][kVectors];
