@@ -61,7 +61,7 @@ export interface Limit {
  */
 export function limitOf(pass: Pass, limits: Limits): Limit {
   const { units, share } = arithmeticOf(algorithmOf(pass));
-  const arithmetic = (pass.flops * share) / (limits[units] || limits.float32) / 1e6;
+  const arithmetic = (pass.flops * share) / limits[units] / 1e6;
   const memory = pass.bytes / limits.bandwidth(pass.bytes) / 1e6;
   return arithmetic > memory
     ? { binds: 'arithmetic', milliseconds: arithmetic }

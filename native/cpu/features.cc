@@ -45,15 +45,13 @@ uint64_t saved_state() {
 
 bool has_bits(uint64_t value, uint64_t bits) { return (value & bits) == bits; }
 
-// cpuid spells the maker over b, d and c: "AuthenticAMD", "GenuineIntel".
-bool is_amd() {
+// cpuid spells the maker over b, d and c.
+bool made_by(uint32_t b, uint32_t d, uint32_t c) {
   const Registers vendor = cpuid(0);
-  return vendor.b == 0x68747541 && vendor.d == 0x69746e65 && vendor.c == 0x444d4163;
+  return vendor.b == b && vendor.d == d && vendor.c == c;
 }
-bool is_intel() {
-  const Registers vendor = cpuid(0);
-  return vendor.b == 0x756e6547 && vendor.d == 0x49656e69 && vendor.c == 0x6c65746e;
-}
+bool is_amd() { return made_by(0x68747541, 0x69746e65, 0x444d4163); }    // AuthenticAMD
+bool is_intel() { return made_by(0x756e6547, 0x49656e69, 0x6c65746e); }  // GenuineIntel
 uint32_t family() { return ((cpuid(1).a >> 8) & 0xf) + ((cpuid(1).a >> 20) & 0xff); }
 uint32_t model() { return ((cpuid(1).a >> 4) & 0xf) + ((cpuid(1).a >> 12) & 0xf0); }
 
