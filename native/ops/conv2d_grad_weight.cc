@@ -124,7 +124,7 @@ bool winograd_int16_possible(const OpSpec& spec, const ConvGeometry& g) {
 }
 
 bool winograd_int16_wins(const OpSpec& spec, const ConvGeometry& g) {
-  return winograd_int16_possible(spec, g) && winograd_grad_int16_pays(g);
+  return winograd_int16_possible(spec, g) && !bf16_beats_winograd(spec.precision) && winograd_grad_int16_pays(g);
 }
 
 // In float32, of channels where they lie if that can be: they may be rounded there.

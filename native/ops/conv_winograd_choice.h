@@ -25,7 +25,7 @@ struct WinogradChoice {
   }
 
   static bool int16_wins(const OpSpec& spec, const ConvGeometry& g) {
-    return int16_possible(spec, g) && winograd_int16_pays(g, problem(spec, g));
+    return int16_possible(spec, g) && !bf16_beats_winograd(spec.precision) && winograd_int16_pays(g, problem(spec, g));
   }
 
   static Status make(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {

@@ -315,9 +315,7 @@ std::string ConvWinogradInt16::describe() const {
 
 }  // namespace
 
-bool winograd_int16_possible(const OpSpec& spec) {
-  return spec.precision == Precision::kMedium && int16_kernels() && !bf16_beats_winograd(spec.precision);
-}
+bool winograd_int16_possible(const OpSpec& spec) { return spec.precision == Precision::kMedium && int16_kernels(); }
 
 Status make_winograd_int16(const WinogradProblem& problem, int tile, int threads, std::unique_ptr<Operation> direct,
                            std::unique_ptr<Operation>* operation) {

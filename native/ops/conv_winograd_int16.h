@@ -19,8 +19,8 @@
 
 namespace fovea {
 
-// Whether the precision allows it, and the CPU multiplies such pairs, but has no tile registers, which are faster
-// without.
+// Whether the precision allows it, and the CPU multiplies such pairs. Where bfloat16 has tile registers the model
+// prefers those, and this is chosen only when it was measured to be faster.
 bool winograd_int16_possible(const OpSpec& spec);
 
 // `direct` as for make_winograd().
