@@ -54,7 +54,7 @@ struct Bands {
   int64_t planes() const { return images * channel_blocks(); }
   int64_t taps() const { return static_cast<int64_t>(tap_offsets.size()); }
   int64_t source_floats() const { return rows.source * columns.source * kBlock; }
-  int64_t scratch_floats() const { return packed ? pack.floats() : 0; }
+  int64_t scratch_floats() const { return packed ? apart(pack.floats()) : 0; }
   int64_t weight_floats() const { return taps() * group * kBlock; }  // of one block of channels
   // From one output row, one output, to the next.
   int64_t row_floats() const { return (packed ? pack.pitch() : rows.step() * columns.source) * kBlock; }

@@ -294,7 +294,7 @@ void ConvGradStream::write_block(const Task& task, int64_t block, const float* s
 
 size_t ConvGradStream::workspace_bytes() const {
   const int64_t sums = parts_ > 1 ? splits() * parts_ : threads_;
-  return static_cast<size_t>(sums * sum_floats() + threads_ * (packed_floats_ + wide_floats_)) * sizeof(float);
+  return static_cast<size_t>(sums * sum_floats() + threads_ * thread_floats()) * sizeof(float);
 }
 
 Status ConvGradStream::run(const RunContext& context, Values x, Values dy, float* dw, float* db,
@@ -308,8 +308,7 @@ Status ConvGradStream::run(const RunContext& context, Values x, Values dy, float
         const Task t = task(index);
         float* own = sums + (parts_ > 1 ? index : thread) * sum_floats();
         bool not_finite = false;
-        run_task(t, x, dy, packed + thread * (packed_floats_ + wide_floats_), own,
-                 context.not_finite ? &not_finite : nullptr);
+        run_task(t, x, dy, packed + thread * thread_floats(), own, context.not_finite ? &not_finite : nullptr);
         if (not_finite) context.not_finite->store(true, std::memory_order_relaxed);
         for (int64_t block = 0; block < t.blocks && parts_ == 1; ++block)
           write_block(t, t.block + block, own + block * block_sum_floats(), dw, db);

@@ -127,6 +127,7 @@ class ConvGradStream {
   void add_pairs(const Task& task, const Chunk& chunk, float* packed, float* sums, const std::vector<Terms>& terms,
                  Ahead* ahead) const;
   void add_bias(const Task& task, const Chunk& chunk, const Gradient& dy, float* sums) const;
+  int64_t thread_floats() const { return apart(packed_floats_ + wide_floats_); }  // packed before widened
   int64_t plane() const { return problem_.rows.outputs() * problem_.columns.outputs() * kBlock; }  // of dy
   void run_task(const Task& task, Values x, Values dy, float* packed, float* sums, bool* not_finite) const;
   void write_block(const Task& task, int64_t block, const float* sums, float* dw, float* db) const;
@@ -136,7 +137,7 @@ class ConvGradStream {
   int64_t splits() const { return problem_.groups * unit_splits() * block_splits() * tap_splits(); }
   int64_t block_sum_floats() const { return (unit_task_ * tap_task_ * sum_lanes_ + 1) * kBlock; }
   int64_t bias_floats() const { return unit_task_ * tap_task_ * sum_lanes_ * kBlock; }  // before it, in a block's sums
-  int64_t sum_floats() const { return block_task_ * block_sum_floats(); }
+  int64_t sum_floats() const { return apart(block_task_ * block_sum_floats()); }
 
   GradProblem problem_;
   const BrgemmKernels* kernels_ = nullptr;

@@ -93,7 +93,7 @@ class ConvNarrow : public Operation {
     const int64_t dy = dy_type_ == DType::kBfloat16 ? pitch_ : 0, dx = dx_type_ == DType::kBfloat16 ? g_.w : 0;
     return std::max(dy, dx) * kBlock;
   }
-  int64_t thread_floats() const { return planes_floats() + sums_floats() + line_floats() + wide_floats(); }
+  int64_t thread_floats() const { return apart(planes_floats() + sums_floats() + line_floats() + wide_floats()); }
 
   void add_phase(const AxisPhase& row, const AxisPhase& column) {
     Phase phase{row, column, {}, {}, weight_floats_};

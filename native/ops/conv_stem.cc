@@ -136,7 +136,7 @@ class ConvStem : public Operation {
   int64_t sum_floats() const {
     return dest_type_ == DType::kBfloat16 && rows_at_once_ < g_.r ? columns_ * g_.q * kBlock : 0;
   }
-  int64_t scratch_floats() const { return std::max(packed_floats() + sum_floats(), 2 * depth_ * kBlock); }
+  int64_t scratch_floats() const { return apart(std::max(packed_floats() + sum_floats(), 2 * depth_ * kBlock)); }
   int64_t rows_of(int64_t band) const { return std::min(band_, g_.p - band * band_); }
 
   int64_t prepared_floats() const { return blocks_ * (panel_floats() + kBlock); }  // panels and the bias

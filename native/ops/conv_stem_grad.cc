@@ -120,8 +120,8 @@ class ConvStemGrad : public Operation {
   int64_t a_floats() const { return ceil_div(planes_ * a_plane(), kBlock) * kBlock; }
   int64_t b_plane() const { return words_ * kBlock; }
   int64_t scratch_floats() const {
-    return a_floats() + columns_ * planes_ * b_plane() + planes_ * half_plane_ +
-           ceil_div(pack_.floats(), kBlock) * kBlock + wide_floats();
+    return apart(a_floats() + columns_ * planes_ * b_plane() + planes_ * half_plane_ +
+                 ceil_div(pack_.floats(), kBlock) * kBlock + wide_floats());
   }
   // Of one block of a band of dy, where it lies rounded and is needed in float32.
   int64_t wide_floats() const {

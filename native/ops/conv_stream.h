@@ -183,7 +183,9 @@ class ConvStream {
   void round_off(const Task& round, const Target& target) const;
   template <class Visit>
   void for_parts(const Task& round, const Visit& visit) const;
-  int64_t thread_floats() const { return scratch_floats_ + sum_floats_ + (packs_own_ ? group_panel_floats_ : 0); }
+  int64_t thread_floats() const {
+    return apart(scratch_floats_ + sum_floats_ + (packs_own_ ? group_panel_floats_ : 0));
+  }
   int64_t tasks() const { return problem_.groups * image_groups_ * bands_ * splits_; }
 
   StreamProblem problem_;

@@ -89,7 +89,7 @@ class ConvWinograd : public Operation {
   int64_t prepared_floats() const {
     return lane_blocks_ * kBlock + (owns_u() ? 0 : shared_input_ ? filter_groups() * chunks() * u_floats_ : u_floats_);
   }
-  int64_t own_floats() const { return v_floats_ + (owns_u() ? u_floats_ : 0) + m_floats_ + tap_floats_; }
+  int64_t own_floats() const { return apart(v_floats_ + (owns_u() ? u_floats_ : 0) + m_floats_ + tap_floats_); }
 
   // False if a value is not finite.
   bool run_with_shared_weight(const RunContext& context, const float* bias, float* u, float* scratch) const;

@@ -100,7 +100,7 @@ class ConvWinogradGrad : public Operation {
   }
   Scratch scratch(float* own) const;
   int64_t thread_floats() const {
-    return operand_floats(channels_) + operand_floats(filters_) + m_floats_ + tap_floats_ + stage_floats_;
+    return apart(operand_floats(channels_) + operand_floats(filters_) + m_floats_ + tap_floats_ + stage_floats_);
   }
 
   Task task(int64_t index) const;

@@ -67,7 +67,7 @@ class ConvWinogradInt16 : public Operation {
   int64_t shared_pixel_floats() const { return shared_input_ ? pixel_floats(tiles_) : 0; }
   int64_t own_floats() const {
     const int64_t rest = owns_filters() ? filter_floats(kRound) : shared_input_ ? 0 : pixel_floats(group_tiles_);
-    return stage_floats() + product_floats() + rest;
+    return apart(stage_floats() + product_floats() + rest);
   }
   Pixels pixels(float* memory, int64_t tiles) const {
     return {tiles, memory, memory + frequencies_ * v_step(group_tiles_)};

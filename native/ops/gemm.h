@@ -81,7 +81,9 @@ class Gemm : public Operation {
   int64_t sum_floats() const { return row_task_ * block_task_ * kBlock; }
   int64_t own_row_floats() const { return kind_ == BrgemmRows::kPixels && !shared_rows() ? row_floats(depth_) : 0; }
   int64_t own_panel_floats() const { return shared_panels() ? 0 : block_task_ * panel_floats(depth_); }
-  int64_t scratch_floats() const { return own_row_floats() + own_panel_floats() + (parts_ > 1 ? 0 : sum_floats()); }
+  int64_t scratch_floats() const {
+    return apart(own_row_floats() + own_panel_floats() + (parts_ > 1 ? 0 : sum_floats()));
+  }
 
   GemmProblem problem_;  // as computed: A and B swapped when swapped_, C then being the transpose
   const BrgemmKernels* kernels_ = nullptr;
