@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/bf16/bf16.h"
+#include "kernels/layout/layout.h"
 #include "ops/conv_axis.h"
 #include "runtime/thread_pool.h"
 #include "runtime/values.h"
@@ -45,9 +46,12 @@ class PackedBand {
   };
   Axis rows_;
   std::vector<std::vector<Run>> runs_;  // of each class of columns
+  std::vector<PaddedRows> padded_;      // likewise, of planes whose rows are runs with zeros around them; else none
   std::vector<int64_t> row_base_;       // of each class of rows
   int64_t source_width_ = 0, lanes_ = 1, pitch_ = 0, total_rows_ = 0, floats_ = 0;
 
+  void find_padded();
+  void pack_planes(const float* source, int64_t first, int64_t count, float* target) const;
   template <class From, class To>
   void pack_as(const From* source, int64_t first, int64_t count, To* target) const;
   // row(runs of its class, source row or -1 for zeros, floats from the start of the copy) for each row that is packed.

@@ -59,6 +59,10 @@ struct F32 {
   }
 };
 
+FOVEA_INLINE F32 even_lanes(F32 a, F32 b) {
+  const __m256d halves = _mm256_castps_pd(_mm256_shuffle_ps(a.v, b.v, 0x88));  // a0 a2 b0 b2 a4 a6 b4 b6
+  return {_mm256_castpd_ps(_mm256_permute4x64_pd(halves, 0xd8))};
+}
 FOVEA_INLINE F32 operator+(F32 a, F32 b) { return {_mm256_add_ps(a.v, b.v)}; }
 FOVEA_INLINE F32 operator-(F32 a, F32 b) { return {_mm256_sub_ps(a.v, b.v)}; }
 FOVEA_INLINE F32 operator*(F32 a, F32 b) { return {_mm256_mul_ps(a.v, b.v)}; }

@@ -75,6 +75,8 @@ struct F32 {
   }
 };
 
+// Lanes 0, 2, 4 … of both.
+FOVEA_INLINE F32 even_lanes(F32 a, F32 b) { return {Raw{a.v[0], a.v[2], b.v[0], b.v[2]}}; }
 FOVEA_INLINE F32 operator+(F32 a, F32 b) { return {a.v + b.v}; }
 FOVEA_INLINE F32 operator-(F32 a, F32 b) { return {a.v - b.v}; }
 FOVEA_INLINE F32 operator*(F32 a, F32 b) { return {a.v * b.v}; }

@@ -7,11 +7,19 @@
 
 namespace fovea {
 
+// Rows of a plane that are copied with zeros around them: of `pitch` values each, `before` zeros, `count` >= 1 values
+// that stand 1 or 2 apart, and zeros again.
+struct PaddedRows {
+  int64_t before, count, step, pitch;
+};
+
 struct LayoutKernels {
   const char* isa;
   // Lanes from `channels` (1 to 16) on become zero.
   void (*to_blocked)(const float* plain, int64_t channel_stride, int channels, int64_t pixels, float* blocked);
   void (*from_blocked)(const float* blocked, int64_t channel_stride, int channels, int64_t pixels, float* plain);
+  // to[r·pitch + before + i] = from[r·from_row + i·step], r < rows, i < count; the rest of each row is zero.
+  void (*pad_rows)(const float* from, int64_t from_row, int64_t rows, const PaddedRows& row, float* to);
 };
 
 // `count` values from one form to the other, rounded to nearest even. round() may write where it reads.

@@ -54,6 +54,40 @@ void from_blocked(const float* blocked, int64_t channel_stride, int channels, in
   }
 }
 
+// Of a row of at least one vector: the last vector of each part overlaps the one before, and zeros what then follows.
+template <class V, int kStep>
+FOVEA_INLINE void pad_row(const float* from, const PaddedRows& row, float* to) {
+  constexpr int L = V::kLanes;
+  const int64_t last = row.pitch - L, end = row.before + row.count;
+  for (int64_t i = 0; i < row.before; i += L) V::zero().store(to + (i < last ? i : last));
+  for (int64_t i = end; i < row.pitch; i += L) V::zero().store(to + (i < last ? i : last));
+  const auto copy = [&](int64_t i, bool whole) {
+    const float* const p = from + i * kStep;
+    if (kStep == 1)
+      V::load(p).store(to + row.before + i);
+    else  // the value behind the last need not exist
+      even_lanes(V::load(p), whole ? V::load(p + L) : V::load_partial(p + L, L - 1)).store(to + row.before + i);
+  };
+  int64_t i = 0;
+  for (; i + L < row.count; i += L) copy(i, true);
+  copy(row.count - L, false);
+}
+
+template <class V>
+void pad_rows(const float* from, int64_t from_row, int64_t rows, const PaddedRows& row, float* to) {
+  const PaddedRows own = row;
+  for (int64_t r = 0; r < rows; ++r, from += from_row, to += own.pitch) {
+    if (own.count >= V::kLanes) {
+      own.step == 1 ? pad_row<V, 1>(from, own, to) : pad_row<V, 2>(from, own, to);
+      continue;
+    }
+    for (int64_t i = 0; i < own.pitch; ++i) {
+      const int64_t at = i - own.before;
+      to[i] = at >= 0 && at < own.count ? from[at * own.step] : 0;
+    }
+  }
+}
+
 template <class V, class From, class To>
 void convert(const From* from, int64_t count, To* to) {
   constexpr int L = V::kLanes;
@@ -64,7 +98,7 @@ void convert(const From* from, int64_t count, To* to) {
 
 template <class V>
 constexpr LayoutKernels instance(const char* isa) {
-  return {isa, to_blocked<V>, from_blocked<V>};
+  return {isa, to_blocked<V>, from_blocked<V>, pad_rows<V>};
 }
 
 template <class V>

@@ -132,6 +132,9 @@ const larger: readonly Conv[] = [
   { x: [3, 40, 33, 30], k: 40, kernel: [5, 5], stride: [2, 2], padding: [2, 2, 2, 2], groups: 5, relu: true },
   { x: [2, 48, 40, 31], k: 48, kernel: [3, 3], padding: [1, 1, 1, 1], groups: 48, bias: true },
   { x: [2, 3, 61, 50], k: 64, kernel: [7, 7], stride: [2, 2], padding: [3, 3, 3, 3] },
+  { x: [2, 3, 40, 45], k: 16, kernel: [3, 3], padding: [1, 1, 1, 1] }, // planes whose rows are longer than a vector
+  { x: [3, 1, 35, 67], k: 20, kernel: [5, 5], stride: [2, 2], padding: [2, 2, 2, 2] },
+  { x: [2, 2, 6, 20], k: 18, kernel: [2, 21], padding: [1, 0, 20, 20], bias: true }, // margins longer than one
   { x: [1, 5, 70, 67], k: 40, kernel: [11, 11], stride: [4, 4], padding: [2, 2, 2, 2] },
   { x: [1, 7, 9, 160], k: 300, kernel: [3, 3], padding: [1, 1, 1, 1] },
   { x: [2, 96, 7, 7], k: 200, kernel: [1, 1], bias: true },
