@@ -64,7 +64,7 @@ export function bf16Suite(cap: 'avx2' | 'avx512' | 'avx512bf16' | 'amx', algorit
         const operator = operators.find((one) => one.name === name) as Operator;
         describe(name, () => {
           for (const row of cases[name] ?? []) {
-            if (emulated && operationsOf(operator, row) > 2e6) continue;
+            if (emulated && operationsOf(operator, row) > emulatedMost) continue;
             for (const layout of algorithm.layouts(operator, row))
               test(`${row.name}, ${layout}`, () => checkCase(backend, operator, row, layout, algorithm));
           }
@@ -77,6 +77,8 @@ export function bf16Suite(cap: 'avx2' | 'avx512' | 'avx512bf16' | 'amx', algorit
 // Emulated tile instructions take microseconds each: small cases are left, and one number of threads, since that threads
 // decide no bits does not depend on the tiles.
 export const emulated = process.env.LD_PRELOAD?.includes('libamx') === true;
+/** Operations of the largest case that is emulated. */
+const emulatedMost = Number(process.env.EMULATED_OPERATIONS ?? 2e6);
 // Integers are exact: as real numbers have the same bits for all of these, one will do for them.
 const threadCounts = { integers: [2], reals: emulated ? [2] : [1, 2, 3] } as const;
 

@@ -142,7 +142,7 @@ function checkCase(native: NativeBackend, operator: Operator, row: Case): void {
         const attributes = algorithm === undefined ? call.attributes : { ...call.attributes, algorithm };
         return runGuarded(native, { ...call, attributes }, { threads, ...options });
       };
-      const results = ifThereIs(() => [1, 2, 3].map(run));
+      const results = ifThereIs(() => (emulated ? [2] : [1, 2, 3]).map(run)); // tasks are cut alike with AMX
       if (!results) continue;
       const where = `${numbers}, ${results[0]?.describe.join('; ')}`;
       for (const { outputs, damage } of results) {
