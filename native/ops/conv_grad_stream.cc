@@ -329,7 +329,7 @@ Status ConvGradStream::run(const RunContext& context, Values x, Values dy, float
         }
         write_block(t, t.block + block, total, dw, db);
       },
-      nanoseconds_of(static_cast<double>(splits() * parts_ * sum_floats())));
+      nanoseconds_of(static_cast<double>(splits() * parts_ * block_task_ * block_sum_floats())));
   return {};
 }
 

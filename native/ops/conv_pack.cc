@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <type_traits>
 
 #include "kernels/bf16/bf16.h"
@@ -43,21 +44,16 @@ PackedBand::PackedBand(const Axis& rows, const Axis& columns, int64_t lanes, int
 }
 
 void PackedBand::find_padded() {
-  const auto is_padded = [](const std::vector<Run>& runs) {
-    const auto values = [](const Run& run) { return run.source >= 0; };
-    const auto found = std::find_if(runs.begin(), runs.end(), values);
-    return std::count_if(runs.begin(), runs.end(), values) == 1 &&
-           (found->count == 1 || found->step == 1 || found->step == 2);
-  };
-  const auto forward = [](const AxisClass& cls) { return cls.step > 0; };
+  const auto backward = [](const AxisClass& cls) { return cls.step <= 0; };
   if (lanes_ != 1 || rows_.mode != PaddingMode::kZeros ||
-      !std::all_of(rows_.classes.begin(), rows_.classes.end(), forward) ||
-      !std::all_of(runs_.begin(), runs_.end(), is_padded))
+      std::any_of(rows_.classes.begin(), rows_.classes.end(), backward))
     return;
   for (const std::vector<Run>& runs : runs_) {
-    for (const Run& run : runs) {
-      if (run.source >= 0) padded_.push_back({run.target, run.count, run.count == 1 ? 1 : run.step, pitch_});
-    }
+    std::vector<Run> values;
+    std::copy_if(runs.begin(), runs.end(), std::back_inserter(values), [](const Run& r) { return r.source >= 0; });
+    const bool padded = values.size() == 1 && (values[0].count == 1 || values[0].step == 1 || values[0].step == 2);
+    if (!padded) return padded_.clear();
+    padded_.push_back(values[0]);
   }
 }
 
@@ -146,9 +142,8 @@ void PackedBand::pack_as(const From* source, int64_t first, int64_t count, To* t
 // A call of memset, memcpy and memset again for each row of a stem takes longer than its values do.
 void PackedBand::pack_planes(const float* source, int64_t first, int64_t count, float* target) const {
   for (size_t column = 0; column < runs_.size(); ++column) {
-    const PaddedRows& padded = padded_[column];
-    const auto values =
-        std::find_if(runs_[column].begin(), runs_[column].end(), [](const Run& r) { return r.source >= 0; });
+    const Run& values = padded_[column];
+    const PaddedRows padded{values.target, values.count, values.step, pitch_};
     for (size_t cls = 0; cls < rows_.classes.size(); ++cls) {
       const AxisClass& c = rows_.classes[cls];
       float* const to = target + (static_cast<int64_t>(column) * total_rows_ + row_base_[cls]) * pitch_;
@@ -158,7 +153,7 @@ void PackedBand::pack_planes(const float* source, int64_t first, int64_t count, 
       clear(begin * pitch_, 1, to);
       clear((rows - end) * pitch_, 1, to + end * pitch_);
       if (begin == end) continue;
-      const float* const from = source + (top + c.step * begin) * source_width_ + values->source;
+      const float* const from = source + (top + c.step * begin) * source_width_ + values.source;
       layout_kernels().pad_rows(from, c.step * source_width_, end - begin, padded, to + begin * pitch_);
     }
   }

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "kernels/bf16/bf16.h"
-#include "kernels/layout/layout.h"
 #include "ops/conv_axis.h"
 #include "runtime/thread_pool.h"
 #include "runtime/values.h"
@@ -46,7 +45,7 @@ class PackedBand {
   };
   Axis rows_;
   std::vector<std::vector<Run>> runs_;  // of each class of columns
-  std::vector<PaddedRows> padded_;      // likewise, of planes whose rows are runs with zeros around them; else none
+  std::vector<Run> padded_;             // likewise, of planes whose rows are one run with zeros around it; else none
   std::vector<int64_t> row_base_;       // of each class of rows
   int64_t source_width_ = 0, lanes_ = 1, pitch_ = 0, total_rows_ = 0, floats_ = 0;
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { findNative } from '../../lib/backend/native.js';
 
-const milliseconds = 500_000; // 140 s alone, more beside other tests
+const milliseconds = 500_000; // 113 s alone, more beside other tests
 
 // The AMX kernels on a CPU that has AVX512-BF16 but no AMX: npm run test:amx, which says more. A CPU with AMX runs
 // test/precision/bf16-amx.test.ts itself.

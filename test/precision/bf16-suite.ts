@@ -80,7 +80,7 @@ export const emulated = process.env.LD_PRELOAD?.includes('libamx') === true;
 /** Operations of the largest case that is emulated. */
 const emulatedMost = Number(process.env.EMULATED_OPERATIONS ?? 2e6);
 // Integers are exact: as real numbers have the same bits for all of these, one will do for them.
-const threadCounts = { integers: [2], reals: emulated ? [2] : [1, 2, 3] } as const;
+export const threadCounts = { integers: [2], reals: emulated ? [2] : [1, 2, 3] } as const;
 
 export function operationsOf(operator: Operator, row: Case): number {
   const { inputs, outputs, attributes } = callOf(operator, row, 'ones');

@@ -8,7 +8,7 @@ import { type Call, runReference } from '../helpers/reference.js';
 import { type RunResult, runGuarded, sameBits } from '../helpers/run.js';
 import { type Case, cases } from '../oracle/cases/index.js';
 import { callOf } from '../oracle/compare.js';
-import { emulated, operationsOf } from './bf16-suite.js';
+import { emulated, operationsOf, threadCounts } from './bf16-suite.js';
 import { expectSameKinds, finite, map, relativeError } from './contract.js';
 
 const ungrouped = ['bf16', 'brgemm', 'winograd', 'winograd int16'];
@@ -142,7 +142,7 @@ function checkCase(native: NativeBackend, operator: Operator, row: Case): void {
         const attributes = algorithm === undefined ? call.attributes : { ...call.attributes, algorithm };
         return runGuarded(native, { ...call, attributes }, { threads, ...options });
       };
-      const results = ifThereIs(() => (emulated ? [2] : [1, 2, 3]).map(run)); // tasks are cut alike with AMX
+      const results = ifThereIs(() => threadCounts.reals.map(run));
       if (!results) continue;
       const where = `${numbers}, ${results[0]?.describe.join('; ')}`;
       for (const { outputs, damage } of results) {

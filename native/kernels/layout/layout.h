@@ -8,7 +8,7 @@
 namespace fovea {
 
 // Rows of a plane that are copied with zeros around them: of `pitch` values each, `before` zeros, `count` >= 1 values
-// that stand 1 or 2 apart, and zeros again.
+// that stand 1 or 2 apart (one alone: any), and zeros again.
 struct PaddedRows {
   int64_t before, count, step, pitch;
 };
