@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    globalSetup: ['test/helpers/build-dist.ts'],
+    globalSetup: ['test/helpers/build-dist.ts', 'test/helpers/remembered.ts'],
     // A process per file: the addon's thread pool and FOVEA_* settings belong to a process.
     pool: 'forks',
     maxWorkers: 2,
