@@ -267,10 +267,13 @@ void brgemm_tile(const BrgemmCall& call) {
              : kRows == BrgemmRows::kRows ? a_q + a_step * i
                                           : a_q + kPitch * i;
     };
-    // What the next unit reads, or the next tile: a tile is through with a unit before L2 has delivered another.
+    // What a later unit reads, or one of the next tile: a tile is through with a unit before memory has delivered
+    // another.
     if constexpr (are_pixels(kRows)) {
       constexpr int kLine = 16 / kPitch;  // rows of one cache line
-      const float* next = entry + 1 != end ? a0 + entry[1].a : a0 + call.entries->a + M * kPitch;
+      const ptrdiff_t later = kBrgemmUnitsAhead < call.count ? kBrgemmUnitsAhead : call.count;
+      const bool here = later < end - entry;
+      const float* next = a0 + (here ? entry[later].a : entry[later - call.count].a + M * kPitch);
       UNROLL for (int i = 0; i < M; i += kLine)
         ask_to_read(next + kPitch * i);
     }
