@@ -60,9 +60,9 @@ ConvGradStream::Terms ConvGradStream::terms_of(const Chunk& chunk, const Window&
   Terms terms{{}, flat ? (rows.end - rows.first) * columns : width};
   for (int64_t image = 0; image < chunk.images; ++image) {
     for (int64_t row = rows.first; row < (flat ? std::min(rows.first + 1, rows.end) : rows.end); ++row) {
-      terms.entries.push_back(
-          {image * image_a + (row * pitch_ + window.columns.first * problem_.columns.pace) * lanes_ + window.offset,
-           image * dy_image + (row * columns + window.columns.first) * kBlock});
+      terms.entries.push_back({image * image_a + row * pitch_ * pixel_floats_ +
+                                   window.columns.first * problem_.columns.pace * lanes_ + window.offset,
+                               image * dy_image + (row * columns + window.columns.first) * kBlock});
     }
   }
   return terms;
@@ -139,7 +139,7 @@ Ahead ConvGradStream::ahead(const Task& task, const Chunk& chunk, const Chunk* n
   Ahead ahead;
   const double values = static_cast<double>(p.images * p.groups * blocks_ * plane());
   // What is small L3 has: planes, and whole images.
-  if (p.planar ? !outgrows_caches(values * 4) : direct_ && chunk_images_ > 1) return ahead;
+  if (joins_taps_ || (p.planar ? !outgrows_caches(values * 4) : direct_ && chunk_images_ > 1)) return ahead;
   const int64_t image_x = p.groups * units_ * source_unit_floats_, image_dy = p.groups * blocks_ * plane();
   const auto ask_x = [&](const Chunk& c, int64_t unit) {
     const AxisSpan rows = span_read(p.rows, c.first_row, c.rows);
@@ -172,13 +172,17 @@ void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, const Gradi
   if (!direct_) {
     for (int64_t image = 0; image < chunk.images; ++image) {
       for (int64_t unit = 0; unit < task.units; ++unit) {
-        pack_.pack(chunk.x + image * image_floats + unit * source_unit_floats_, chunk.first_row, chunk.rows,
-                   packed + (image * unit_task_ + unit) * unit_floats_);
+        const Values x = chunk.x + image * image_floats + unit * source_unit_floats_;
+        float* const copy = packed + (image * unit_task_ + unit) * unit_floats_;
+        if (joins_taps_)
+          joined_.pack(x, chunk.first_row, chunk.rows, copy);
+        else
+          pack_.pack(x, chunk.first_row, chunk.rows, copy);
       }
     }
   }
   BrgemmCall call{};
-  call.a_step = problem_.columns.pace * lanes_;
+  call.a_step = joins_taps_ ? pixel_floats_ : problem_.columns.pace * lanes_;
   call.b_block = dy.block;
   call.c_row = kBlock;
   call.c_block = block_sum_floats();

@@ -11,6 +11,7 @@
 #include "ops/ahead.h"
 #include "ops/conv_axis.h"
 #include "ops/conv_grad_pairs.h"
+#include "ops/conv_joined.h"
 #include "ops/conv_pack.h"
 #include "ops/parallel.h"
 #include "runtime/values.h"
@@ -45,10 +46,10 @@ class ConvGradStream {
  private:
   struct Rows {       // rows of dw that one tile computes for one unit of x
     int64_t tap;      // of `windows_`
-    int64_t channel;  // of the unit: the first
+    int64_t channel;  // of the unit: the first; of taps that are joined, where the first row starts
     int64_t target;   // first row of the unit's sums
     int m;
-    std::vector<ptrdiff_t> offsets;  // planar, or of taps that are joined: where each row starts
+    std::vector<ptrdiff_t> offsets;  // planar: where each row starts
   };
   struct Task {
     int64_t group, unit, units, block, blocks, tap, taps, part, first_chunk, last_chunk;
@@ -143,7 +144,7 @@ class ConvGradStream {
   const BrgemmKernels* kernels_ = nullptr;
   BrgemmRows kind_ = BrgemmRows::kChannels;
   bool direct_ = false;  // x is read where it lies
-  // Rows of a tile are the channels of several taps, as if x were planar.
+  // Rows of a tile are the channels of all taps of a row.
   bool joins_taps_ = false;
   int64_t step_ = 1;  // blocks of filters that a tile takes at once
   int threads_ = 1;
@@ -153,9 +154,11 @@ class ConvGradStream {
   int64_t unit_task_ = 1, block_task_ = 1, tap_task_ = 1, parts_ = 1;
   int64_t band_ = 1, bands_ = 1, chunk_images_ = 1, chunks_ = 1;
   int64_t source_unit_floats_ = 0, unit_floats_ = 0, packed_floats_ = 0;
-  int64_t pitch_ = 0;        // pixels of x from one row of dy to the next
-  int64_t wide_floats_ = 0;  // of a chunk of dy in float32, where it lies rounded and is needed so
+  int64_t pitch_ = 0;          // pixels of x from one row of dy to the next
+  int64_t wide_floats_ = 0;    // of a chunk of dy in float32, where it lies rounded and is needed so
+  int64_t pixel_floats_ = 16;  // from one of these pixels to the next
   PackedBand pack_;
+  JoinedTaps joined_;
   PixelPairs pairs_;
   std::vector<Window> windows_;          // of each tap; one of all pixels where the rows of a tile are of several taps
   std::vector<std::vector<Rows>> rows_;  // of each unit

@@ -54,11 +54,11 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   const int wanted = problem.tile_blocks > 0 ? problem.tile_blocks : parts ? 1 : pairs ? 2 : 0;
   s.step_ = choose_tiles(*s.kernels_, rows, s.blocks_, 128, wanted).nb;
   s.joins_taps_ = s.can_join_taps();
-  if (s.joins_taps_) s.kind_ = BrgemmRows::kList;
+  if (s.joins_taps_) s.kind_ = BrgemmRows::kColumns;
   s.sum_lanes_ = s.joins_taps_ ? problem.weight.depth : s.lanes_;
   s.unit_rows_ = s.taps_ * s.sum_lanes_;
   s.source_unit_floats_ = problem.rows.source * problem.columns.source * s.lanes_;
-  s.direct_ = problem.planes == 0 && problem.x_type == DType::kFloat32 &&
+  s.direct_ = !s.joins_taps_ && problem.planes == 0 && problem.x_type == DType::kFloat32 &&
               (problem.planar ? problem.rows.inside() && problem.columns.inside()
                               : readable_in_place(problem.rows) && readable_in_place(problem.columns));
   const double row = static_cast<double>(problem.columns.classes.size()) *
@@ -74,6 +74,11 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   s.pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_, s.pair_rows() ? 2 : 1);
   s.unit_floats_ = s.direct_ ? s.source_unit_floats_ : s.pack_.floats();
   s.pitch_ = s.direct_ ? problem.rows.step() * problem.columns.source : s.pack_.pitch();
+  s.pixel_floats_ = s.lanes_;
+  if (s.joins_taps_) {
+    s.joined_ = JoinedTaps(problem.rows, problem.columns, problem.weight.depth, s.band_);
+    s.unit_floats_ = s.joined_.floats(), s.pitch_ = s.joined_.pitch(), s.pixel_floats_ = s.joined_.output_floats();
+  }
   s.packed_floats_ = s.direct_ ? 0 : ceil_div(s.chunk_images_ * s.unit_task_ * s.unit_floats_, 16) * 16;
   if (problem.planes > 0) {
     const int64_t pixels = s.kernels_->tile_rows > 1 ? kPairUnit : 2;  // a tile of AMX is 16 pairs deep
@@ -249,7 +254,23 @@ void ConvGradStream::make_rows() {
   const GradProblem& p = problem_;
   const int64_t most = kernels_->rows[step_ - 1];
   const auto cut = [&](int64_t total, int64_t i) { return total * i / ceil_div(total, most); };
-  if (p.planar || joins_taps_) {
+  if (joins_taps_) {
+    const int64_t count = p.taps_w * p.weight.depth;
+    std::vector<Rows> all;
+    for (int64_t tap = 0; tap < taps_ / p.taps_w; ++tap) {
+      for (int64_t i = 0; i < ceil_div(count, most); ++i) {
+        const int64_t first = cut(count, i);
+        all.push_back({0,
+                       joined_.offset(tap_of(p.rows, tap)) + first,
+                       tap * count + first,
+                       static_cast<int>(cut(count, i + 1) - first),
+                       {}});
+      }
+    }
+    rows_.assign(static_cast<size_t>(units_), all);
+    return;
+  }
+  if (p.planar) {
     const int64_t count = unit_rows_;
     std::vector<Rows> all;
     for (int64_t i = 0; i < ceil_div(count, most); ++i) {

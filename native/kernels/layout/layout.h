@@ -13,6 +13,13 @@ struct PaddedRows {
   int64_t before, count, step, pitch;
 };
 
+// Outputs along a row of blocked pixels, `step` values apart, each with what `taps` taps read, from at[tap] on: the
+// first `channels` lanes.
+struct JoinedRow {
+  const int64_t* at;
+  int64_t taps, channels, outputs, step;
+};
+
 struct LayoutKernels {
   const char* isa;
   // Lanes from `channels` (1 to 16) on become zero.
@@ -20,6 +27,8 @@ struct LayoutKernels {
   void (*from_blocked)(const float* blocked, int64_t channel_stride, int channels, int64_t pixels, float* plain);
   // to[r·pitch + before + i] = from[r·from_row + i·step], r < rows, i < count; the rest of each row is zero.
   void (*pad_rows)(const float* from, int64_t from_row, int64_t rows, const PaddedRows& row, float* to);
+  // to[(i·taps + t)·channels + c] = from[i·step + at[t] + c], c < channels. May write up to 16 floats behind the last.
+  void (*join_taps)(const float* from, const JoinedRow& row, float* to);
 };
 
 // `count` values from one form to the other, rounded to nearest even. round() may write where it reads.
