@@ -103,6 +103,13 @@ class ConvStream {
   };
 
   void choose_blocking();
+  void choose_pixels();
+  void cut_pixels(int64_t wanted);
+  void choose_chunk();
+  double unit_bytes(int64_t band) const;
+  double all_bytes() const;         // of all units, for the band as it is
+  int64_t images_together() const;  // of a tile
+  int64_t pixel_tasks() const;
   bool adds_up_at_once() const;
   int64_t count_sums() const;
   void cut_for_threads();

@@ -236,56 +236,14 @@ TileChoice ConvStream::choose_skipping_tiles(bool abreast) const {
 // order products are added.
 void ConvStream::choose_blocking() {
   const StreamProblem& p = problem_;
-  const int64_t columns = p.columns.outputs(), pitch = p.columns.length();
-  const auto unit_bytes = [&](int64_t band) {
-    if (abreast_) return static_cast<double>(p.rows.source * p.columns.source * lanes_ * planes_) * 4;
-    const double classes = static_cast<double>(p.rows.classes.size() * p.columns.classes.size());
-    const double lines = skips_ ? static_cast<double>(p.columns.step()) : 1;  // of a cache, with those that stay empty
-    return lines * classes * static_cast<double>(band + p.rows.extra()) *
-           static_cast<double>(pitch * lanes_ * planes_) * 4;
-  };
-  const auto all_bytes = [&](int64_t band) { return unit_bytes(band) * static_cast<double>(units_); };
-  const double weight_bytes =
-      static_cast<double>(p.weight.depth * p.weight.lanes) * static_cast<double>(p.tap_offsets.size()) * 4;
-  const int64_t goal = weight_bytes > 1e6 ? 2 * kGroupPixels : kGroupPixels;
-
-  const double scratch = kScratchShare * l2_bytes();
-  band_ = outputs_;
-  group_images_ = 1;
-  if (!abreast_ && all_bytes(band_) > scratch) {
-    const int64_t least = std::min(outputs_, ceil_div(goal, columns));
-    while (band_ > least && all_bytes(band_) > scratch) band_ = std::max(least, band_ * 3 / 4);
-  }
-  const int64_t together = abreast_ ? even(p.images, kernels_->rows[step_ - 1]) : 1;  // of a tile
-  if (band_ == outputs_) {
-    const int64_t tiles = ceil_div(goal, outputs_ * columns * together);
-    const int64_t fitting = abreast_ ? static_cast<int64_t>(scratch / unit_bytes(band_)) / together : tiles;
-    group_images_ = std::min(p.images, std::clamp<int64_t>(fitting, 1, tiles) * together);
-  }
-
-  // More tasks while they stay worth their while.
-  const auto count = [&] { return p.groups * ceil_div(p.images, group_images_) * ceil_div(outputs_, band_); };
   const int64_t wanted = times(std::min(kTasks, static_cast<int64_t>(p.flops / kLeastFlops)), p.cut);
-  while (count() < wanted && group_images_ > together && group_images_ * outputs_ * columns >= 2 * kLeastPixels) {
-    group_images_ = ceil_div(ceil_div(group_images_, together), 2) * together;
-  }
-  while (count() < wanted && band_ > 1 && !abreast_ && band_ * columns >= 2 * kLeastPixels) band_ = ceil_div(band_, 2);
-  if (p.weight.parts > 1)  // in one chunk, see rounds_differ()
-    group_images_ = std::clamp(static_cast<int64_t>(scratch / all_bytes(band_)), int64_t{1}, group_images_);
-  group_images_ = even(p.images, group_images_);
-  band_ = even(outputs_, band_);
-
-  const double bytes = unit_bytes(band_) * static_cast<double>(group_images_);
-  chunk_ = std::clamp(static_cast<int64_t>(scratch / bytes), int64_t{1}, units_);
-  // What lies in memory is read in chunks too, if it would leave L2 before the next filters want it. Not of pairs,
-  // whose units share panels: their caches are large.
-  const bool leaves = p.planes == 0 && bytes * static_cast<double>(units_) > kStaysShare * l2_bytes();
-  chunk_ = direct_ && !leaves ? units_ : even(units_, chunk_);
-  chunks_ = ceil_div(units_, chunk_);
-  const int64_t steps = ceil_div(dest_blocks_, step_);
+  choose_pixels();
+  cut_pixels(wanted);
+  choose_chunk();
+  const int64_t steps = ceil_div(dest_blocks_, step_), count = pixel_tasks();
   // All pixels in one task: then every task reads all of them, and as many as there are threads will do. Of 22 instead
   // of two, each thread lost 12 us a task where cores share no cache (1024 channels from 256 at 14x14, Zen 5).
-  const int64_t splits = count() == 1 ? times(threads_, p.cut) : wanted / 2 / count();
+  const int64_t splits = count == 1 ? times(threads_, p.cut) : wanted / 2 / count;
   split_blocks_ = even(steps, ceil_div(steps, std::clamp<int64_t>(splits, 1, steps))) * step_;
   cut_for_threads();
   image_groups_ = ceil_div(p.images, group_images_);
@@ -293,6 +251,70 @@ void ConvStream::choose_blocking() {
   splits_ = ceil_div(dest_blocks_, split_blocks_);
   packs_own_ = image_groups_ * bands_ == 1 && !p.keeps;
   panel_blocks_ = packs_own_ ? split_blocks_ : dest_blocks_;
+}
+
+// What a unit of one image fills of a cache, for so many rows of outputs.
+double ConvStream::unit_bytes(int64_t band) const {
+  const Axis &rows = problem_.rows, &columns = problem_.columns;
+  if (abreast_) return static_cast<double>(rows.source * columns.source * lanes_ * planes_) * 4;
+  const double classes = static_cast<double>(rows.classes.size() * columns.classes.size());
+  const double lines = skips_ ? static_cast<double>(columns.step()) : 1;  // with those that stay empty
+  return lines * classes * static_cast<double>(band + rows.extra()) *
+         static_cast<double>(columns.length() * lanes_ * planes_) * 4;
+}
+
+double ConvStream::all_bytes() const { return unit_bytes(band_) * static_cast<double>(units_); }
+
+int64_t ConvStream::images_together() const { return abreast_ ? even(problem_.images, kernels_->rows[step_ - 1]) : 1; }
+
+int64_t ConvStream::pixel_tasks() const {
+  return problem_.groups * ceil_div(problem_.images, group_images_) * ceil_div(outputs_, band_);
+}
+
+// The rows of an image, or the images, that make fetching the weights cheap and fit L2 if they can.
+void ConvStream::choose_pixels() {
+  const StreamProblem& p = problem_;
+  const double weight_bytes =
+      static_cast<double>(p.weight.depth * p.weight.lanes) * static_cast<double>(p.tap_offsets.size()) * 4;
+  const int64_t columns = p.columns.outputs(), goal = weight_bytes > 1e6 ? 2 * kGroupPixels : kGroupPixels;
+  const double scratch = kScratchShare * l2_bytes();
+  band_ = outputs_;
+  group_images_ = 1;
+  if (!abreast_ && all_bytes() > scratch) {
+    const int64_t least = std::min(outputs_, ceil_div(goal, columns));
+    while (band_ > least && all_bytes() > scratch) band_ = std::max(least, band_ * 3 / 4);
+  }
+  if (band_ < outputs_) return;
+  const int64_t together = images_together(), tiles = ceil_div(goal, outputs_ * columns * together);
+  const int64_t fitting = abreast_ ? static_cast<int64_t>(scratch / unit_bytes(band_)) / together : tiles;
+  group_images_ = std::min(p.images, std::clamp<int64_t>(fitting, 1, tiles) * together);
+}
+
+// More tasks while they stay worth their while.
+void ConvStream::cut_pixels(int64_t wanted) {
+  const StreamProblem& p = problem_;
+  const int64_t columns = p.columns.outputs(), together = images_together();
+  while (pixel_tasks() < wanted && group_images_ > together && group_images_ * outputs_ * columns >= 2 * kLeastPixels) {
+    group_images_ = ceil_div(ceil_div(group_images_, together), 2) * together;
+  }
+  while (pixel_tasks() < wanted && band_ > 1 && !abreast_ && band_ * columns >= 2 * kLeastPixels)
+    band_ = ceil_div(band_, 2);
+  if (p.weight.parts > 1) {  // in one chunk, see rounds_differ()
+    const int64_t fitting = static_cast<int64_t>(kScratchShare * l2_bytes() / all_bytes());
+    group_images_ = std::clamp(fitting, int64_t{1}, group_images_);
+  }
+  group_images_ = even(p.images, group_images_);
+  band_ = even(outputs_, band_);
+}
+
+// What lies in memory is read in chunks too, if it would leave L2 before the next filters want it. Not of pairs, whose
+// units share panels: their caches are large.
+void ConvStream::choose_chunk() {
+  const double bytes = unit_bytes(band_) * static_cast<double>(group_images_);
+  const bool leaves = problem_.planes == 0 && bytes * static_cast<double>(units_) > kStaysShare * l2_bytes();
+  chunk_ = std::clamp(static_cast<int64_t>(kScratchShare * l2_bytes() / bytes), int64_t{1}, units_);
+  chunk_ = direct_ && !leaves ? units_ : even(units_, chunk_);
+  chunks_ = ceil_div(units_, chunk_);
 }
 
 // An estimate of what a task takes: products at nine tenths of two multiply-adds a cycle, packing, fetching the weights
