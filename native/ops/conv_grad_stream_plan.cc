@@ -94,13 +94,18 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
 }
 
 // Whether one tap's rows are too few to keep the units busy, and all taps read the same number of pixels, none of them
-// padding.
+// padding, of which the copy for a row of dy fits L2.
 bool ConvGradStream::can_join_taps() const {
   constexpr int64_t kBusy = 8;  // vectors of sums: two multiply-adds a cycle, each four cycles long
+  constexpr double kMostBytes = 256 * 1024;
   const GradProblem& p = problem_;
   const int64_t vectors = p.weight.depth * step_ * kBlock / kernels_->lanes;
-  return !p.planar && p.planes == 0 && p.weight.parts == 1 && taps_ > 1 && vectors < kBusy && p.rows.inside() &&
-         p.columns.inside();
+  if (p.planar || p.planes > 0 || p.weight.parts > 1 || taps_ == 1 || vectors >= kBusy) return false;
+  if (!p.rows.inside() || !p.columns.inside()) return false;
+  const AxisSpan read = span_read(p.rows, 0, 1);
+  return static_cast<double>(read.end - read.first) * static_cast<double>(p.columns.outputs()) *
+             static_cast<double>(p.taps_w * p.weight.depth) * 4 <=
+         kMostBytes;
 }
 
 void ConvGradStream::choose_blocking() {
