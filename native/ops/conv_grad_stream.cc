@@ -139,7 +139,7 @@ Ahead ConvGradStream::ahead(const Task& task, const Chunk& chunk, const Chunk* n
   Ahead ahead;
   const double values = static_cast<double>(p.images * p.groups * blocks_ * plane());
   // What is small L3 has: planes, and whole images.
-  if (joins_taps_ || (p.planar ? !outgrows_caches(values * 4) : direct_ && chunk_images_ > 1)) return ahead;
+  if (side_by_side_ || (p.planar ? !outgrows_caches(values * 4) : direct_ && chunk_images_ > 1)) return ahead;
   const int64_t image_x = p.groups * units_ * source_unit_floats_, image_dy = p.groups * blocks_ * plane();
   const auto ask_x = [&](const Chunk& c, int64_t unit) {
     const AxisSpan rows = span_read(p.rows, c.first_row, c.rows);
@@ -174,7 +174,7 @@ void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, const Gradi
       for (int64_t unit = 0; unit < task.units; ++unit) {
         const Values x = chunk.x + image * image_floats + unit * source_unit_floats_;
         float* const copy = packed + (image * unit_task_ + unit) * unit_floats_;
-        if (joins_taps_)
+        if (side_by_side_)
           joined_.pack(x, chunk.first_row, chunk.rows, copy);
         else
           pack_.pack(x, chunk.first_row, chunk.rows, copy);
@@ -182,7 +182,7 @@ void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, const Gradi
     }
   }
   BrgemmCall call{};
-  call.a_step = joins_taps_ ? pixel_floats_ : problem_.columns.pace * lanes_;
+  call.a_step = side_by_side_ ? pixel_floats_ : problem_.columns.pace * lanes_;
   call.b_block = dy.block;
   call.c_row = kBlock;
   call.c_block = block_sum_floats();
@@ -352,7 +352,10 @@ std::vector<std::vector<double>> ConvGradStream::loops() const {
 std::string ConvGradStream::describe() const {
   return std::string(kernels_->name) + " x" + std::to_string(step_ * kBlock) +
          (problem_.planes > 0 ? ", " + std::to_string(plane_products(problem_.planes).size()) + " products" : "") +
-         (problem_.planar ? ", planar" : "") + (joins_taps_ ? ", taps joined" : "") +
+         (problem_.planar ? ", planar" : "") +
+         (side_by_side_ ? ", taps side by side"
+          : joins_taps_ ? ", taps joined"
+                        : "") +
          (direct_ ? ", in place" : ", packed") + ", rows " + std::to_string(band_) + ", images " +
          std::to_string(chunk_images_) + ", channels " + std::to_string(unit_task_ * lanes_) + ", filters " +
          std::to_string(block_task_ * kBlock) + ", taps " + std::to_string(tap_task_) + ", parts " +

@@ -46,10 +46,10 @@ class ConvGradStream {
  private:
   struct Rows {       // rows of dw that one tile computes for one unit of x
     int64_t tap;      // of `windows_`
-    int64_t channel;  // of the unit: the first; of taps that are joined, where the first row starts
+    int64_t channel;  // of the unit: the first; side by side, where the first row starts
     int64_t target;   // first row of the unit's sums
     int m;
-    std::vector<ptrdiff_t> offsets;  // planar: where each row starts
+    std::vector<ptrdiff_t> offsets;  // planar, or of taps that are joined: where each row starts
   };
   struct Task {
     int64_t group, unit, units, block, blocks, tap, taps, part, first_chunk, last_chunk;
@@ -57,6 +57,7 @@ class ConvGradStream {
   };
 
   bool can_join_taps() const;
+  bool copy_pays() const;
   void choose_blocking();
   void cut_pixels(int64_t pixels);
   void choose_pair_tasks(int64_t pixels);
@@ -144,8 +145,9 @@ class ConvGradStream {
   const BrgemmKernels* kernels_ = nullptr;
   BrgemmRows kind_ = BrgemmRows::kChannels;
   bool direct_ = false;  // x is read where it lies
-  // Rows of a tile are the channels of all taps of a row.
-  bool joins_taps_ = false;
+  // Rows of a tile are the channels of several taps, as if x were planar; and of those of a row, which a copy has side
+  // by side.
+  bool joins_taps_ = false, side_by_side_ = false;
   int64_t step_ = 1;  // blocks of filters that a tile takes at once
   int threads_ = 1;
   int64_t lanes_ = 16, units_ = 0, blocks_ = 0, taps_ = 0;  // units of x and blocks of dy in one group

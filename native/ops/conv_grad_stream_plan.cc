@@ -54,11 +54,12 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   const int wanted = problem.tile_blocks > 0 ? problem.tile_blocks : parts ? 1 : pairs ? 2 : 0;
   s.step_ = choose_tiles(*s.kernels_, rows, s.blocks_, 128, wanted).nb;
   s.joins_taps_ = s.can_join_taps();
-  if (s.joins_taps_) s.kind_ = BrgemmRows::kColumns;
+  s.side_by_side_ = s.joins_taps_ && s.copy_pays();
+  if (s.joins_taps_) s.kind_ = s.side_by_side_ ? BrgemmRows::kColumns : BrgemmRows::kList;
   s.sum_lanes_ = s.joins_taps_ ? problem.weight.depth : s.lanes_;
   s.unit_rows_ = s.taps_ * s.sum_lanes_;
   s.source_unit_floats_ = problem.rows.source * problem.columns.source * s.lanes_;
-  s.direct_ = !s.joins_taps_ && problem.planes == 0 && problem.x_type == DType::kFloat32 &&
+  s.direct_ = !s.side_by_side_ && problem.planes == 0 && problem.x_type == DType::kFloat32 &&
               (problem.planar ? problem.rows.inside() && problem.columns.inside()
                               : readable_in_place(problem.rows) && readable_in_place(problem.columns));
   const double row = static_cast<double>(problem.columns.classes.size()) *
@@ -75,7 +76,7 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   s.unit_floats_ = s.direct_ ? s.source_unit_floats_ : s.pack_.floats();
   s.pitch_ = s.direct_ ? problem.rows.step() * problem.columns.source : s.pack_.pitch();
   s.pixel_floats_ = s.lanes_;
-  if (s.joins_taps_) {
+  if (s.side_by_side_) {
     s.joined_ = JoinedTaps(problem.rows, problem.columns, problem.weight.depth, s.band_);
     s.unit_floats_ = s.joined_.floats(), s.pitch_ = s.joined_.pitch(), s.pixel_floats_ = s.joined_.output_floats();
   }
@@ -94,18 +95,29 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
 }
 
 // Whether one tap's rows are too few to keep the units busy, and all taps read the same number of pixels, none of them
-// padding, of which the copy for a row of dy fits L2.
+// padding.
 bool ConvGradStream::can_join_taps() const {
   constexpr int64_t kBusy = 8;  // vectors of sums: two multiply-adds a cycle, each four cycles long
-  constexpr double kMostBytes = 256 * 1024;
   const GradProblem& p = problem_;
   const int64_t vectors = p.weight.depth * step_ * kBlock / kernels_->lanes;
-  if (p.planar || p.planes > 0 || p.weight.parts > 1 || taps_ == 1 || vectors >= kBusy) return false;
-  if (!p.rows.inside() || !p.columns.inside()) return false;
-  const AxisSpan read = span_read(p.rows, 0, 1);
-  return static_cast<double>(read.end - read.first) * static_cast<double>(p.columns.outputs()) *
-             static_cast<double>(p.taps_w * p.weight.depth) * 4 <=
-         kMostBytes;
+  return !p.planar && p.planes == 0 && p.weight.parts == 1 && taps_ > 1 && vectors < kBusy && p.rows.inside() &&
+         p.columns.inside();
+}
+
+// Whether a copy in which the taps of a row lie side by side costs less than addresses for them: it is as large as the
+// taps are many, rows that the next chunk reads as well are copied again, and each store of it should serve some
+// products.
+bool ConvGradStream::copy_pays() const {
+  constexpr int64_t kLeastSums = 16, kChunkPixels = 256;
+  constexpr double kMostBytes = 256 * 1024, kMostAgain = 1.5;
+  const GradProblem& p = problem_;
+  const int64_t columns = p.columns.outputs();
+  const int64_t rows = std::min(p.rows.outputs(), std::max<int64_t>(1, kChunkPixels / columns));
+  const AxisSpan read = span_read(p.rows, 0, rows);
+  const double copied = static_cast<double>(read.end - read.first);
+  return taps_ / p.taps_w * p.weight.depth >= kLeastSums &&
+         copied <= kMostAgain * static_cast<double>(rows * p.rows.step()) &&
+         copied * static_cast<double>(columns) * static_cast<double>(p.taps_w * p.weight.depth) * 4 <= kMostBytes;
 }
 
 void ConvGradStream::choose_blocking() {
@@ -259,7 +271,7 @@ void ConvGradStream::make_rows() {
   const GradProblem& p = problem_;
   const int64_t most = kernels_->rows[step_ - 1];
   const auto cut = [&](int64_t total, int64_t i) { return total * i / ceil_div(total, most); };
-  if (joins_taps_) {
+  if (side_by_side_) {
     const int64_t count = p.taps_w * p.weight.depth;
     std::vector<Rows> all;
     for (int64_t tap = 0; tap < taps_ / p.taps_w; ++tap) {
@@ -275,7 +287,7 @@ void ConvGradStream::make_rows() {
     rows_.assign(static_cast<size_t>(units_), all);
     return;
   }
-  if (p.planar) {
+  if (p.planar || joins_taps_) {
     const int64_t count = unit_rows_;
     std::vector<Rows> all;
     for (int64_t i = 0; i < ceil_div(count, most); ++i) {

@@ -63,9 +63,10 @@ const edges: readonly Conv[] = [
   { x: [2, 3, 9, 11], k: 18, kernel: [3, 3], padding: [1, 1, 1, 1] },
   { x: [1, 1, 12, 7], k: 5, kernel: [5, 3], padding: [2, 1, 0, 1], dilation: [1, 2], flip: true },
   { x: [1, 8, 11, 9], k: 16, kernel: [2, 2], stride: [3, 3], padding: [0, 0, 1, 1] },
-  { x: [3, 6, 10, 9], k: 12, kernel: [5, 5], bias: true }, // taps joined
-  { x: [2, 5, 12, 13], k: 16, kernel: [3, 4], stride: [2, 3], dilation: [2, 1], flip: true },
-  { x: [1, 7, 11, 20], k: 10, kernel: [2, 7], stride: [1, 2] },
+  { x: [3, 6, 19, 14], k: 12, kernel: [5, 5], bias: true }, // taps side by side
+  { x: [2, 6, 12, 13], k: 16, kernel: [3, 4], stride: [2, 3], dilation: [2, 1], flip: true },
+  { x: [1, 7, 11, 20], k: 10, kernel: [3, 7], stride: [1, 2] },
+  { x: [2, 6, 9, 8], k: 12, kernel: [5, 5] },
   { x: [1, 3, 13, 17], k: 18, kernel: [3, 3], stride: [2, 3], dilation: [1, 2] }, // planes in place
   {
     x: [2, 3, 13, 17],
@@ -129,7 +130,7 @@ function grid(count: number): Conv[] {
 
 /** Large enough for several tiles, blocks and threads; too slow for finite differences. */
 const larger: readonly Conv[] = [
-  { x: [5, 6, 36, 38], k: 16, kernel: [5, 5], bias: true }, // taps joined, in bands
+  { x: [5, 6, 36, 38], k: 16, kernel: [5, 5], bias: true }, // taps side by side, in bands
   { x: [2, 64, 12, 12], k: 48, kernel: [3, 3], padding: [1, 1, 1, 1], bias: true, relu: true },
   { x: [2, 40, 28, 28], k: 24, kernel: [3, 3], stride: [2, 2], padding: [1, 1, 1, 1] },
   { x: [2, 64, 30, 33], k: 64, kernel: [3, 3], padding: [1, 1, 1, 1], groups: 16, bias: true },
