@@ -70,6 +70,8 @@ class ConvGradStream {
   int64_t tap_offset(const AxisTap& row, const AxisTap& column) const;
   void make_windows();
   void make_rows();
+  std::vector<Rows> rows_side_by_side() const;
+  std::vector<Rows> listed_rows() const;
   Task task(int64_t index) const;
   struct RowsRange {
     const Rows *first, *last;

@@ -267,40 +267,46 @@ int64_t ConvGradStream::tap_offset(const AxisTap& row, const AxisTap& column) co
   return (problem_.rows.where(row) * problem_.columns.source + problem_.columns.where(column)) * lanes_;
 }
 
+// The channels of all taps of a row of the filter follow each other in the copy.
+std::vector<ConvGradStream::Rows> ConvGradStream::rows_side_by_side() const {
+  const GradProblem& p = problem_;
+  const int64_t count = p.taps_w * p.weight.depth, tiles = ceil_div(count, kernels_->rows[step_ - 1]);
+  std::vector<Rows> all;
+  for (int64_t tap = 0; tap < taps_ / p.taps_w; ++tap) {
+    const int64_t begin = joined_.offset(tap_of(p.rows, tap));
+    for (int64_t i = 0; i < tiles; ++i) {
+      const int64_t first = count * i / tiles, end = count * (i + 1) / tiles;
+      all.push_back({0, begin + first, tap * count + first, static_cast<int>(end - first), {}});
+    }
+  }
+  return all;
+}
+
+// The planes, or the channels, of several taps, wherever they stand.
+std::vector<ConvGradStream::Rows> ConvGradStream::listed_rows() const {
+  const GradProblem& p = problem_;
+  const int64_t tiles = ceil_div(unit_rows_, kernels_->rows[step_ - 1]);
+  std::vector<Rows> all;
+  for (int64_t i = 0; i < tiles; ++i) {
+    const int64_t first = unit_rows_ * i / tiles, end = unit_rows_ * (i + 1) / tiles;
+    Rows rows{0, 0, first, static_cast<int>(end - first), {}};
+    for (int64_t row = first; row < end; ++row) {
+      const int64_t tap = row / sum_lanes_, channel = row % sum_lanes_;
+      rows.offsets.push_back(tap_offset(tap_of(p.rows, tap / p.taps_w), tap_of(p.columns, tap % p.taps_w)) + channel);
+    }
+    all.push_back(std::move(rows));
+  }
+  return all;
+}
+
 void ConvGradStream::make_rows() {
   const GradProblem& p = problem_;
+  if (side_by_side_ || p.planar || joins_taps_) {
+    rows_.assign(static_cast<size_t>(units_), side_by_side_ ? rows_side_by_side() : listed_rows());
+    return;
+  }
   const int64_t most = kernels_->rows[step_ - 1];
   const auto cut = [&](int64_t total, int64_t i) { return total * i / ceil_div(total, most); };
-  if (side_by_side_) {
-    const int64_t count = p.taps_w * p.weight.depth;
-    std::vector<Rows> all;
-    for (int64_t tap = 0; tap < taps_ / p.taps_w; ++tap) {
-      for (int64_t i = 0; i < ceil_div(count, most); ++i) {
-        const int64_t first = cut(count, i);
-        all.push_back({0,
-                       joined_.offset(tap_of(p.rows, tap)) + first,
-                       tap * count + first,
-                       static_cast<int>(cut(count, i + 1) - first),
-                       {}});
-      }
-    }
-    rows_.assign(static_cast<size_t>(units_), all);
-    return;
-  }
-  if (p.planar || joins_taps_) {
-    const int64_t count = unit_rows_;
-    std::vector<Rows> all;
-    for (int64_t i = 0; i < ceil_div(count, most); ++i) {
-      Rows rows{0, 0, cut(count, i), static_cast<int>(cut(count, i + 1) - cut(count, i)), {}};
-      for (int64_t row = cut(count, i); row < cut(count, i + 1); ++row) {
-        const int64_t tap = row / sum_lanes_, channel = row % sum_lanes_;
-        rows.offsets.push_back(tap_offset(tap_of(p.rows, tap / p.taps_w), tap_of(p.columns, tap % p.taps_w)) + channel);
-      }
-      all.push_back(std::move(rows));
-    }
-    rows_.assign(static_cast<size_t>(units_), all);
-    return;
-  }
   // Of the channels of a unit, those of each part of the weight by themselves.
   const int64_t part = p.weight.depth / p.weight.parts;
   for (int64_t unit = 0; unit < units_; ++unit) {

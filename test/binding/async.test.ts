@@ -13,8 +13,6 @@ const native = findNative().backend;
 const search = findAddon();
 const addonPath = 'path' in search ? search.path : '';
 const elements = 1 << 20;
-/** Milliseconds for 200 that are promised of a machine that does nothing else. */
-const patience = 3000;
 const arrays = () => [new Float32Array(elements).fill(-1), new Float32Array(elements)] as const;
 
 /** Runs a script that finds the addon as `addon` and `chain` as in helpers.ts. */
@@ -46,14 +44,14 @@ describe.runIf(native)('runs off the event loop', () => {
     program?.runSync(arrays());
   });
 
-  test('cancel stops long before the end, and the program can be used again', async () => {
+  test('cancel stops well under 200 ms, and the program can be used again', async () => {
     const program = native?.compile(chain(elements, 5000));
     const running = program?.run(arrays());
     await sleep(20);
     const start = performance.now();
     program?.cancel();
     await expect(running).rejects.toMatchObject({ code: 'ERR_ABORTED', name: 'FoveaError' });
-    expect(performance.now() - start).toBeLessThan(patience);
+    expect(performance.now() - start).toBeLessThan(200);
     program?.cancel(); // idle: nothing to stop
     const short = native?.compile(chain(elements, 4));
     short?.cancel();

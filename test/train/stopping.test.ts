@@ -18,14 +18,11 @@ async function settled(run: PromiseLike<unknown>, stop: AbortController, delay: 
   return { error, milliseconds: performance.now() - start };
 }
 
-/** 200 are promised, of a machine that does nothing else; what was not aborted would take minutes. */
-const patience = 3000;
-
-/** Rejected with ERR_ABORTED by `operator`, soon. */
+/** Rejected with ERR_ABORTED by `operator`, in less than the 200 ms that are promised. */
 function expectAborted({ error, milliseconds }: Awaited<ReturnType<typeof settled>>, operator = 'fit'): void {
   expect(error).toBeInstanceOf(FoveaError);
   expect(error).toMatchObject({ code: 'ERR_ABORTED', operator, cause: { message: 'enough' } });
-  expect(milliseconds).toBeLessThan(patience);
+  expect(milliseconds).toBeLessThan(200);
 }
 
 describe('abort', () => {
