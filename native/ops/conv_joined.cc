@@ -16,15 +16,15 @@ JoinedTaps::JoinedTaps(const Axis& rows, const Axis& columns, int64_t channels, 
 }
 
 int64_t JoinedTaps::offset(const AxisTap& row) const {
-  return (rows_.where(row) - span_read(rows_, 0, 1).first) * outputs_ * output_floats();
+  return (rows_.where(row) - span_read(rows_, 0, 1).first) * row_floats();
 }
 
 void JoinedTaps::pack(Values source, int64_t first, int64_t count, float* target) const {
-  float* const widened = target + rows_copied_ * outputs_ * output_floats() + kBlock;
+  float* const widened = target + rows_copied_ * row_floats() + kBlock;
   const AxisSpan read = span_read(rows_, first, count);
   const JoinedRow joined{columns_read_.data(), static_cast<int64_t>(columns_read_.size()), channels_, outputs_,
                          step_values_};
-  for (int64_t row = read.first; row < read.end; ++row, target += outputs_ * output_floats()) {
+  for (int64_t row = read.first; row < read.end; ++row, target += row_floats()) {
     const Values values = source + row * row_values_;
     if (values.half()) layout_bf16_kernels()->widen(values.halves(), row_values_, widened);
     layout_kernels().join_taps(values.half() ? widened : values.floats(), joined, target);

@@ -19,13 +19,16 @@ class JoinedTaps {
   int64_t output_floats() const { return static_cast<int64_t>(columns_read_.size()) * channels_; }
   // Outputs from a row of them to the next: with a stride there are rows between that others read.
   int64_t pitch() const { return rows_.step() * outputs_; }
-  int64_t floats() const { return rows_copied_ * outputs_ * output_floats() + kBlock + row_values_; }
+  // With room for what is written behind the last tap, and for a row that is widened first.
+  int64_t floats() const { return rows_copied_ * row_floats() + kBlock + row_values_; }
   // Where the first output stands for a tap along the rows.
   int64_t offset(const AxisTap& row) const;
   // What the rows of outputs [first, first + count), count <= band, read.
   void pack(Values source, int64_t first, int64_t count, float* target) const;
 
  private:
+  int64_t row_floats() const { return outputs_ * output_floats(); }
+
   Axis rows_;
   std::vector<int64_t> columns_read_;  // by each tap for the first output, in values
   int64_t channels_ = 0, outputs_ = 0, step_values_ = 0, row_values_ = 0, rows_copied_ = 0;

@@ -36,7 +36,7 @@ export function remembered(call: Call, compute: (call: Call) => (Tensor | null)[
 }
 
 function keyOf({ inputs, ...rest }: Call): string {
-  const hash = createHash('sha1').update(JSON.stringify(rest));
+  const hash = createHash('sha1').update(serialize(rest)); // JSON has no ∞, NaN and −0
   for (const tensor of inputs) {
     hash.update(tensor ? `${tensor.dtype} ${tensor.shape};` : 'none;');
     if (tensor) hash.update(tensor.data);

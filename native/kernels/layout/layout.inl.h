@@ -88,8 +88,8 @@ void pad_rows(const float* from, int64_t from_row, int64_t rows, const PaddedRow
   }
 }
 
-// Whole vectors: what is too much the next tap writes over. With those of the channels alone it took half as long
-// again.
+// Whole vectors: what is too much the next tap writes over. With stores of the channels alone weight gradients took
+// 1.12 to 1.2 times as long (Zen 5).
 template <class V>
 void join_taps(const float* from, const JoinedRow& row, float* to) {
   const JoinedRow own = row;
