@@ -13,7 +13,8 @@ namespace fovea {
 int bf16_planes(Precision precision);
 
 // Which planes of x = Σ x_i and w = Σ w_j are multiplied: those with i + j below the number of planes. The others are
-// of the size of what the planes leave out. The largest come last, for the sums to round less often.
+// of the size of what the planes leave out. Neighbours share an operand, which tiles of AMX then need not load again;
+// of three planes, whose sums round as float32's do, the largest come last, so that they round less often.
 std::vector<std::pair<int, int>> plane_products(int64_t planes);
 
 // Multiply-adds per second with so many planes, as a multiple of float32's; 0 where the CPU has no bfloat16 products.

@@ -1,10 +1,18 @@
-// Operands of the weight gradient as bfloat16 pairs along the reduction, which runs over pixels: x becomes a row of
-// pixels for each channel, dy pairs of pixels for each filter.
+// Operands of the weight gradient as bfloat16 pairs along the reduction, which runs over pixels. One of them becomes a
+// row of pixels for each channel, the other pairs of pixels:
 //
-// Both follow the same stream of pixels, rows of `pitch` positions. A filter tap moves x by so many positions, odd ones
-// too, since rows of 16-bit values can be read from any of them. dy is zero in the positions that x has beyond the
+//   vectors      rows of x, pairs of dy   a tap moves the rows by so many positions, odd ones too, since 16-bit values
+//                                         can be read from any of them
+//   tiles, AMX   rows of dy, pairs of x   all rows then begin at whole cache lines: loads that cross lines take up to
+//                                         1.4 times as long (Emerald Rapids). For odd taps there is a copy of x moved
+//                                         by one
+//
+// Both follow the same stream of pixels, rows of `pitch` positions, or where maps are small, for tiles, of images: then
+// position pixel · images + image holds that pixel of that image, and products leave out what is padding.
+// dy is zero in the positions that x has beyond the
 // columns of dy, and from the end of its rows to where products end: a pair, or the 32 pixels of a tile of AMX.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 
 #include "ops/conv_pack.h"
@@ -14,32 +22,53 @@ namespace fovea {
 class PixelPairs {
  public:
   PixelPairs() = default;
-  // band: what is packed of x. rows × columns: of dy, at most. Products end at a multiple of `step` pixels.
-  PixelPairs(const PackedBand& band, int64_t rows, int64_t columns, int planes, int64_t step);
+  // band: what is packed of x. rows × columns: of dy, at most. odd: some taps are at odd positions.
+  PixelPairs(const PackedBand& band, int64_t rows, int64_t columns, int planes, bool tiles, bool odd);
 
+  // Images side by side, a multiple of 32 with those that are zeros.
+  PixelPairs(int64_t x_pixels, int64_t dy_pixels, int64_t images, int planes);
+
+  int64_t images() const { return images_; }                // 0: pixels follow each other
   int64_t x_words() const { return planes_ * x_plane_; }    // of one block of channels
   int64_t dy_words() const { return planes_ * dy_plane_; }  // of one block of filters
-  int64_t scratch_floats() const { return band_floats_ > dy_pixels_ * kBlock ? band_floats_ : dy_pixels_ * kBlock; }
-  int64_t x_row() const { return x_row_; }  // words from a channel to the next
+  int64_t scratch_floats() const {
+    return std::max(band_floats_, std::max(x_pixels_, dy_pixels_) * gathered_images() * kBlock);
+  }
+  int64_t dy_positions() const { return dy_pixels_ * std::max<int64_t>(1, images_); }
+  int64_t row() const { return row_; }  // words from a row to the next
   int64_t x_plane() const { return x_plane_; }
   int64_t dy_plane() const { return dy_plane_; }
   // Positions of the stream, the last one excluded, as whole steps of the products.
   int64_t begin(int64_t position) const { return position / step_ * step_; }
   int64_t end(int64_t position) const { return (position + step_ - 1) / step_ * step_; }
 
-  // [plane][channel][x_row] from the band of one block, of which `count` outputs are wanted.
+  // The band of one block of x, of which `count` outputs are wanted.
   void pack_x(const PackedBand& band, Values block, int64_t first, int64_t count, float* scratch, float* words) const;
-  // [plane][pair of pixels][16] from `rows` rows of one block.
+  // `rows` rows of one block of dy.
   void pack_dy(Values block, int64_t rows, float* scratch, float* words) const;
-  // Where channel `channel` stands at `position` behind the words of a block and plane.
-  const float* at(const float* words, int64_t channel, int64_t position) const;
+  // One block of `count` images, `image` values apart.
+  void pack_x_of_images(Values block, int64_t image, int64_t count, float* scratch, float* words) const;
+  void pack_dy_of_images(Values block, int64_t image, int64_t count, float* scratch, float* words) const;
+  // Where x stands at `position` behind the words of a block and plane: of one channel, or pairs of all.
+  const float* x_at(const float* words, int64_t channel, int64_t position) const;
+  // From there, and from the start of dy, `position` positions on, an even number.
+  int64_t x_moved(int64_t position) const { return position / 2 * (tiles_ ? kBlock : 1); }
+  int64_t dy_moved(int64_t position) const { return position / 2 * (tiles_ ? 1 : kBlock); }
 
  private:
   int64_t padded(int64_t rows) const { return end(rows * pitch_); }
+  void pack_rows(Values pixels, int64_t count, int64_t plane, float* words) const;
+  void pack_pairs(Values pixels, int64_t count, int64_t plane, float* words) const;
+  void pack_pairs_of_x(Values pixels, int64_t count, float* words) const;
+  Values gather(Values block, int64_t pixels, int64_t image, int64_t count, float* scratch) const;
+  int64_t gathered_images() const { return images_ > 0 ? images_ + 2 : 1; }  // two more: not a power of two
 
   int planes_ = 1;
-  int64_t step_ = 2;
-  int64_t pitch_ = 0, columns_ = 0, band_floats_ = 0, x_row_ = 0, x_plane_ = 0, dy_pixels_ = 0, dy_plane_ = 0;
+  bool tiles_ = false;
+  int64_t images_ = 0, x_pixels_ = 0;
+  int64_t step_ = 2, phases_ = 1;  // copies of x as pairs: from even positions on, from odd ones
+  int64_t pitch_ = 0, columns_ = 0, band_floats_ = 0, row_ = 0;
+  int64_t x_plane_ = 0, x_phase_ = 0, dy_pixels_ = 0, dy_plane_ = 0;
 };
 
 }  // namespace fovea

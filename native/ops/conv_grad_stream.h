@@ -58,16 +58,21 @@ class ConvGradStream {
 
   bool can_join_taps() const;
   bool copy_pays() const;
+  bool images_pay() const;
+  int64_t images_abreast(int64_t units) const;
   void choose_blocking();
   void cut_pixels(int64_t pixels);
   void choose_pair_tasks(int64_t pixels);
   void cut_for_threads();
   double packed_share() const;
   double task_cycles(int64_t units, int64_t blocks, int64_t taps, double part) const;
+  // Whether rows of tiles are filters and columns channels, see PixelPairs.
+  bool turned() const { return problem_.planes > 0 && kernels_->tile_rows > 1; }
   // Whether products of pairs run row by row, from one whole pair to another: shorter than rows with their padding in
   // one run. A tile of AMX is too deep for that.
   bool pair_rows() const { return problem_.planes > 0 && kernels_->tile_rows == 1 && problem_.columns.extra() > 0; }
   int64_t tap_offset(const AxisTap& row, const AxisTap& column) const;
+  bool has_odd_taps() const;
   void make_windows();
   void make_rows();
   std::vector<Rows> rows_side_by_side() const;
@@ -105,17 +110,30 @@ class ConvGradStream {
   struct Terms {
     std::vector<BrgemmEntry> entries;
     int64_t depth;
+    std::vector<int64_t> pieces;  // of tiles: where each begins among the entries, and their end
   };
   static void take(const Terms& terms, int64_t blocks, Ahead* ahead, BrgemmCall* call) {
-    call->entries = terms.entries.data();
-    call->count = static_cast<ptrdiff_t>(terms.entries.size());
+    take(terms, 0, static_cast<int64_t>(terms.entries.size()), blocks, ahead, call);
+  }
+  static void take(const Terms& terms, int64_t first, int64_t end, int64_t blocks, Ahead* ahead, BrgemmCall* call) {
+    call->entries = terms.entries.data() + first;
+    call->count = end - first;
     call->depth = terms.depth;
     // Rounded up: the few lines that the tile does not come to are not left for the next, which has its own to ask for.
     const int64_t rounds = call->count * ceil_div(call->depth, kBrgemmUnroll);
     std::tie(call->ahead, call->ahead_end) = ahead->run(rounds * brgemm_ahead_lines(blocks));
   }
   Terms terms_of(const Chunk& chunk, const Window& window, int64_t dy_image) const;
+  struct Run {  // of the stream of pixels, and where x then stands
+    int64_t x, dy;
+  };
   Terms pair_terms_of(const Chunk& chunk, const Window& window) const;
+  Terms terms_of_runs(const Chunk& chunk, const std::vector<Run>& runs, int64_t depth) const;
+  Terms tile_terms_of_runs(int64_t images, const std::vector<Run>& runs, int64_t depth) const;
+  int64_t pieces(int64_t images) const { return ceil_div(images * pairs_.dy_positions(), kPiecePixels); }
+  Terms image_terms_of(const Window& window) const;
+  void pack_pairs_of_x(const Task& task, const Chunk& chunk, float* packed, float* scratch) const;
+  void pack_pairs_of_dy(const Chunk& chunk, int64_t first, int64_t count, float* dy, float* scratch) const;
   // Those of all taps for a band of rows, from one of the task's chunks to the next: made anew for each, they took a
   // sixth of the time of small images.
   struct KnownTerms {
@@ -130,11 +148,24 @@ class ConvGradStream {
                  const std::vector<Terms>& terms, Ahead* ahead) const;
   void add_pairs(const Task& task, const Chunk& chunk, float* packed, float* sums, const std::vector<Terms>& terms,
                  Ahead* ahead) const;
+  struct Blocks {  // of filters that tiles take at once, and their gradients as pairs
+    int64_t first, count;
+    const float* dy;
+    int64_t dy_block;
+  };
+  void multiply_pairs(const Task& task, const Chunk& chunk, const Blocks& round, const float* x, float* sums,
+                      const std::vector<Terms>& terms, Ahead* ahead) const;
+  void multiply_turned(const Task& task, const Chunk& chunk, const Blocks& round, const float* x, float* sums,
+                       const std::vector<Terms>& terms, Ahead* ahead) const;
+  void turn(const Task& task, float* sums) const;
   void add_bias(const Task& task, const Chunk& chunk, const Gradient& dy, float* sums) const;
+  // Of dy, that a tile's rows of filters stand in L1 for, while those of all taps and channels multiply them: 32 KiB.
+  static constexpr int64_t kPiecePixels = 512;
+  int64_t packed_images() const { return abreast_ ? 1 : chunk_images_; }          // one after another
   int64_t thread_floats() const { return apart(packed_floats_ + wide_floats_); }  // packed before widened
   int64_t plane() const { return problem_.rows.outputs() * problem_.columns.outputs() * kBlock; }  // of dy
   void run_task(const Task& task, Values x, Values dy, float* packed, float* sums, bool* not_finite) const;
-  void write_block(const Task& task, int64_t block, const float* sums, float* dw, float* db) const;
+  void write_block(const Task& task, int64_t block, float* sums, float* dw, float* db) const;
   int64_t unit_splits() const { return ceil_div(units_, unit_task_); }
   int64_t block_splits() const { return ceil_div(blocks_, block_task_); }
   int64_t tap_splits() const { return ceil_div(taps_, tap_task_); }
@@ -150,7 +181,8 @@ class ConvGradStream {
   // Rows of a tile are the channels of several taps, as if x were planar; and of those of a row, which a copy has side
   // by side.
   bool joins_taps_ = false, side_by_side_ = false;
-  int64_t step_ = 1;  // blocks of filters that a tile takes at once
+  bool abreast_ = false;  // pairs are of images, see PixelPairs
+  int64_t step_ = 1;      // blocks of filters that a tile takes at once
   int threads_ = 1;
   int64_t lanes_ = 16, units_ = 0, blocks_ = 0, taps_ = 0;  // units of x and blocks of dy in one group
   int64_t sum_lanes_ = 16;                                  // channels of x that sums have rows for

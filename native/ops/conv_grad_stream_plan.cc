@@ -52,7 +52,8 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   // and L2.
   const bool pairs = problem.planes > 0 && s.kernels_->tile_rows == 1, parts = problem.weight.parts > 1;
   const int wanted = problem.tile_blocks > 0 ? problem.tile_blocks : parts ? 1 : pairs ? 2 : 0;
-  s.step_ = choose_tiles(*s.kernels_, rows, s.blocks_, 128, wanted).nb;
+  s.step_ = s.turned() ? std::min<int64_t>(s.blocks_, wanted == 1 ? 1 : 2)
+                       : choose_tiles(*s.kernels_, rows, s.blocks_, 128, wanted).nb;
   s.joins_taps_ = s.can_join_taps();
   s.side_by_side_ = s.joins_taps_ && s.copy_pays();
   if (s.joins_taps_) s.kind_ = s.side_by_side_ ? BrgemmRows::kColumns : BrgemmRows::kList;
@@ -71,6 +72,7 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   if (row > kMost || sums * static_cast<double>(problem.groups) > kMost) {
     return {Code::kMemory, "convolution workspace would exceed 1 TiB"};
   }
+  s.abreast_ = s.images_pay();
   s.choose_blocking();
   s.pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_, s.pair_rows() ? 2 : 1);
   s.unit_floats_ = s.direct_ ? s.source_unit_floats_ : s.pack_.floats();
@@ -82,9 +84,11 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   }
   s.packed_floats_ = s.direct_ ? 0 : ceil_div(s.chunk_images_ * s.unit_task_ * s.unit_floats_, 16) * 16;
   if (problem.planes > 0) {
-    const int64_t pixels = s.kernels_->tile_rows > 1 ? kPairUnit : 2;  // a tile of AMX is 16 pairs deep
-    s.pairs_ = PixelPairs(s.pack_, s.band_, problem.columns.outputs(), problem.planes, pixels);
-    s.packed_floats_ = s.chunk_images_ * (s.unit_task_ * s.pairs_.x_words() + s.step_ * s.pairs_.dy_words()) +
+    const int64_t columns = problem.columns.outputs();
+    s.pairs_ = s.abreast_ ? PixelPairs(problem.rows.source * problem.columns.source, problem.rows.outputs() * columns,
+                                       round_up(s.chunk_images_, kPairUnit), problem.planes)
+                          : PixelPairs(s.pack_, s.band_, columns, problem.planes, s.turned(), s.has_odd_taps());
+    s.packed_floats_ = s.packed_images() * (s.unit_task_ * s.pairs_.x_words() + s.step_ * s.pairs_.dy_words()) +
                        s.pairs_.scratch_floats();
   }
   if (problem.dy_type == DType::kBfloat16 && (problem.planes == 0 || problem.bias))
@@ -168,7 +172,9 @@ void ConvGradStream::choose_pair_tasks(int64_t pixels) {
   for (int64_t unit = units_;; unit = even(units_, unit - 1)) {
     for (int64_t step = steps;; step = even(steps, step - 1)) {
       const int64_t block = step * step_;
-      const bool fits = unit * unit_rows_ * block * kBlock * 4 <= kPairSumBytes || (unit == 1 && step == 1);
+      // Those of one chunk are written once, and not read again.
+      const int64_t most = abreast_ && images_abreast(unit) == problem_.images ? 4 * kPairSumBytes : kPairSumBytes;
+      const bool fits = unit * unit_rows_ * block * kBlock * 4 <= most || (unit == 1 && step == 1);
       const double time = static_cast<double>(ceil_div(units_, unit) * ceil_div(blocks_, block)) *
                           task_cycles(unit, std::min(block, blocks_), taps_, 1);
       if (fits && (best == 0 || time < best)) best = time, unit_task_ = unit, block_task_ = block;
@@ -176,9 +182,13 @@ void ConvGradStream::choose_pair_tasks(int64_t pixels) {
     }
     if (unit == 1) break;
   }
+  if (abreast_) {
+    chunk_images_ = images_abreast(unit_task_), chunks_ = ceil_div(problem_.images, chunk_images_);
+    band_ = problem_.rows.outputs(), bands_ = 1;
+  }
   // What is asked for before its turn has to stay in L2 until then.
   const int64_t pixel_bytes = unit_task_ * kBlock * problem_.planes * 2;
-  if (chunks_ > 1) cut_pixels(std::min(pixels, std::max<int64_t>(32, kPairChunkBytes / pixel_bytes)));
+  if (chunks_ > 1 && !abreast_) cut_pixels(std::min(pixels, std::max<int64_t>(32, kPairChunkBytes / pixel_bytes)));
   const double all = best * static_cast<double>(problem_.groups);
   const double sums = static_cast<double>(problem_.groups * units_ * unit_rows_ * blocks_ * kBlock);
   const int64_t wanted = times(std::min(kTasks, static_cast<int64_t>(problem_.flops / kLeastFlops)), problem_.cut);
@@ -206,9 +216,13 @@ double ConvGradStream::task_cycles(int64_t units, int64_t blocks, int64_t taps, 
   const double pixels = part * static_cast<double>(p.images * p.rows.outputs() * p.columns.outputs());
   const double sums = static_cast<double>(units * taps * sum_lanes_ * blocks * kBlock);
   if (p.planes > 0) {
-    const double products =
-        static_cast<double>(plane_products(p.planes).size()) * (kernels_->tile_rows > 1 ? 0.125 : 1);
-    const double x = 0.3 + 0.3 * packed_share(), dy = 0.4;  // cycles for each value of a pixel
+    double products = static_cast<double>(plane_products(p.planes).size());
+    double x = 0.3 + 0.3 * packed_share(), dy = 0.4;  // cycles for each value of a pixel
+    if (turned()) {                                   // two blocks of either at once
+      products *=
+          0.125 * static_cast<double>(round_up(units, 2) * round_up(blocks, 2)) / static_cast<double>(units * blocks);
+      x = abreast_ ? 0.35 : 0.2 + 0.2 * packed_share(), dy = 0.5;
+    }
     return products * p.flops * share / 58 +
            pixels * static_cast<double>(kBlock) * (x * static_cast<double>(units) + dy * static_cast<double>(blocks)) +
            sums * part * static_cast<double>(chunks_) / 6 + sums / 2 + 3000;
@@ -243,6 +257,37 @@ void ConvGradStream::cut_for_threads() {
   }
 }
 
+// Images of a chunk of so many units of channels: as many as L2 has room for beside dy.
+int64_t ConvGradStream::images_abreast(int64_t units) const {
+  constexpr int64_t kBytes = 512 * 1024;
+  const GradProblem& p = problem_;
+  const int64_t thirty_two = units * p.rows.source * p.columns.source * kPairUnit * kBlock * p.planes * 2;
+  const int64_t most = std::max<int64_t>(1, kBytes / thirty_two) * kPairUnit, cuts = ceil_div(p.images, most);
+  return std::min(p.images, round_up(ceil_div(p.images, cuts), kPairUnit));
+}
+
+// Whether the rows of small maps, with what they are padded with for the taps and up to 32 pixels, take more products
+// than the same pixels of so many images.
+bool ConvGradStream::images_pay() const {
+  constexpr int64_t kMostBytes = 256 * 1024;  // of a unit of x, and of a block of dy
+  constexpr double kLess = 0.85;
+  const GradProblem& p = problem_;
+  const int64_t pixels = std::max(p.rows.source * p.columns.source, p.rows.outputs() * p.columns.outputs());
+  const bool zeros = p.rows.mode == PaddingMode::kZeros && p.columns.mode == PaddingMode::kZeros;
+  if (!turned() || !(zeros || (p.rows.inside() && p.columns.inside()))) return false;
+  if (pixels > kMostBytes / (kPairUnit * kBlock * 2 * p.planes)) return false;
+  double products = 0;
+  for (int64_t tap = 0; tap < taps_; ++tap) {
+    const AxisPhase &rows = p.rows.phases[0], &columns = p.columns.phases[0];
+    const AxisSpan r = span_inside(p.rows, rows, tap_of(p.rows, tap / p.taps_w));
+    const AxisSpan c = span_inside(p.columns, columns, tap_of(p.columns, tap % p.taps_w));
+    products += static_cast<double>((r.end - r.first) * (c.end - c.first));
+  }
+  products *= static_cast<double>(round_up(p.images, kPairUnit));
+  const int64_t stream = round_up(p.rows.outputs() * p.columns.length(), kPairUnit);
+  return products < kLess * static_cast<double>(taps_ * stream * p.images);
+}
+
 void ConvGradStream::make_windows() {
   const GradProblem& p = problem_;
   const AxisPhase &rows = p.rows.phases[0], &columns = p.columns.phases[0];
@@ -255,6 +300,11 @@ void ConvGradStream::make_windows() {
   const bool whole = p.planes > 0 && pitch_ == columns.outputs;
   for (int64_t tap = 0; tap < taps_; ++tap) {
     const AxisTap &r = tap_of(p.rows, tap / p.taps_w), &c = tap_of(p.columns, tap % p.taps_w);
+    if (abreast_) {
+      windows_.push_back({span_inside(p.rows, rows, r), span_inside(p.columns, columns, c),
+                          p.rows.where(r) * p.columns.source + p.columns.where(c)});
+      continue;
+    }
     windows_.push_back({span_inside(p.rows, rows, r), whole ? all_columns : span_inside(p.columns, columns, c),
                         tap_offset(r, c) / (p.planes > 0 ? kBlock : 1)});
   }
@@ -265,6 +315,15 @@ void ConvGradStream::make_windows() {
 int64_t ConvGradStream::tap_offset(const AxisTap& row, const AxisTap& column) const {
   if (!direct_) return pack_.offset(row, column);
   return (problem_.rows.where(row) * problem_.columns.source + problem_.columns.where(column)) * lanes_;
+}
+
+bool ConvGradStream::has_odd_taps() const {
+  for (int64_t tap = 0; tap < taps_; ++tap) {
+    const AxisTap &r = tap_of(problem_.rows, tap / problem_.taps_w),
+                  &c = tap_of(problem_.columns, tap % problem_.taps_w);
+    if (pack_.offset(r, c) / kBlock % 2 != 0) return true;
+  }
+  return false;
 }
 
 // The channels of all taps of a row of the filter follow each other in the copy.

@@ -42,7 +42,8 @@ bool short_rows(const BrgemmKernels& kernels, int64_t rows, int64_t columns, int
                 int64_t taps_w) {
   if (taps_w == 1) return false;
   const double pixels = static_cast<double>(rows * columns);
-  const double by_row = static_cast<double>(rows) * choose_tiles(kernels, columns, blocks, taps * kBlock).cycles;
+  const double by_row =
+      static_cast<double>(rows) * choose_tiles(kernels, columns, blocks, taps * kBlock, 0, rows > 1).cycles;
   const double copies = 4 * static_cast<double>(taps_w - 1) * pixels;  // cycles to pack them, and to fetch them from L2
   return choose_tiles(kernels, rows * columns, blocks, taps * kBlock).cycles + copies < 0.95 * by_row;
 }

@@ -19,8 +19,10 @@ constexpr int64_t kPackBlocks = 1;  // of 16 filters, whose weights one task pac
 // ask(line) for each row of a tile of float32 whose first is at `first`: it is added up while memory fetches them.
 template <class T, class Ask>
 void for_lines(const BrgemmCall& call, int m, int64_t blocks, T* first, const Ask& ask) {
-  for (int64_t block = 0; block < blocks; ++block) {
-    for (int i = 0; i < m; ++i) ask(first + block * call.c_block + i * call.c_row);
+  const ptrdiff_t runs = call.c_second != 0 ? 2 : 1;
+  for (ptrdiff_t at = 0; at < blocks * runs; ++at) {
+    T* const line = first + at / runs * call.c_block + at % runs * call.c_second;
+    for (int i = 0; i < m; ++i) ask(line + i * call.c_row);
   }
 }
 
@@ -44,6 +46,8 @@ void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk,
   call.c_block = target.sums.block;
   call.rounded_block = target.rounded.block;
   call.past_caches = past_caches_;
+  call.a_goes_on = true;  // see beyond_floats_
+  call.c_first = p.planes == 1;
   for (size_t i = 0; i < pieces.size(); ++i) {
     const Piece& piece = pieces[i];
     const bool last = last_chunk && i + 1 == pieces.size();
@@ -68,7 +72,9 @@ void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk,
         call.count = before[piece.count] - before[0];
         call.a = a + tile.a;
         call.a_step = tile.a_step;
+        call.a_second = tile.a_second;
         call.c = c + tile.c;
+        call.c_second = tile.c_second;
         call.c_row = abreast_ ? target.sums.image : tile.c_row;
         call.rounded = rounded ? rounded + tile.c : nullptr;
         call.rounded_row = abreast_ ? target.rounded.image : tile.c_row;

@@ -58,6 +58,7 @@ class ConvStream {
     int64_t a_step, c_row;  // from one pixel to the next
     int m, cover;           // m: pixels; 1 where a tile has the same pixel of several images
     BrgemmRows kind;
+    int64_t a_second = 0, c_second = 0;  // kTwoRuns: from the first run of pixels to the second
   };
   struct Piece {                  // steps that pass over a group of pixels together: their panel stays in L1
     int64_t first, count, depth;  // depth in words
@@ -133,6 +134,7 @@ class ConvStream {
   // From one pixel to the next.
   int64_t pixel_floats() const { return abreast_ ? group_images_ * lanes_ : lanes_; }
   void add_tiles(const Phase& phase, int cover, int64_t first, int64_t rows, std::vector<Tile>* tiles) const;
+  static void join_halves(const Tile& half, int64_t lines, int64_t a_line, int64_t c_line, std::vector<Tile>* tiles);
   int64_t images_abreast(int64_t images) const { return abreast_ ? even(images, kernels_->rows[step_ - 1]) : 1; }
   void pack_band(Values source, const Task& task, int64_t chunk, float* scratch) const;
   // The panels of filters, of the blocks from `first` on.
@@ -191,8 +193,9 @@ class ConvStream {
   template <class Visit>
   void for_parts(const Task& round, const Visit& visit) const;
   int64_t thread_floats() const {
-    return apart(scratch_floats_ + sum_floats_ + (packs_own_ ? group_panel_floats_ : 0));
+    return apart(scratch_floats_ + sum_floats_ + (packs_own_ ? group_panel_floats_ : 0) + beyond_floats_);
   }
+  int64_t count_beyond() const;
   int64_t tasks() const { return problem_.groups * image_groups_ * bands_ * splits_; }
 
   StreamProblem problem_;
@@ -223,7 +226,8 @@ class ConvStream {
   int64_t unit_floats_ = 0;                                  // of one plane of the (packed) source
   int64_t panel_blocks_ = 0, group_panel_floats_ = 0;  // of all filters of a group, or of a task that packs its own
   int64_t source_block_values_ = 0, scratch_floats_ = 0;
-  int64_t sum_floats_ = 0;  // of a task's sums that are still to be rounded
+  int64_t sum_floats_ = 0;     // of a task's sums that are still to be rounded
+  int64_t beyond_floats_ = 0;  // that tiles of AMX may read after the last row of one
   PackedBand band_pack_;
   std::vector<Phase> phases_;
 };

@@ -26,6 +26,7 @@ constexpr int64_t kTasks = 32;
 constexpr int64_t kTileSteps = 144;                      // of the sum that tiles are compared by
 constexpr double kPackCycles = 8, kPlanePackCycles = 2;  // of one pixel of 16 channels, of one plane
 constexpr double kAbreastGains = 0.95;                   // before that is worth it: an estimate
+constexpr double kAbreastTileGains = 0.8;                // of tiles of AMX, to which packing is dearer
 constexpr double kStridedSource = 1.08;    // what is read with a stride leaves every other line of the caches empty
 constexpr int64_t kMostEntries = 1 << 18;  // of all covers together: 4 MiB
 constexpr int64_t kMostListed = 1 << 20;   // outputs whose tiles are listed band by band: a few MiB
@@ -99,6 +100,7 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
     for (const AxisPhase& column_phase : s.problem_.columns.phases) s.add_phase(row_phase, column_phase);
   }
   if (problem.dest_type == DType::kBfloat16) s.sum_floats_ = s.count_sums();
+  s.beyond_floats_ = s.count_beyond();
   const double values = static_cast<double>(problem.images * problem.groups * s.dest_blocks_ * kBlock) *
                         static_cast<double>(problem.dest_h * problem.dest_w);
   const double bytes = values * static_cast<double>(dtype_bytes(problem.dest_type));
@@ -154,7 +156,7 @@ TileChoice ConvStream::choose_rows() {
     const bool direct = direct_;
     read_in_place(false);
     const TileChoice abreast = choose_skipping_tiles(true);
-    abreast_ = abreast.cycles < kAbreastGains * best.cycles;
+    abreast_ = abreast.cycles < (kernels_->tile_rows > 1 ? kAbreastTileGains : kAbreastGains) * best.cycles;
     if (abreast_) skips_ = true, best = abreast;
     read_in_place(direct && !abreast_);
   }
@@ -169,14 +171,15 @@ TileChoice ConvStream::choose_padded_tiles() const {
   const bool flat = p.columns.length() == columns && (!direct_ || p.columns.source == columns);
   const int64_t length = flat ? outputs_ * columns : columns, lines = flat ? 1 : outputs_;
   const int64_t taps = static_cast<int64_t>(p.tap_offsets.size()), products = static_cast<int64_t>(products_.size());
-  TileChoice choice = choose_tiles(*kernels_, length, dest_blocks_, std::min(taps * lanes_ * products, kTileSteps));
+  TileChoice choice =
+      choose_tiles(*kernels_, length, dest_blocks_, std::min(taps * lanes_ * products, kTileSteps), 0, lines > 1);
   double packed = 0;
   for (const AxisClass& row : p.rows.classes) {
     for (const AxisClass& column : p.columns.classes)
       packed += static_cast<double>((outputs_ + row.extra) * p.columns.length(column));
   }
-  choice.cycles = static_cast<double>(lines) *
-                      tiles_cycles(*kernels_, length, dest_blocks_, choice.nb, taps * lanes_ * units_ * products) +
+  choice.cycles = static_cast<double>(lines) * tiles_cycles(*kernels_, length, dest_blocks_, choice.nb,
+                                                            taps * lanes_ * units_ * products, lines > 1) +
                   (direct_ ? 0 : packed * static_cast<double>(units_) * (p.planar ? kPlanePackCycles : kPackCycles));
   return choice;
 }
@@ -530,22 +533,53 @@ void ConvStream::add_tiles(const Phase& phase, int index, int64_t first, int64_t
   const bool flat = a_down == width * a_right && c_down == width * c_right;
   const bool down = !flat && width * ceil_div(height, most) < height * ceil_div(width, most);
   const int64_t lines = flat ? 1 : down ? width : height, length = flat ? height * width : down ? height : width;
-  const int64_t parts = ceil_div(length, most), a_step = down ? a_down : a_right, c_step = down ? c_down : c_right;
+  const int64_t half = lines > 1 && !abreast_ ? last_half(*kernels_, length, step_) : 0, whole = length - half;
+  const int64_t parts = ceil_div(whole, most), a_step = down ? a_down : a_right, c_step = down ? c_down : c_right;
+  const int64_t a_line = down ? a_right : a_down, c_line = down ? c_right : c_down;
   // Taps of a plane that do not follow each other in the panel.
   const bool gaps = p.planar && cover.steps[0].entries.size() + 1 < cover.steps[0].before.size();
   const int64_t a_first = (top - first) * a_down + cover.columns.first * a_right;
   const int64_t c_first = (phase.row.first + (top - first) * phase.row.step) * p.dest_w + phase.column.first +
                           cover.columns.first * c_right;
+  const auto tile = [&](int64_t line, int64_t begin, int64_t end) {
+    const int64_t a = a_first + line * a_line + begin * a_step, c = c_first + line * c_line + begin * c_step;
+    const bool apart = gaps || (!p.planar && !abreast_ && a_step != 1);
+    return Tile{a * pixel_floats(),
+                c * kBlock,
+                a_step * lanes_,
+                c_step * kBlock,
+                static_cast<int>(end - begin),
+                index,
+                apart ? BrgemmRows::kRows : rows_kind_};
+  };
   for (int64_t line = 0; line < lines; ++line) {
-    for (int64_t part = 0; part < parts; ++part) {
-      const int64_t begin = length * part / parts, end = length * (part + 1) / parts;
-      const int64_t a = a_first + line * (down ? a_right : a_down) + begin * a_step;
-      const int64_t c = c_first + line * (down ? c_right : c_down) + begin * c_step;
-      const bool apart = gaps || (!p.planar && !abreast_ && a_step != 1);
-      tiles->push_back({a * pixel_floats(), c * kBlock, a_step * lanes_, c_step * kBlock, static_cast<int>(end - begin),
-                        index, apart ? BrgemmRows::kRows : rows_kind_});
+    for (int64_t part = 0; part < parts; ++part)
+      tiles->push_back(
+          tile(line, tile_begin(*kernels_, most, whole, part), tile_begin(*kernels_, most, whole, part + 1)));
+  }
+  if (half > 0) join_halves(tile(0, whole, length), lines, a_line * pixel_floats(), c_line * kBlock, tiles);
+}
+
+// Of as many lines, the first of which is given: two lines' as one tile, and what is left alone.
+void ConvStream::join_halves(const Tile& half, int64_t lines, int64_t a_line, int64_t c_line,
+                             std::vector<Tile>* tiles) {
+  for (int64_t line = 0; line < lines; line += 2) {
+    Tile tile = half;
+    tile.a += line * a_line, tile.c += line * c_line;
+    if (line + 1 < lines) tile.kind = BrgemmRows::kTwoRuns, tile.a_second = a_line, tile.c_second = c_line;
+    tiles->push_back(tile);
+  }
+}
+
+int64_t ConvStream::count_beyond() const {
+  if (kernels_->tile_rows == 1) return 0;
+  int64_t step = 0;
+  for (const Phase& phase : phases_) {
+    for (const std::vector<Tile>& tiles : phase.tiles) {
+      for (const Tile& tile : tiles) step = std::max(step, tile.a_step);
     }
   }
+  return step * kernels_->tile_rows;
 }
 
 ConvStream::Task ConvStream::task(int64_t index) const {

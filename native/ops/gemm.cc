@@ -277,7 +277,8 @@ void Gemm::add_pass(const Task& task, int64_t first, int64_t depth, const Operan
   call.a_rows = row_offsets_.data();
   call.b_block = panel_block_floats();
   call.not_finite = not_finite;
-  const int64_t tiles = ceil_div(task.rows, kernels_->rows[step_ - 1]);
+  call.a_goes_on = pairs_;  // rows are packed in sixteens
+  const int64_t most = kernels_->rows[step_ - 1], tiles = ceil_div(task.rows, most);
   for (int64_t block = task.block; block < task.block + task.blocks; block += step_) {
     const int nb = static_cast<int>(std::min<int64_t>(step_, task.block + task.blocks - block));
     const bool whole = direct(block, nb);
@@ -286,8 +287,8 @@ void Gemm::add_pass(const Task& task, int64_t first, int64_t depth, const Operan
     float* target = whole ? c + (task.batch * p.m + task.row) * p.n + block * kBlock
                           : sums + (block - task.block) * row_task_ * kBlock;
     for (int64_t tile = 0; tile < tiles; ++tile) {
-      const int64_t row = task.rows * tile / tiles;
-      const int m = static_cast<int>(task.rows * (tile + 1) / tiles - row);
+      const int64_t row = tile_begin(*kernels_, most, task.rows, tile);
+      const int m = static_cast<int>(tile_begin(*kernels_, most, task.rows, tile + 1) - row);
       call.c = target + row * call.c_row;
       call.accumulate = first > task.first;
       for (const Span& span : spans) {

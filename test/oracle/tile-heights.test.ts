@@ -12,6 +12,8 @@ import { callOf, expectedOf, firstDifference } from './compare.js';
 // filters wide, or of pixels as many as a tile can have, read in each of the ways that tiles read their rows
 // (BrgemmRows). Small integers, so that every sum is exact, in bfloat16 too. At the level of FOVEA_CPU.
 
+const { backend, reason } = findNative();
+const amx = backend?.info.isa === 'amx';
 const lengths = Array.from({ length: 33 }, (_, i) => i + 1);
 
 interface Kind {
@@ -20,8 +22,10 @@ interface Kind {
   readonly layout: Layout;
   /** Of the algorithm's name: how wide a tile is. Default: as the model has it. */
   readonly tile?: string;
-  /** What the algorithm says of itself at the greatest length. */
+  /** What the algorithm says of itself at the greatest length; on some levels at least. */
   readonly says?: RegExp;
+  /** Default: all of them. */
+  readonly lengths?: readonly number[];
   readonly of: (length: number) => Pick<Case, 'attributes' | 'inputs'>;
 }
 
@@ -40,8 +44,42 @@ function row(channels: number, kernel: number, stride: number, filters = 16): Pi
   };
 }
 
+/** Three rows of pixels, of which AMX computes the ends of two at once. */
+function threeRows(filters: number): Omit<Kind, 'name'> {
+  return {
+    operator: 'conv2d',
+    layout: 'blocked',
+    tile: ` x${filters}`,
+    of: (length) => ({
+      attributes: { ...conv(1, 3), padding: [0, 0, 1, 1], activation: 'none' },
+      inputs: (make) => [make.float([2, 20, 3, length]), make.float([filters, 20, 1, 3]), null],
+    }),
+  };
+}
+
+/** The weight gradient of small maps, whose pairs are of images on AMX. */
+function pairsOfImages(filters: number, stride: number): Omit<Kind, 'name'> {
+  const size = 2 * stride + 1;
+  return {
+    operator: 'conv2dGradWeight',
+    layout: 'blocked',
+    says: amx ? /images abreast|conv2dGradWeight: brgemm/ : /./,
+    lengths: [1, 31, 32, 33, 70, 130],
+    of: (length) => ({
+      attributes: {
+        ...conv(1, 3),
+        stride: [stride, stride],
+        padding: [1, 1, 1, 1],
+        kernelSize: [3, 3],
+        withBias: true,
+      },
+      inputs: (make) => [make.float([length, 40, size, size]), make.float([length, filters, 3, 3])],
+    }),
+  };
+}
+
 /** A small map, so that the rows of a tile are images. */
-function images(filters: number): Omit<Kind, 'name'> {
+function images(filters: number, channels = 40): Omit<Kind, 'name'> {
   return {
     operator: 'conv2d',
     layout: 'blocked',
@@ -49,7 +87,13 @@ function images(filters: number): Omit<Kind, 'name'> {
     says: /images abreast/,
     of: (length) => ({
       attributes: { ...conv(1, 3), padding: [0, 0, 1, 1], activation: 'none' },
-      inputs: (make) => [make.float([length, 40, 1, 2]), make.float([filters, 40, 1, 3]), null],
+      inputs: (make) => {
+        // Of many channels most have no weight: sums stay exact in bfloat16.
+        const x = make.float([length, channels, 1, 2]);
+        const w = make.float([filters, channels, 1, 3]);
+        for (let i = 0; i < w.data.length; i++) if (Math.floor(i / 3) % Math.floor(channels / 40) > 0) w.data[i] = 0;
+        return [x, w, null];
+      },
     }),
   };
 }
@@ -83,6 +127,17 @@ const kinds: readonly Kind[] = [
     }),
   ),
   ...[16, 32].map((filters): Kind => ({ name: `one pixel of many images, ${filters} filters`, ...images(filters) })),
+  {
+    name: 'one pixel of many images, channels in chunks',
+    ...images(16, 4200),
+    lengths: [33],
+    says: /channels (?!4200)/,
+  },
+  ...[16, 32].map((filters): Kind => ({ name: `three rows of pixels, ${filters} filters`, ...threeRows(filters) })),
+  ...[16, 24, 40].map(
+    (filters): Kind => ({ name: `images in pairs, ${filters} filters`, ...pairsOfImages(filters, 1) }),
+  ),
+  { name: 'images in pairs, stride 2', ...pairsOfImages(40, 2) },
   { name: 'pixels of a plane', layout: 'plain', ...row(3, 3, 1) },
   {
     name: 'channels',
@@ -99,7 +154,6 @@ const kinds: readonly Kind[] = [
 
 type Way = Pick<RunOptions, 'precision' | 'rounded'> & { readonly name: string; readonly algorithm: string };
 
-const { backend, reason } = findNative();
 const bf16 = multipliesBf16(backend?.info.isa) ? 'bf16' : undefined;
 const ways: readonly Way[] = [
   { name: 'float32', algorithm: 'brgemm', precision: 'highest' },
@@ -116,7 +170,7 @@ describe.skipIf(!backend)(`tiles of every height${reason ? ` (skipped: ${reason}
         if (way.rounded && (kind.layout === 'plain' || kind.operator === 'matmul')) continue;
         test(kind.name, () => {
           let said = '';
-          for (const length of lengths) {
+          for (const length of kind.lengths ?? lengths) {
             const { attributes, inputs } = kind.of(length);
             const row = { name: `${length} rows`, attributes, inputs, agreement: sums };
             const algorithm = `${way.algorithm}${kind.tile ?? ''}`;

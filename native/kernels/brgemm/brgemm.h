@@ -32,8 +32,9 @@ enum class BrgemmRows {
   kList,        // [a_rows[i] + a_step·q]  rows stand anywhere
   kRows,        // [a_step·i + q]   rows of a matrix
   kHalfPixels,  // [8·i + q]        rows are pixels of the blocked layout of bfloat16, depth <= 8 pairs; of pairs only
+  kTwoRuns,     // [a_step·i + q]   and as many rows again, from a_second and c_second on; of AMX, up to 16 rows × 32
 };
-constexpr int kBrgemmRowKinds = 7;
+constexpr int kBrgemmRowKinds = 8;
 
 // Steps of the sum written out one after another: counters and addresses compete with the multiply-adds for their two
 // ports, at one step a round they cost a sixth of the speed.
@@ -50,16 +51,21 @@ constexpr int brgemm_ahead_lines(int64_t blocks) { return blocks == 1 ? 4 : 2; }
 // in order to a register that starts from the bias or from zero; then come C (accumulate), another tensor (add), and
 // ReLU. NaN stays NaN, unless it is rounded: then ReLU may make zero of it. The result therefore does not depend on m,
 // on nb or on the position of an element in its tile. `a` may lie at any multiple of two bytes when words are pairs.
-// Tiles of AMX come in the kinds kPixels and kRows only; they add the bias to the sum.
+// Tiles of AMX come in the kinds kPixels, kRows and kTwoRuns only; they add the bias to the sum.
 struct BrgemmCall {
   const float* a;
   const float* b;
   const BrgemmEntry* entries;
   ptrdiff_t count;          // entries; 0 gives a sum of zero
   ptrdiff_t depth;          // q
-  ptrdiff_t a_step;         // kPlanes, kColumns, kList, kRows
+  ptrdiff_t a_step;         // kPlanes, kColumns, kList, kRows, kTwoRuns
   const ptrdiff_t* a_rows;  // kList: m of them
-  ptrdiff_t b_block;        // from 16 columns of B to the next 16; rows of B are 16 apart
+  // kTwoRuns: from a row to that of the second run, of A and of what is written.
+  ptrdiff_t a_second, c_second;
+  // Tiles of AMX may read rows of A beyond m, up to 16 or 32 in all, whatever stands there: then those of all heights
+  // are configured alike.
+  bool a_goes_on;
+  ptrdiff_t b_block;  // from 16 columns of B to the next 16; rows of B are 16 apart
   float* c;
   ptrdiff_t c_row, c_block;  // likewise for C
   // Of kernels that round: where the finished sums go instead of C, to nearest even; C is then read only, and only to
@@ -69,6 +75,7 @@ struct BrgemmCall {
   const float* bias;  // 16·nb, or null
   const void* add;    // of the type of what is written and lying like it, or null
   bool accumulate, relu;
+  bool c_first;  // tiles of AMX may start from C instead of adding it to the sum: sums then round as one long sum does
   // Whole cache lines of what is written need no place in the caches: it is more than they hold. A hint; whoever gives
   // it calls stores_are_seen() (simd/macros.h) before another thread reads.
   bool past_caches;
