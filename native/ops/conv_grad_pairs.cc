@@ -19,25 +19,25 @@ int64_t row_words(int64_t positions) {
 
 }  // namespace
 
-PixelPairs::PixelPairs(const PackedBand& band, int64_t rows, int64_t columns, int planes, bool tiles, bool odd)
+PixelPairs::PixelPairs(const PackedBand& band, int64_t rows, int64_t columns, int planes, const Way& way)
     : planes_(planes),
-      tiles_(tiles),
-      step_(tiles ? kPairUnit : 2),
-      phases_(tiles && odd ? 2 : 1),
+      dy_rows_(way.rows == Rows::kDy),
+      step_(way.step),
+      phases_(dy_rows_ && way.odd ? 2 : 1),
       pitch_(band.pitch()),
       columns_(columns),
       band_floats_(band.floats()) {
   // Beyond the band up to `pitch` positions and the rest of a step are read, and multiplied by zeros.
   const int64_t positions = (band_floats_ / kBlock + pitch_ + step_ + 31) / 32 * 32;
   dy_pixels_ = padded(rows);
-  row_ = row_words(tiles_ ? dy_pixels_ : positions);
-  x_phase_ = tiles_ ? positions / 2 * kBlock : kBlock * row_;
+  row_ = row_words(dy_rows_ ? dy_pixels_ : positions);
+  x_phase_ = dy_rows_ ? positions / 2 * kBlock : kBlock * row_;
   x_plane_ = phases_ * x_phase_;
-  dy_plane_ = tiles_ ? kBlock * row_ : dy_pixels_ / 2 * kBlock;
+  dy_plane_ = dy_rows_ ? kBlock * row_ : dy_pixels_ / 2 * kBlock;
 }
 
 PixelPairs::PixelPairs(int64_t x_pixels, int64_t dy_pixels, int64_t images, int planes)
-    : planes_(planes), tiles_(true), images_(images), x_pixels_(x_pixels), step_(kPairUnit), dy_pixels_(dy_pixels) {
+    : planes_(planes), dy_rows_(true), images_(images), x_pixels_(x_pixels), step_(kPairUnit), dy_pixels_(dy_pixels) {
   row_ = row_words(dy_pixels * images);
   x_phase_ = x_plane_ = x_pixels * images / 2 * kBlock;
   dy_plane_ = kBlock * row_;
@@ -84,7 +84,7 @@ void PixelPairs::pack_x(const PackedBand& band, Values block, int64_t first, int
     band.pack(block, first, count, scratch);
   const Values pixels = packed ? Values(scratch, block.half() ? DType::kBfloat16 : DType::kFloat32)
                                : block + band.row(first) * pitch_ * kBlock;
-  if (tiles_) {
+  if (dy_rows_) {
     for (int64_t phase = 0; phase < std::min(phases_, positions); ++phase)
       pack_pairs_of_x(pixels + phase * kBlock, positions - phase, words + phase * x_phase_);
     return;
@@ -99,7 +99,7 @@ void PixelPairs::pack_dy(Values block, int64_t rows, float* scratch, float* word
   const int64_t pixels = padded(rows), size = block.bytes();
   const DType type = block.half() ? DType::kBfloat16 : DType::kFloat32;
   const bool flat = pitch_ == columns_;
-  if (tiles_ && flat) return pack_rows(block, rows * columns_, dy_plane_, words);
+  if (dy_rows_ && flat) return pack_rows(block, rows * columns_, dy_plane_, words);
   // Where rows of dy follow each other as those of x do, all but a last odd pixel are packed where they lie.
   const int64_t whole = flat ? rows * columns_ / 2 : 0;
   if (whole > 0) pack_pairs(block, whole, dy_plane_, words);
@@ -114,7 +114,7 @@ void PixelPairs::pack_dy(Values block, int64_t rows, float* scratch, float* word
   } else {
     for (int64_t row = 0; row < rows; ++row) copy(row * columns_, row * pitch_, columns_);
   }
-  if (tiles_)
+  if (dy_rows_)
     pack_rows(Values(scratch, type), pixels, dy_plane_, words);
   else
     pack_pairs(Values(scratch, type), pixels / 2 - whole, dy_plane_, words + whole * kBlock);
@@ -144,19 +144,30 @@ Values PixelPairs::gather(Values block, int64_t pixels, int64_t image, int64_t c
 }
 
 void PixelPairs::pack_x_of_images(Values block, int64_t image, int64_t count, float* scratch, float* words) const {
-  const Values pixels = gather(block, x_pixels_, image, count, scratch);
-  for (int64_t pixel = 0; pixel < x_pixels_; ++pixel, words += images_ / 2 * kBlock)
-    pack_pairs(pixels + pixel * gathered_images() * kBlock, images_ / 2, x_plane_, words);
+  for_gathered(block, x_pixels_, image, count, scratch, [&](int64_t pixel, Values images) {
+    pack_pairs(images, images_ / 2, x_plane_, words + pixel * images_ / 2 * kBlock);
+  });
 }
 
 void PixelPairs::pack_dy_of_images(Values block, int64_t image, int64_t count, float* scratch, float* words) const {
-  const Values pixels = gather(block, dy_pixels_, image, count, scratch);
-  for (int64_t pixel = 0; pixel < dy_pixels_; ++pixel, words += images_ / 2)
-    pack_rows(pixels + pixel * gathered_images() * kBlock, images_, dy_plane_, words);
+  for_gathered(block, dy_pixels_, image, count, scratch, [&](int64_t pixel, Values images) {
+    pack_rows(images, images_, dy_plane_, words + pixel * images_ / 2);
+  });
+}
+
+// visit(pixel, [image][16]), gathering a few pixels at a time.
+template <class Visit>
+void PixelPairs::for_gathered(Values block, int64_t pixels, int64_t image, int64_t count, float* scratch,
+                              const Visit& visit) const {
+  for (int64_t first = 0; first < pixels; first += kGathered) {
+    const int64_t some = std::min(kGathered, pixels - first);
+    const Values gathered = gather(block + first * kBlock, some, image, count, scratch);
+    for (int64_t i = 0; i < some; ++i) visit(first + i, gathered + i * gathered_images() * kBlock);
+  }
 }
 
 const float* PixelPairs::x_at(const float* words, int64_t channel, int64_t position) const {
-  if (tiles_) return words + position % 2 * x_phase_ + position / 2 * kBlock;
+  if (dy_rows_) return words + position % 2 * x_phase_ + position / 2 * kBlock;
   const char* const row = reinterpret_cast<const char*>(words + channel * row_);
   return reinterpret_cast<const float*>(row + 2 * position);
 }

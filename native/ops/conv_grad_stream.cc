@@ -92,14 +92,14 @@ ConvGradStream::Terms ConvGradStream::image_terms_of(const Window& window) const
       runs.push_back({x * pairs_.images(), (row * p.columns.outputs() + column) * pairs_.images()});
     }
   }
-  Chunk one{};
-  one.images = 1;
-  return terms_of_runs(one, runs, each * pairs_.images() / 2);
+  Chunk all{};
+  all.images = 1;  // side by side
+  return terms_of_runs(all, runs, each * pairs_.images() / 2);
 }
 
 ConvGradStream::Terms ConvGradStream::terms_of_runs(const Chunk& chunk, const std::vector<Run>& runs,
                                                     int64_t depth) const {
-  if (turned()) return tile_terms_of_runs(chunk.images, runs, depth);
+  if (tiled()) return tile_terms_of_runs(chunk, runs, depth);
   Terms terms{{}, depth, {}};
   for (int64_t image = 0; image < chunk.images; ++image) {
     for (const auto& [i, j] : plane_products(problem_.planes)) {
@@ -114,7 +114,7 @@ ConvGradStream::Terms ConvGradStream::terms_of_runs(const Chunk& chunk, const st
 
 // An entry for each step of a tile and product: one after another, since tiles then keep operands in registers. Pieces
 // end at the same pixels of dy whatever the tap.
-ConvGradStream::Terms ConvGradStream::tile_terms_of_runs(int64_t images, const std::vector<Run>& runs,
+ConvGradStream::Terms ConvGradStream::tile_terms_of_runs(const Chunk& chunk, const std::vector<Run>& runs,
                                                          int64_t depth) const {
   constexpr int64_t kStep = kPairUnit / 2;
   Terms terms{{}, kStep, {}};
@@ -122,19 +122,20 @@ ConvGradStream::Terms ConvGradStream::tile_terms_of_runs(int64_t images, const s
     while (static_cast<int64_t>(terms.pieces.size()) <= piece)
       terms.pieces.push_back(static_cast<int64_t>(terms.entries.size()));
   };
-  for (int64_t image = 0; image < images; ++image) {
+  for (int64_t image = 0; image < chunk.images; ++image) {
     const int64_t x_image = image * unit_task_ * pairs_.x_words(), dy_image = image * pairs_.dy_words();
     for (const Run& run : runs) {
       for (int64_t q = 0; q < depth; q += kStep) {
         pass((image * pairs_.dy_positions() + run.dy + 2 * q) / kPiecePixels);
         for (const auto& [i, j] : plane_products(problem_.planes)) {
-          terms.entries.push_back({dy_image + j * pairs_.dy_plane() + pairs_.dy_moved(run.dy + 2 * q),
-                                   x_image + i * pairs_.x_plane() + pairs_.x_moved(run.x + 2 * q)});
+          const int64_t dy = dy_image + j * pairs_.dy_plane() + pairs_.dy_moved(run.dy + 2 * q);
+          const int64_t x = x_image + i * pairs_.x_plane() + pairs_.x_moved(run.x + 2 * q);
+          terms.entries.push_back(turned_ ? BrgemmEntry{dy, x} : BrgemmEntry{x, dy});
         }
       }
     }
   }
-  pass(pieces(images));
+  pass(pieces_of(chunk));
   return terms;
 }
 
@@ -270,8 +271,12 @@ void ConvGradStream::add_pairs(const Task& task, const Chunk& chunk, float* pack
     pack_pairs_of_dy(chunk, first, nb, dy, scratch);
     const int64_t block_dy = packed_images() * pairs_.dy_words();
     const Blocks round{first, nb, dy, block_dy};
-    turned() ? multiply_turned(task, chunk, round, packed, sums, terms, ahead)
-             : multiply_pairs(task, chunk, round, packed, sums, terms, ahead);
+    if (turned_)
+      multiply_turned(task, chunk, round, packed, sums, terms, ahead);
+    else if (tiled())
+      multiply_tap(task, chunk, round, packed, sums, terms[0], ahead);
+    else
+      multiply_pairs(task, chunk, round, packed, sums, terms, ahead);
   }
 }
 
@@ -337,7 +342,7 @@ void ConvGradStream::multiply_turned(const Task& task, const Chunk& chunk, const
   call.c_block = task.taps * sum_lanes_ * kBlock;
   call.c_second = block_sum_floats();
   call.c_first = problem_.planes == 1;
-  const int64_t pieces = this->pieces(packed_images() == 1 ? 1 : chunk.images);
+  const int64_t pieces = pieces_of(chunk);
   for (int64_t unit = 0; unit < task.units; unit += most) {
     const int64_t units = std::min(most, task.units - unit);
     for (int64_t piece = 0; piece < pieces; ++piece) {
@@ -354,6 +359,35 @@ void ConvGradStream::multiply_turned(const Task& task, const Chunk& chunk, const
         call.c = sums_of(task, round.first, unit, rows, sums);
         kernels_->at(two ? BrgemmRows::kTwoRuns : BrgemmRows::kRows, kBlock, static_cast<int>(units))(call);
       }
+    }
+  }
+}
+
+// Of one tap, rows of one or two units of channels times pairs of filters.
+void ConvGradStream::multiply_tap(const Task& task, const Chunk& chunk, const Blocks& round, const float* x,
+                                  float* sums, const Terms& terms, Ahead* ahead) const {
+  BrgemmCall call{};
+  call.a_step = pairs_.row();
+  call.a_second = pairs_.x_words();
+  call.b = round.dy;
+  call.b_block = round.dy_block;
+  call.c_row = kBlock;
+  call.c_block = block_sum_floats();
+  call.c_second = sum_lanes_ * kBlock;
+  call.c_first = problem_.planes == 1;
+  const int64_t pieces = pieces_of(chunk);
+  for (int64_t piece = 0; piece < pieces; ++piece) {
+    call.accumulate = chunk.accumulate || piece > 0;
+    call.not_finite = piece == pieces - 1 ? chunk.not_finite : nullptr;
+    for (int64_t unit = 0; unit < task.units; unit += 2) {
+      const Rows rows{0, 0, 0, 2 * kBlock, {}};
+      if (!meets(task, round.first, round.count, unit, rows)) continue;
+      take(terms, terms.pieces[static_cast<size_t>(piece)], terms.pieces[static_cast<size_t>(piece) + 1], round.count,
+           ahead, &call);
+      call.a = pairs_.x_at(x + unit * pairs_.x_words(), 0, windows_[0].offset);
+      call.c = sums_of(task, round.first, unit, rows, sums);
+      const BrgemmRows kind = unit + 1 < task.units ? BrgemmRows::kTwoRuns : BrgemmRows::kRows;
+      kernels_->at(kind, kBlock, static_cast<int>(round.count))(call);
     }
   }
 }
@@ -408,7 +442,7 @@ void ConvGradStream::turn(const Task& task, float* sums) const {
 // What `sums` hold for one block of filters goes to dw and db.
 void ConvGradStream::write_block(const Task& task, int64_t block, float* sums, float* dw, float* db) const {
   const WeightView& view = problem_.weight;
-  if (turned()) turn(task, sums);
+  if (turned_) turn(task, sums);
   const int64_t first = task.unit * lanes_, last = std::min(first + task.units * lanes_, view.depth);
   const auto taps = problem_.tap_offsets.begin() + task.tap;
   unpack_weight(sums, view, {taps, taps + task.taps}, sum_lanes_, first, last, block,

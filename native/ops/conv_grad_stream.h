@@ -66,12 +66,12 @@ class ConvGradStream {
   void cut_for_threads();
   double packed_share() const;
   double task_cycles(int64_t units, int64_t blocks, int64_t taps, double part) const;
-  // Whether rows of tiles are filters and columns channels, see PixelPairs.
-  bool turned() const { return problem_.planes > 0 && kernels_->tile_rows > 1; }
+  bool tiled() const { return problem_.planes > 0 && kernels_->tile_rows > 1; }  // of AMX
   // Whether products of pairs run row by row, from one whole pair to another: shorter than rows with their padding in
   // one run. A tile of AMX is too deep for that.
   bool pair_rows() const { return problem_.planes > 0 && kernels_->tile_rows == 1 && problem_.columns.extra() > 0; }
   int64_t tap_offset(const AxisTap& row, const AxisTap& column) const;
+  PixelPairs::Way pairs_way() const;
   bool has_odd_taps() const;
   void make_windows();
   void make_rows();
@@ -129,8 +129,10 @@ class ConvGradStream {
   };
   Terms pair_terms_of(const Chunk& chunk, const Window& window) const;
   Terms terms_of_runs(const Chunk& chunk, const std::vector<Run>& runs, int64_t depth) const;
-  Terms tile_terms_of_runs(int64_t images, const std::vector<Run>& runs, int64_t depth) const;
-  int64_t pieces(int64_t images) const { return ceil_div(images * pairs_.dy_positions(), kPiecePixels); }
+  Terms tile_terms_of_runs(const Chunk& chunk, const std::vector<Run>& runs, int64_t depth) const;
+  int64_t pieces_of(const Chunk& chunk) const {
+    return ceil_div((packed_images() == 1 ? 1 : chunk.images) * pairs_.dy_positions(), kPiecePixels);
+  }
   Terms image_terms_of(const Window& window) const;
   void pack_pairs_of_x(const Task& task, const Chunk& chunk, float* packed, float* scratch) const;
   void pack_pairs_of_dy(const Chunk& chunk, int64_t first, int64_t count, float* dy, float* scratch) const;
@@ -157,6 +159,8 @@ class ConvGradStream {
                       const std::vector<Terms>& terms, Ahead* ahead) const;
   void multiply_turned(const Task& task, const Chunk& chunk, const Blocks& round, const float* x, float* sums,
                        const std::vector<Terms>& terms, Ahead* ahead) const;
+  void multiply_tap(const Task& task, const Chunk& chunk, const Blocks& round, const float* x, float* sums,
+                    const Terms& terms, Ahead* ahead) const;
   void turn(const Task& task, float* sums) const;
   void add_bias(const Task& task, const Chunk& chunk, const Gradient& dy, float* sums) const;
   // Of dy, that a tile's rows of filters stand in L1 for, while those of all taps and channels multiply them: 32 KiB.
@@ -182,6 +186,7 @@ class ConvGradStream {
   // by side.
   bool joins_taps_ = false, side_by_side_ = false;
   bool abreast_ = false;  // pairs are of images, see PixelPairs
+  bool turned_ = false;   // rows of tiles are filters and columns channels, likewise
   int64_t step_ = 1;      // blocks of filters that a tile takes at once
   int threads_ = 1;
   int64_t lanes_ = 16, units_ = 0, blocks_ = 0, taps_ = 0;  // units of x and blocks of dy in one group

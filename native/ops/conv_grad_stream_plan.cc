@@ -52,8 +52,8 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   // and L2.
   const bool pairs = problem.planes > 0 && s.kernels_->tile_rows == 1, parts = problem.weight.parts > 1;
   const int wanted = problem.tile_blocks > 0 ? problem.tile_blocks : parts ? 1 : pairs ? 2 : 0;
-  s.step_ = s.turned() ? std::min<int64_t>(s.blocks_, wanted == 1 ? 1 : 2)
-                       : choose_tiles(*s.kernels_, rows, s.blocks_, 128, wanted).nb;
+  s.step_ = s.tiled() ? std::min<int64_t>(s.blocks_, wanted == 1 ? 1 : 2)
+                      : choose_tiles(*s.kernels_, rows, s.blocks_, 128, wanted).nb;
   s.joins_taps_ = s.can_join_taps();
   s.side_by_side_ = s.joins_taps_ && s.copy_pays();
   if (s.joins_taps_) s.kind_ = s.side_by_side_ ? BrgemmRows::kColumns : BrgemmRows::kList;
@@ -73,6 +73,7 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
     return {Code::kMemory, "convolution workspace would exceed 1 TiB"};
   }
   s.abreast_ = s.images_pay();
+  s.turned_ = s.tiled() && (s.abreast_ || s.taps_ > 1 || s.units_ >= s.blocks_);
   s.choose_blocking();
   s.pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_, s.pair_rows() ? 2 : 1);
   s.unit_floats_ = s.direct_ ? s.source_unit_floats_ : s.pack_.floats();
@@ -87,7 +88,7 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
     const int64_t columns = problem.columns.outputs();
     s.pairs_ = s.abreast_ ? PixelPairs(problem.rows.source * problem.columns.source, problem.rows.outputs() * columns,
                                        round_up(s.chunk_images_, kPairUnit), problem.planes)
-                          : PixelPairs(s.pack_, s.band_, columns, problem.planes, s.turned(), s.has_odd_taps());
+                          : PixelPairs(s.pack_, s.band_, columns, problem.planes, s.pairs_way());
     s.packed_floats_ = s.packed_images() * (s.unit_task_ * s.pairs_.x_words() + s.step_ * s.pairs_.dy_words()) +
                        s.pairs_.scratch_floats();
   }
@@ -128,7 +129,10 @@ void ConvGradStream::choose_blocking() {
   const int64_t step = step_;
   // Of dy, that stay in L1: two pixels to a word of pairs.
   const int64_t fitting = panel_bytes(*kernels_) / (step * kBlock * 4);
-  const int64_t most = problem_.planes == 0 ? kSumPixels : problem_.planes == kMaxPlanes ? kSumPixels / 6 : fitting * 2;
+  const int64_t most = problem_.planes == 0            ? kSumPixels
+                       : problem_.planes == kMaxPlanes ? kSumPixels / 6
+                       : tiled()                       ? 4 * kPiecePixels
+                                                       : fitting * 2;
   const int64_t pixels = std::clamp<int64_t>(problem_.planes > 0 ? 2 * fitting / problem_.planes : fitting, 32,
                                              std::max<int64_t>(32, most));
   cut_pixels(pixels);
@@ -218,10 +222,11 @@ double ConvGradStream::task_cycles(int64_t units, int64_t blocks, int64_t taps, 
   if (p.planes > 0) {
     double products = static_cast<double>(plane_products(p.planes).size());
     double x = 0.3 + 0.3 * packed_share(), dy = 0.4;  // cycles for each value of a pixel
-    if (turned()) {                                   // two blocks of either at once
+    if (tiled()) {                                    // two blocks of either at once
       products *=
           0.125 * static_cast<double>(round_up(units, 2) * round_up(blocks, 2)) / static_cast<double>(units * blocks);
-      x = abreast_ ? 0.35 : 0.2 + 0.2 * packed_share(), dy = 0.5;
+      const double pairs = abreast_ ? 0.35 : 0.2 + 0.2 * packed_share(), rows = 0.5;
+      x = turned_ ? pairs : rows, dy = turned_ ? rows : pairs;
     }
     return products * p.flops * share / 58 +
            pixels * static_cast<double>(kBlock) * (x * static_cast<double>(units) + dy * static_cast<double>(blocks)) +
@@ -269,12 +274,12 @@ int64_t ConvGradStream::images_abreast(int64_t units) const {
 // Whether the rows of small maps, with what they are padded with for the taps and up to 32 pixels, take more products
 // than the same pixels of so many images.
 bool ConvGradStream::images_pay() const {
-  constexpr int64_t kMostBytes = 256 * 1024;  // of a unit of x, and of a block of dy
+  constexpr int64_t kMostBytes = 128 * 1024;  // of 32 images of a unit of x, and of a block of dy
   constexpr double kLess = 0.85;
   const GradProblem& p = problem_;
   const int64_t pixels = std::max(p.rows.source * p.columns.source, p.rows.outputs() * p.columns.outputs());
   const bool zeros = p.rows.mode == PaddingMode::kZeros && p.columns.mode == PaddingMode::kZeros;
-  if (!turned() || !(zeros || (p.rows.inside() && p.columns.inside()))) return false;
+  if (!tiled() || !(zeros || (p.rows.inside() && p.columns.inside()))) return false;
   if (pixels > kMostBytes / (kPairUnit * kBlock * 2 * p.planes)) return false;
   double products = 0;
   for (int64_t tap = 0; tap < taps_; ++tap) {
@@ -315,6 +320,10 @@ void ConvGradStream::make_windows() {
 int64_t ConvGradStream::tap_offset(const AxisTap& row, const AxisTap& column) const {
   if (!direct_) return pack_.offset(row, column);
   return (problem_.rows.where(row) * problem_.columns.source + problem_.columns.where(column)) * lanes_;
+}
+
+PixelPairs::Way ConvGradStream::pairs_way() const {
+  return {turned_ ? PixelPairs::Rows::kDy : PixelPairs::Rows::kX, tiled() ? kPairUnit : 2, has_odd_taps()};
 }
 
 bool ConvGradStream::has_odd_taps() const {

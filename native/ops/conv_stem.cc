@@ -44,7 +44,9 @@ class ConvStem : public Operation {
         blocks_(blocks(g.k)),
         step_(g.stride_w * g.c),
         phases_(step_ % 2 == 0 ? 1 : 2),
-        depth_(ceil_div(g.s * g.c, 2)),
+        // Of tiles of AMX, which multiply 16 words or fewer at once, parts of equal depth.
+        parts_(kernels_.tile_rows > 1 ? ceil_div(g.s * g.c, kPairUnit) : 1),
+        depth_(ceil_div(g.s * g.c, 2 * parts_) * parts_),
         past_caches_(!wants_epilogue(spec) &&
                      stored_past_caches(static_cast<double>(g.n * blocks_ * kBlock) * static_cast<double>(g.p * g.q) *
                                         static_cast<double>(dtype_bytes(dest_type_)))) {
@@ -59,8 +61,10 @@ class ConvStem : public Operation {
     choose_band();
     const int64_t plane = packed_rows(band_) * pitch_, panel = depth_ * kBlock;
     for (int64_t r = 0; r < g.r; ++r) {
-      for (const auto& [x, w] : products_)
-        entries_.push_back({r * g.dilation_h * pitch_ + x * plane, (r * planes_ + w) * panel});
+      for (int64_t q = 0; q < depth_; q += depth_ / parts_) {
+        for (const auto& [x, w] : products_)
+          entries_.push_back({r * g.dilation_h * pitch_ + x * plane + q, (r * planes_ + w) * panel + q * kBlock});
+      }
     }
     rows_at_once_ = planes == kMaxPlanes ? std::clamp<int64_t>(kExactWords / depth_, 1, g.r) : g.r;
     for (int64_t phase = 0; phase < phases_; ++phase) {
@@ -194,7 +198,7 @@ class ConvStem : public Operation {
     pack_band(context.in<float>(0) + image * g_.c * g_.h * g_.w, first, rows, packed);
     bool not_finite = false;
     BrgemmCall call{};
-    call.depth = depth_;
+    call.depth = depth_ / parts_;
     call.a_step = phases_ * step_ / 2;
     call.b_block = panel_floats();
     call.c_row = phases_ * kBlock;
@@ -223,8 +227,8 @@ class ConvStem : public Operation {
                BrgemmCall call) const {
     for (int64_t r = 0; r < g_.r; r += rows_at_once_) {
       const bool last = r + rows_at_once_ >= g_.r;
-      call.entries = entries_.data() + r * product_count();
-      call.count = std::min(rows_at_once_, g_.r - r) * product_count();
+      call.entries = entries_.data() + r * parts_ * product_count();
+      call.count = std::min(rows_at_once_, g_.r - r) * parts_ * product_count();
       call.accumulate = r > 0;
       call.bias = last ? bias : nullptr;
       call.relu = last && relu_;
@@ -248,7 +252,7 @@ class ConvStem : public Operation {
   DType dest_type_;        // of the outputs in memory
   int64_t blocks_, step_;  // of 16 filters; values from an output's window to the next
   int64_t phases_;         // columns of outputs a whole number of words apart
-  int64_t depth_;          // words under one row of the filter
+  int64_t parts_, depth_;  // words under one row of the filter, in so many entries
   bool past_caches_;       // see BrgemmCall
   int64_t pixels_ = 0;     // of a source row, that windows reach
   int64_t pitch_ = 0;      // words of a packed row

@@ -103,6 +103,7 @@ class ConvStream {
     Place<Bfloat16> rounded;
   };
 
+  double l2_bytes() const;
   void choose_blocking();
   void choose_pixels();
   void cut_pixels(int64_t wanted);

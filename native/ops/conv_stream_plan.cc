@@ -16,6 +16,8 @@ namespace {
 // pixels that are read where they lie may fill for all of them to be read at once.
 constexpr double kScratchShare = 0.5, kStaysShare = 0.8;
 constexpr double kLeastL2 = 256 * 1024, kMostL2 = 1024 * 1024;  // measured with 512 KiB and 1 MiB
+constexpr double kMostTileL2 =
+    2 * kMostL2;  // of AMX, which is through with what fits sooner, and adds sums up in memory
 constexpr int64_t kGroupPixels =
     256;  // the least that makes fetching a panel cheap: 256 pixels ≈ 36,000 cycles a panel
 constexpr int64_t kLeastPixels = 112;
@@ -31,8 +33,6 @@ constexpr double kStridedSource = 1.08;    // what is read with a stride leaves 
 constexpr int64_t kMostEntries = 1 << 18;  // of all covers together: 4 MiB
 constexpr int64_t kMostListed = 1 << 20;   // outputs whose tiles are listed band by band: a few MiB
 constexpr double kLeastFlops = 4e6;        // of one task: some 20 microseconds
-
-double l2_bytes() { return std::clamp(static_cast<double>(cpu_features().l2_bytes), kLeastL2, kMostL2); }
 
 // Of all phases.
 std::vector<AxisRun> runs_of(const Axis& axis) {
@@ -109,6 +109,11 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   // a stem (Emerald Rapids).
   s.asks_dest_ = !s.past_caches_ && !(cpu_features().intel && outgrows_caches(bytes));
   return {};
+}
+
+double ConvStream::l2_bytes() const {
+  return std::clamp(static_cast<double>(cpu_features().l2_bytes), kLeastL2,
+                    kernels_->tile_rows > 1 ? kMostTileL2 : kMostL2);
 }
 
 // Whether each sum is one call of a tile.
@@ -320,17 +325,18 @@ void ConvStream::choose_chunk() {
   chunks_ = ceil_div(units_, chunk_);
 }
 
-// An estimate of what a task takes: products at nine tenths of two multiply-adds a cycle, packing, fetching the weights
-// from L2, and starting at all.
+// An estimate of what a task takes: products at nine tenths of two multiply-adds a cycle, tiles of AMX eight times as
+// fast, packing, fetching the weights from L2, and starting at all.
 double ConvStream::task_cycles(int64_t images, int64_t rows, int64_t blocks) const {
   const StreamProblem& p = problem_;
   const double share = static_cast<double>(images * rows) / static_cast<double>(p.images * outputs_) *
                        static_cast<double>(blocks) / static_cast<double>(dest_blocks_ * p.groups);
   const double pixels = static_cast<double>(images * rows * p.columns.outputs());
   const double weights = static_cast<double>(p.weight.depth * blocks) * static_cast<double>(p.tap_offsets.size()) * 64;
-  const double products = p.planes > 0 ? static_cast<double>(products_.size()) / 2 : 1;
+  const double each = kernels_->tile_rows > 1 ? 0.125 : 0.5;
+  const double products = p.planes > 0 ? static_cast<double>(products_.size()) * each : 1;
   return products * p.flops * share / (3.6 * kernels_->lanes) +
-         (direct_ ? 0 : pixels * static_cast<double>(units_ * lanes_) / 2) + weights / 16 + 3000;
+         (direct_ ? 0 : pixels * static_cast<double>(units_ * lanes_ * planes_) / 2) + weights / 16 + 3000;
 }
 
 // Smaller tasks, where that lets the threads end together: which pixels and filters a task takes decides no bits, but

@@ -21,7 +21,7 @@ double tile_cycles(const BrgemmKernels& kernels, int64_t m, int64_t nb, int64_t 
     // A tile instruction takes 16 cycles for 16 words of depth, its sum 52, a tile's load 8 of which a third is seen
     // (75 cycles for four of each), storing one some 40 and its rows 16 more.
     const double tiles = static_cast<double>((m + kernels.tile_rows - 1) / kernels.tile_rows);
-    return std::max(tiles * vectors + (tiles + vectors) / 6, 3.25) * static_cast<double>(steps) +
+    return std::max(tiles * vectors + (tiles + vectors) / 3, 3.25) * static_cast<double>(steps) +
            passes * (60 + 60 * tiles * vectors);
   }
   const bool wide = kernels.lanes == 16, halved = wide && cpu_features().halved_512;
