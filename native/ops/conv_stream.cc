@@ -46,7 +46,7 @@ void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk,
   call.c_block = target.sums.block;
   call.rounded_block = target.rounded.block;
   call.past_caches = past_caches_;
-  call.a_goes_on = true;  // see beyond_floats_
+  call.a_goes_on = !direct_;  // see beyond_floats_
   call.c_first = p.planes == 1;
   for (size_t i = 0; i < pieces.size(); ++i) {
     const Piece& piece = pieces[i];

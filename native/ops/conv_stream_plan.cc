@@ -131,11 +131,14 @@ int64_t ConvStream::count_sums() const {
 }
 
 // Whether the source lies in memory as the words that are multiplied. A tile of AMX wants 32 channels of a pixel side
-// by side.
+// by side: of 16 its products take as long, which pays where few filters want a copy.
 bool ConvStream::lies_as_words() const {
+  constexpr int64_t kFewBlocks = 6;
   const StreamProblem& p = problem_;
   if (p.planes == 0) return p.source_type == DType::kFloat32;
-  return p.source_type == DType::kBfloat16 && p.planes == 1 && kernels_->tile_rows == 1;
+  const bool pays = kernels_->tile_rows == 1 ||
+                    (p.tap_offsets.size() == 1 && p.weight.parts == 1 && blocks(p.weight.lanes) <= kFewBlocks);
+  return p.source_type == DType::kBfloat16 && p.planes == 1 && pays;
 }
 
 void ConvStream::read_in_place(bool direct) {
@@ -190,7 +193,9 @@ TileChoice ConvStream::choose_padded_tiles() const {
 }
 
 // Whether a source that is packed could be read where it lies, but for what it would be padded with.
-bool ConvStream::can_skip() const { return !direct_ && lies_as_words() && can_leave_padding_out(); }
+bool ConvStream::can_skip() const {
+  return !direct_ && lies_as_words() && can_leave_padding_out() && kernels_->tile_rows == 1;
+}
 
 bool ConvStream::can_leave_padding_out() const {
   const StreamProblem& p = problem_;

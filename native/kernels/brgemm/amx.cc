@@ -188,8 +188,17 @@ struct AskAhead {
   }
 };
 
+// What a later entry reads of pixels that are multiplied where they lie, or one of the next tile, as tiles of vectors do.
+template <int M>
+FOVEA_INLINE void ask_for_later(const BrgemmCall& call, const BrgemmEntry* entry) {
+  const ptrdiff_t later = kBrgemmUnitsAhead < call.count ? kBrgemmUnitsAhead : call.count;
+  const bool here = later < call.entries + call.count - entry;
+  const float* const next = call.a + (here ? entry[later].a : entry[later - call.count].a + M * 8);
+  UNROLL for (int i = 0; i < M; i += 2) ask_to_read(next + 8 * i);
+}
+
 // kLow rows from a, kHigh from a + second.
-template <int kLow, int kHigh, int NB>
+template <BrgemmRows kKind, int kLow, int kHigh, int NB>
 FOVEA_INLINE void add_entries(const BrgemmCall& call, ptrdiff_t a_step, ptrdiff_t second) {
   using T = Tiles<(kHigh > 0 ? 2 : 1), NB>;
   const ptrdiff_t depth = call.depth;
@@ -197,6 +206,7 @@ FOVEA_INLINE void add_entries(const BrgemmCall& call, ptrdiff_t a_step, ptrdiff_
   AskAhead<NB> ahead(call);
   for (const BrgemmEntry *entry = call.entries, *end = entry + call.count; entry != end; ++entry) {
     const float *a = call.a + entry->a, *b = call.b + entry->b;
+    if constexpr (kKind == BrgemmRows::kHalfPixels) ask_for_later<kLow + kHigh>(call, entry);
     if (depth <= kWords) {
       if (depth > 0) T::add({a, a_step, second, b, call.b_block}, a != last_a, b != last_b);
       last_a = a, last_b = b;
@@ -221,7 +231,7 @@ template <BrgemmRows kKind, int M, int NB>
 void amx_tile(const BrgemmCall& call) {
   constexpr bool kTwoRuns = kKind == BrgemmRows::kTwoRuns;
   constexpr int kLow = M < 16 ? M : 16, kHigh = kTwoRuns ? M : M - kLow;
-  const ptrdiff_t a_step = kKind == BrgemmRows::kPixels ? 16 : call.a_step;
+  const ptrdiff_t a_step = kKind == BrgemmRows::kPixels ? 16 : kKind == BrgemmRows::kHalfPixels ? 8 : call.a_step;
   const int words = call.depth < kWords && call.depth > 0 ? static_cast<int>(call.depth) : kWords;
   memory_is_seen();
   if (call.a_goes_on)
@@ -237,7 +247,7 @@ void amx_tile(const BrgemmCall& call) {
     T::load(call.c, call.c_row, call.c_block, c_second);
   else
     T::clear();
-  add_entries<kLow, kHigh, NB>(call, a_step, kTwoRuns ? call.a_second : 16 * a_step);
+  add_entries<kKind, kLow, kHigh, NB>(call, a_step, kTwoRuns ? call.a_second : 16 * a_step);
   if (kWhole && (starts || !call.accumulate) && ends_plainly(call)) {
     T::store(call.c, call.c_row, call.c_block, c_second);
     return memory_is_seen();
@@ -265,6 +275,7 @@ constexpr void fill_all(BrgemmKernels& kernels) {
   using Rows = std::make_integer_sequence<int, kRows>;
   fill<BrgemmRows::kPixels, NB>(kernels, Rows());
   fill<BrgemmRows::kRows, NB>(kernels, Rows());
+  fill<BrgemmRows::kHalfPixels, NB>(kernels, Rows());
   if constexpr (NB <= 2) fill<BrgemmRows::kTwoRuns, NB>(kernels, std::make_integer_sequence<int, 16>());
 }
 

@@ -51,7 +51,7 @@ constexpr int brgemm_ahead_lines(int64_t blocks) { return blocks == 1 ? 4 : 2; }
 // in order to a register that starts from the bias or from zero; then come C (accumulate), another tensor (add), and
 // ReLU. NaN stays NaN, unless it is rounded: then ReLU may make zero of it. The result therefore does not depend on m,
 // on nb or on the position of an element in its tile. `a` may lie at any multiple of two bytes when words are pairs.
-// Tiles of AMX come in the kinds kPixels, kRows and kTwoRuns only; they add the bias to the sum.
+// Tiles of AMX come in the kinds kPixels, kRows, kHalfPixels and kTwoRuns only; they add the bias to the sum.
 struct BrgemmCall {
   const float* a;
   const float* b;
