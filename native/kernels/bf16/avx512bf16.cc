@@ -8,6 +8,10 @@ namespace {
 
 using namespace simd::avx512bf16;
 
+// Rounded pixels are asked for so many before their turn, a KiB: they were mostly written long before, and packing them
+// takes 0.94 of the time with it (seven layers on a CPU with AMX, single ones 0.77 to 1.03).
+constexpr ptrdiff_t kPixelsAhead = 32;
+
 // The planes of thirty-two values.
 template <int P>
 struct Split {
@@ -65,9 +69,13 @@ void channels(const float* pixels, ptrdiff_t step, ptrdiff_t count, float* words
 }
 
 void stored_pixels(const Bfloat16* first, const Bfloat16* second, ptrdiff_t step, ptrdiff_t count, float* words) {
+  const ptrdiff_t later = 16 * step * kPixelsAhead;
   for (ptrdiff_t i = 0; i < count; ++i, words += 16) {
-    Half::load(first + 16 * step * i).store(words);
-    (second ? Half::load(second + 16 * step * i) : Half::of(F32::zero())).store(words + 8);
+    const ptrdiff_t at = 16 * step * i;
+    if (i % 2 == 0 || step > 1) ask_to_read(first + at + later);
+    Half::load(first + at).store(words);
+    if (second && (i % 2 == 0 || step > 1)) ask_to_read(second + at + later);
+    (second ? Half::load(second + at) : Half::of(F32::zero())).store(words + 8);
   }
 }
 

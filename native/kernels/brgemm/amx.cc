@@ -188,13 +188,15 @@ struct AskAhead {
   }
 };
 
-// What a later entry reads of pixels that are multiplied where they lie, or one of the next tile, as tiles of vectors do.
+// What a later entry reads of pixels that are multiplied where they lie, or one of the next tile, as tiles of vectors
+// do.
 template <int M>
 FOVEA_INLINE void ask_for_later(const BrgemmCall& call, const BrgemmEntry* entry) {
   const ptrdiff_t later = kBrgemmUnitsAhead < call.count ? kBrgemmUnitsAhead : call.count;
   const bool here = later < call.entries + call.count - entry;
   const float* const next = call.a + (here ? entry[later].a : entry[later - call.count].a + M * 8);
-  UNROLL for (int i = 0; i < M; i += 2) ask_to_read(next + 8 * i);
+  UNROLL for (int i = 0; i < M; i += 2)
+    ask_to_read(next + 8 * i);
 }
 
 // kLow rows from a, kHigh from a + second.
