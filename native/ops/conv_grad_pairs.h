@@ -8,10 +8,10 @@
 //                                         by one. Of one tap with fewer channels than filters rows are of x, as above:
 //                                         they take 4 times as long to pack
 //
-// Both follow the same stream of pixels, rows of `pitch` positions, or where maps are small, for tiles, of images: then
-// position pixel · images + image holds that pixel of that image, and products leave out what is padding.
-// dy is zero in the positions that x has beyond the
-// columns of dy, and from the end of its rows to where products end: a pair, or the 32 pixels of a tile of AMX.
+// Both follow the same stream of pixels, rows of `pitch` positions. dy is zero in the positions that x has beyond the
+// columns of dy, and from the end of its rows to where products end: a pair, or the 32 pixels of a tile of AMX. Where
+// maps are small, for tiles, the stream is of images: position pixel · images + image holds that pixel of that image,
+// and products leave out what is padding.
 #pragma once
 #include <algorithm>
 #include <cstdint>

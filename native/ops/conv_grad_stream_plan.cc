@@ -279,7 +279,8 @@ bool ConvGradStream::images_pay() const {
   const GradProblem& p = problem_;
   const int64_t pixels = std::max(p.rows.source * p.columns.source, p.rows.outputs() * p.columns.outputs());
   const bool zeros = p.rows.mode == PaddingMode::kZeros && p.columns.mode == PaddingMode::kZeros;
-  if (!tiled() || !(zeros || (p.rows.inside() && p.columns.inside()))) return false;
+  // Not of three planes, whose sums have to be short.
+  if (!tiled() || p.planes == kMaxPlanes || !(zeros || (p.rows.inside() && p.columns.inside()))) return false;
   if (pixels > kMostBytes / (kPairUnit * kBlock * 2 * p.planes)) return false;
   double products = 0;
   for (int64_t tap = 0; tap < taps_; ++tap) {

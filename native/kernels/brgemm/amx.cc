@@ -224,6 +224,15 @@ FOVEA_INLINE void add_entries(const BrgemmCall& call, ptrdiff_t a_step, ptrdiff_
   }
 }
 
+// kRows rows of C from `from` values on.
+template <int kRows, int NB>
+FOVEA_INLINE void copy_c(const BrgemmCall& call, ptrdiff_t from, float (*sums)[16 * NB]) {
+  for (int i = 0; i < kRows; ++i) {
+    UNROLL for (int j = 0; j < NB; ++j)
+      F32::load(call.c + from + i * call.c_row + j * call.c_block).store(sums[i] + 16 * j);
+  }
+}
+
 // Whether sums go to C and nothing is done with them.
 bool ends_plainly(const BrgemmCall& call) {
   return !call.rounded && !call.bias && !call.add && !call.relu && !call.not_finite;
@@ -241,20 +250,26 @@ void amx_tile(const BrgemmCall& call) {
   else
     configure({kLow, kHigh, words});
   using T = Tiles<(kHigh > 0 ? 2 : 1), NB>;
-  // Of whole row tiles C itself may go through the registers.
+  // Of whole row tiles C itself may go through the registers; of others there is more in the registers than in C.
   constexpr bool kWhole = kLow == 16 && (kHigh == 0 || kHigh == 16);
   const ptrdiff_t c_second = kTwoRuns ? call.c_second : 16 * call.c_row;
-  const bool starts = kWhole && call.accumulate && call.c_first;
-  if (starts)
-    T::load(call.c, call.c_row, call.c_block, c_second);
-  else
+  const bool starts = call.accumulate && call.c_first;
+  alignas(64) float sums[kHigh > 0 ? 32 : 16][16 * NB];
+  if (!starts) {
     T::clear();
+  } else if (kWhole || !call.a_goes_on) {
+    T::load(call.c, call.c_row, call.c_block, c_second);
+  } else {
+    copy_c<kLow, NB>(call, 0, sums);
+    copy_c<kHigh, NB>(call, c_second, sums + 16);
+    memory_is_seen();
+    T::load(sums[0], 16 * NB, 16, 16 * 16 * NB);
+  }
   add_entries<kKind, kLow, kHigh, NB>(call, a_step, kTwoRuns ? call.a_second : 16 * a_step);
   if (kWhole && (starts || !call.accumulate) && ends_plainly(call)) {
     T::store(call.c, call.c_row, call.c_block, c_second);
     return memory_is_seen();
   }
-  alignas(64) float sums[kHigh > 0 ? 32 : 16][16 * NB];
   T::store(sums[0], 16 * NB, 16, 16 * 16 * NB);
   memory_is_seen();
   BrgemmCall rest = call;
