@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include "kernels/bf16/bf16.h"
 #include "ops/bf16_products.h"
 #include "ops/conv_epilogue.h"
 #include "ops/conv_winograd_int16.h"
@@ -17,7 +18,9 @@ struct WinogradChoice {
 
   static bool wins(const OpSpec& spec, const ConvGeometry& g) {
     if (!possible(spec, g) || bf16_beats_winograd(spec.precision)) return false;
-    return bf16_wins(spec, g) ? winograd_beats_pairs(g, problem(spec, g)) : winograd_pays(g, problem(spec, g));
+    // Six products on tiles of AMX are twice as fast as float32's, which is less than this algorithm is.
+    const bool pairs = bf16_wins(spec, g) && bf16_planes(spec.precision) < kMaxPlanes;
+    return pairs ? winograd_beats_pairs(g, problem(spec, g)) : winograd_pays(g, problem(spec, g));
   }
 
   static bool int16_possible(const OpSpec& spec, const ConvGeometry& g) {
