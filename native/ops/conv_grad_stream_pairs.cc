@@ -80,16 +80,16 @@ ConvGradStream::Terms ConvGradStream::tile_terms_of_runs(const Chunk& chunk, con
 }
 
 // The same over pairs of pixels: [image][unit] of x, and [block][image] of the filters' gradients that the tiles of one
-// round take, packed just before. One entry for each image and product of planes.
+// round take, packed just before.
 void ConvGradStream::add_pairs(const Task& task, const Chunk& chunk, float* packed, float* sums,
                                const std::vector<Terms>& terms, Ahead* ahead) const {
+  const int64_t block_dy = packed_images() * pairs_.dy_words();
   float* const dy = packed + packed_images() * unit_task_ * pairs_.x_words();
-  float* const scratch = dy + step_ * packed_images() * pairs_.dy_words();
+  float* const scratch = dy + step_ * block_dy;
   pack_pairs_of_x(task, chunk, packed, scratch);
   for (int64_t first = 0; first < task.blocks; first += step_) {
     const int64_t nb = std::min<int64_t>(step_, task.blocks - first);
     pack_pairs_of_dy(chunk, first, nb, dy, scratch);
-    const int64_t block_dy = packed_images() * pairs_.dy_words();
     const Blocks round{first, nb, dy, block_dy};
     if (turned_)
       multiply_turned(task, chunk, round, packed, sums, terms, ahead);

@@ -1,4 +1,5 @@
-// A ConvStream at work: panels of weights, then task by task. How it is laid out: conv_stream_plan.cc.
+// A ConvStream at work: panels of weights, then task by task. How it is laid out: conv_stream_plan.cc,
+// conv_stream_tiles.cc.
 #include "ops/conv_stream.h"
 
 #include <algorithm>

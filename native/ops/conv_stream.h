@@ -60,7 +60,7 @@ class ConvStream {
     BrgemmRows kind;
     int64_t a_second = 0, c_second = 0;  // kTwoRuns: from the first run of pixels to the second
   };
-  struct Piece {                  // steps that pass over a group of pixels together: their panel stays in L1
+  struct Piece {                  // steps that pass over a group of pixels together: panel_bytes() of their panels
     int64_t first, count, depth;  // depth in words
   };
   // A step is one tap of one unit of a chunk.
@@ -117,6 +117,7 @@ class ConvStream {
   void cut_for_threads();
   double task_cycles(int64_t images, int64_t rows, int64_t blocks) const;
   bool lies_as_words() const;
+  bool words_pay() const;
   void read_in_place(bool direct);
   TileChoice choose_rows();
   bool can_skip() const;

@@ -117,7 +117,8 @@ struct Tiles {
     if constexpr (NB > 3) _tile_dpbf16ps(3, 4, 5);
   }
 
-  // 16 rows of each row tile from and to [row][block][16], the second row tile `second` on.
+  // 16 rows of each row tile from and to [row][block][16], the second row tile `second` on. Twice the same list: the
+  // intrinsics make part of an instruction's name of a register's digit.
   static FOVEA_INLINE void load(const float* c, ptrdiff_t row, ptrdiff_t block, ptrdiff_t second) {
     _tile_loadd(0, c, 4 * row);
     if constexpr (NB > 1) _tile_loadd(1, c + block, 4 * row);
