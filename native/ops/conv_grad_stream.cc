@@ -39,13 +39,16 @@ ConvGradStream::RowsRange ConvGradStream::rows_of(const Task& task, int64_t unit
   return {all.data() + count * task.tap / taps_, all.data() + count * (task.tap + task.taps) / taps_};
 }
 
-// Whether these rows have more than zeros in some of the blocks: the sums of the others are nobody's.
-bool ConvGradStream::meets(const Task& task, int64_t block, int64_t blocks, int64_t unit, const Rows& rows) const {
-  const WeightView& weight = problem_.weight;
-  if (weight.parts == 1) return true;
-  const int64_t lane = (task.block + block) * kBlock, channel = (task.unit + unit) * kBlock + rows.channel;
-  const AxisSpan depths = weight.depths(lane, lane + blocks * kBlock);
-  return channel < depths.end && channel + rows.m > depths.first;
+LaneRounds ConvGradStream::rounds_of(const Task& task) const {
+  if (by_group_) return {rounds_.data(), rounds_.data() + rounds_.size()};
+  return {rounds_.data() + task.block / step_, rounds_.data() + ceil_div(task.block + task.blocks, step_)};
+}
+
+// Whether these rows have more than zeros in the round's blocks: the sums of the others are nobody's.
+bool ConvGradStream::meets(const Task& task, const LaneRound& round, int64_t unit, const Rows& rows) const {
+  if (problem_.weight.parts == 1) return true;
+  const int64_t channel = (task.unit + unit) * kBlock + rows.channel;
+  return channel < round.depths.end && channel + rows.m > round.depths.first;
 }
 
 float* ConvGradStream::sums_of(const Task& task, int64_t block, int64_t unit, const Rows& rows, float* sums) const {
@@ -173,12 +176,13 @@ void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, const Gradi
   call.c_block = block_sum_floats();
   call.accumulate = chunk.accumulate;
   call.not_finite = chunk.not_finite;
-  for (int64_t block = 0; block < task.blocks; block += step_) {
-    const int nb = static_cast<int>(std::min<int64_t>(step_, task.blocks - block));
+  for (const LaneRound& round : rounds_of(task)) {
+    const int64_t block = round.block - task.block;
+    const int nb = static_cast<int>(round.blocks);
     call.b = dy.at + block * dy.block;
     for (int64_t unit = 0; unit < task.units; ++unit) {
       for (const Rows& tile : rows_of(task, unit)) {
-        if (!meets(task, block, nb, unit, tile)) continue;
+        if (!meets(task, round, unit, tile)) continue;
         take(terms[static_cast<size_t>(tile.tap)], nb, ahead, &call);
         call.a = base + unit * unit_floats_ + tile.channel;
         call.a_rows = tile.offsets.data();

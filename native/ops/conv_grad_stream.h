@@ -13,6 +13,7 @@
 #include "ops/conv_grad_pairs.h"
 #include "ops/conv_joined.h"
 #include "ops/conv_pack.h"
+#include "ops/lane_rounds.h"
 #include "ops/parallel.h"
 #include "runtime/values.h"
 
@@ -84,7 +85,9 @@ class ConvGradStream {
     const Rows* end() const { return last; }
   };
   RowsRange rows_of(const Task& task, int64_t unit) const;
-  bool meets(const Task& task, int64_t block, int64_t blocks, int64_t unit, const Rows& rows) const;
+  int64_t least_split() const { return by_group_ ? blocks_ : step_; }  // blocks that no two tasks share
+  LaneRounds rounds_of(const Task& task) const;
+  bool meets(const Task& task, const LaneRound& round, int64_t unit, const Rows& rows) const;
   float* sums_of(const Task& task, int64_t block, int64_t unit, const Rows& rows, float* sums) const;
   // Where the pixels of dy stand that a chunk sums: floats from an image and from a block of filters to the next.
   struct Gradient {
@@ -150,16 +153,15 @@ class ConvGradStream {
                  const std::vector<Terms>& terms, Ahead* ahead) const;
   void add_pairs(const Task& task, const Chunk& chunk, float* packed, float* sums, const std::vector<Terms>& terms,
                  Ahead* ahead) const;
-  struct Blocks {  // of filters that tiles take at once, and their gradients as pairs
-    int64_t first, count;
-    const float* dy;
+  struct Pairs {  // of a chunk's channels, and of the gradients of a round's filters: from a block of them to the next
+    const float *x, *dy;
     int64_t dy_block;
   };
-  void multiply_pairs(const Task& task, const Chunk& chunk, const Blocks& round, const float* x, float* sums,
+  void multiply_pairs(const Task& task, const Chunk& chunk, const LaneRound& round, const Pairs& pairs, float* sums,
                       const std::vector<Terms>& terms, Ahead* ahead) const;
-  void multiply_turned(const Task& task, const Chunk& chunk, const Blocks& round, const float* x, float* sums,
+  void multiply_turned(const Task& task, const Chunk& chunk, const LaneRound& round, const Pairs& pairs, float* sums,
                        const std::vector<Terms>& terms, Ahead* ahead) const;
-  void multiply_tap(const Task& task, const Chunk& chunk, const Blocks& round, const float* x, float* sums,
+  void multiply_tap(const Task& task, const Chunk& chunk, const LaneRound& round, const Pairs& pairs, float* sums,
                     const Terms& terms, Ahead* ahead) const;
   void turn(const Task& task, float* sums) const;
   void add_bias(const Task& task, const Chunk& chunk, const Gradient& dy, float* sums) const;
@@ -185,9 +187,11 @@ class ConvGradStream {
   // Rows of a tile are the channels of several taps, as if x were planar; and of those of a row, which a copy has side
   // by side.
   bool joins_taps_ = false, side_by_side_ = false;
-  bool abreast_ = false;  // pairs are of images, see PixelPairs
-  bool turned_ = false;   // rows of tiles are filters and columns channels, likewise
-  int64_t step_ = 1;      // blocks of filters that a tile takes at once
+  bool abreast_ = false;   // pairs are of images, see PixelPairs
+  bool turned_ = false;    // rows of tiles are filters and columns channels, likewise
+  int64_t step_ = 1;       // blocks of filters that a tile takes at once
+  bool by_group_ = false;  // see lane_rounds()
+  std::vector<LaneRound> rounds_;
   int threads_ = 1;
   int64_t lanes_ = 16, units_ = 0, blocks_ = 0, taps_ = 0;  // units of x and blocks of dy in one group
   int64_t sum_lanes_ = 16;                                  // channels of x that sums have rows for

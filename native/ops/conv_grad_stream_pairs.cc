@@ -87,16 +87,15 @@ void ConvGradStream::add_pairs(const Task& task, const Chunk& chunk, float* pack
   float* const dy = packed + packed_images() * unit_task_ * pairs_.x_words();
   float* const scratch = dy + step_ * block_dy;
   pack_pairs_of_x(task, chunk, packed, scratch);
-  for (int64_t first = 0; first < task.blocks; first += step_) {
-    const int64_t nb = std::min<int64_t>(step_, task.blocks - first);
-    pack_pairs_of_dy(chunk, first, nb, dy, scratch);
-    const Blocks round{first, nb, dy, block_dy};
+  const Pairs pairs{packed, dy, block_dy};
+  for (const LaneRound& round : rounds_of(task)) {
+    pack_pairs_of_dy(chunk, round.block - task.block, round.blocks, dy, scratch);
     if (turned_)
-      multiply_turned(task, chunk, round, packed, sums, terms, ahead);
+      multiply_turned(task, chunk, round, pairs, sums, terms, ahead);
     else if (tiled())
-      multiply_tap(task, chunk, round, packed, sums, terms[0], ahead);
+      multiply_tap(task, chunk, round, pairs, sums, terms[0], ahead);
     else
-      multiply_pairs(task, chunk, round, packed, sums, terms, ahead);
+      multiply_pairs(task, chunk, round, pairs, sums, terms, ahead);
   }
 }
 
@@ -127,36 +126,37 @@ void ConvGradStream::pack_pairs_of_dy(const Chunk& chunk, int64_t first, int64_t
 }
 
 // Rows of channels times pairs of filters.
-void ConvGradStream::multiply_pairs(const Task& task, const Chunk& chunk, const Blocks& round, const float* x,
+void ConvGradStream::multiply_pairs(const Task& task, const Chunk& chunk, const LaneRound& round, const Pairs& pairs,
                                     float* sums, const std::vector<Terms>& terms, Ahead* ahead) const {
   BrgemmCall call{};
   call.a_step = pairs_.row();
-  call.b = round.dy;
-  call.b_block = round.dy_block;
+  call.b = pairs.dy;
+  call.b_block = pairs.dy_block;
   call.c_row = kBlock;
   call.c_block = block_sum_floats();
   call.accumulate = chunk.accumulate;
   call.not_finite = chunk.not_finite;
   for (int64_t unit = 0; unit < task.units; ++unit) {
     for (const Rows& tile : rows_of(task, unit)) {
-      if (!meets(task, round.first, round.count, unit, tile)) continue;
-      take(terms[static_cast<size_t>(tile.tap)], round.count, ahead, &call);
-      call.a = pairs_.x_at(x + unit * pairs_.x_words(), tile.channel, windows_[static_cast<size_t>(tile.tap)].offset);
-      call.c = sums_of(task, round.first, unit, tile, sums);
-      kernels_->at(kind_, tile.m, static_cast<int>(round.count))(call);
+      if (!meets(task, round, unit, tile)) continue;
+      take(terms[static_cast<size_t>(tile.tap)], round.blocks, ahead, &call);
+      call.a =
+          pairs_.x_at(pairs.x + unit * pairs_.x_words(), tile.channel, windows_[static_cast<size_t>(tile.tap)].offset);
+      call.c = sums_of(task, round.block - task.block, unit, tile, sums);
+      kernels_->at(kind_, tile.m, static_cast<int>(round.blocks))(call);
     }
   }
 }
 
 // Rows of one or two blocks of filters times pairs of channels: squares of sums, see turn().
-void ConvGradStream::multiply_turned(const Task& task, const Chunk& chunk, const Blocks& round, const float* x,
+void ConvGradStream::multiply_turned(const Task& task, const Chunk& chunk, const LaneRound& round, const Pairs& pairs,
                                      float* sums, const std::vector<Terms>& terms, Ahead* ahead) const {
-  const bool two = round.count == 2;
+  const bool two = round.blocks == 2;
   const int64_t most = two ? 2 : kernels_->blocks;  // units of a tile
   BrgemmCall call{};
-  call.a = round.dy;
+  call.a = pairs.dy;
   call.a_step = pairs_.row();
-  call.a_second = round.dy_block;
+  call.a_second = pairs.dy_block;
   call.b_block = pairs_.x_words();
   call.c_row = kBlock;
   call.c_block = task.taps * sum_lanes_ * kBlock;
@@ -170,13 +170,13 @@ void ConvGradStream::multiply_turned(const Task& task, const Chunk& chunk, const
       call.not_finite = piece == pieces - 1 ? chunk.not_finite : nullptr;
       for (int64_t tap = task.tap; tap < task.tap + task.taps; ++tap) {
         const Rows rows{tap, 0, tap * sum_lanes_, static_cast<int>(units * kBlock), {}};
-        if (!meets(task, round.first, round.count, unit, rows)) continue;
+        if (!meets(task, round, unit, rows)) continue;
         const Terms& all = terms[static_cast<size_t>(tap)];
         const int64_t* const begin = all.pieces.data() + piece;
         take(all, begin[0], begin[1], units, ahead, &call);
         const int64_t offset = abreast_ ? 0 : windows_[static_cast<size_t>(tap)].offset;  // else of each run
-        call.b = pairs_.x_at(x + unit * pairs_.x_words(), 0, offset);
-        call.c = sums_of(task, round.first, unit, rows, sums);
+        call.b = pairs_.x_at(pairs.x + unit * pairs_.x_words(), 0, offset);
+        call.c = sums_of(task, round.block - task.block, unit, rows, sums);
         kernels_->at(two ? BrgemmRows::kTwoRuns : BrgemmRows::kRows, kBlock, static_cast<int>(units))(call);
       }
     }
@@ -184,13 +184,13 @@ void ConvGradStream::multiply_turned(const Task& task, const Chunk& chunk, const
 }
 
 // Of one tap, rows of one or two units of channels times pairs of filters.
-void ConvGradStream::multiply_tap(const Task& task, const Chunk& chunk, const Blocks& round, const float* x,
+void ConvGradStream::multiply_tap(const Task& task, const Chunk& chunk, const LaneRound& round, const Pairs& pairs,
                                   float* sums, const Terms& terms, Ahead* ahead) const {
   BrgemmCall call{};
   call.a_step = pairs_.row();
   call.a_second = pairs_.x_words();
-  call.b = round.dy;
-  call.b_block = round.dy_block;
+  call.b = pairs.dy;
+  call.b_block = pairs.dy_block;
   call.c_row = kBlock;
   call.c_block = block_sum_floats();
   call.c_second = sum_lanes_ * kBlock;
@@ -201,13 +201,13 @@ void ConvGradStream::multiply_tap(const Task& task, const Chunk& chunk, const Bl
     call.not_finite = piece == pieces - 1 ? chunk.not_finite : nullptr;
     for (int64_t unit = 0; unit < task.units; unit += 2) {
       const Rows rows{0, 0, 0, 2 * kBlock, {}};
-      if (!meets(task, round.first, round.count, unit, rows)) continue;
-      take(terms, terms.pieces[static_cast<size_t>(piece)], terms.pieces[static_cast<size_t>(piece) + 1], round.count,
+      if (!meets(task, round, unit, rows)) continue;
+      take(terms, terms.pieces[static_cast<size_t>(piece)], terms.pieces[static_cast<size_t>(piece) + 1], round.blocks,
            ahead, &call);
-      call.a = pairs_.x_at(x + unit * pairs_.x_words(), 0, windows_[0].offset);
-      call.c = sums_of(task, round.first, unit, rows, sums);
+      call.a = pairs_.x_at(pairs.x + unit * pairs_.x_words(), 0, windows_[0].offset);
+      call.c = sums_of(task, round.block - task.block, unit, rows, sums);
       const BrgemmRows kind = unit + 1 < task.units ? BrgemmRows::kTwoRuns : BrgemmRows::kRows;
-      kernels_->at(kind, kBlock, static_cast<int>(round.count))(call);
+      kernels_->at(kind, kBlock, static_cast<int>(round.blocks))(call);
     }
   }
 }

@@ -51,9 +51,14 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   // Of vectors of pairs two blocks: their 64 bytes for each pixel and block of dy then serve so many channels from L1
   // and L2.
   const bool pairs = problem.planes > 0 && s.kernels_->tile_rows == 1, parts = problem.weight.parts > 1;
-  const int wanted = problem.tile_blocks > 0 ? problem.tile_blocks : parts ? 1 : pairs ? 2 : 0;
+  const int wanted = problem.tile_blocks > 0 ? problem.tile_blocks
+                     : parts                 ? blocks_by_group(problem.weight, *s.kernels_, 1)
+                     : pairs                 ? 2
+                                             : 0;
   s.step_ = s.tiled() ? std::min<int64_t>(s.blocks_, wanted == 1 ? 1 : 2)
                       : choose_tiles(*s.kernels_, rows, s.blocks_, 128, wanted).nb;
+  s.by_group_ = parts && s.step_ > 1 && blocks_by_group(problem.weight, *s.kernels_, 1) > 1;
+  s.rounds_ = lane_rounds(problem.weight, s.step_, s.by_group_);
   s.joins_taps_ = s.can_join_taps();
   s.side_by_side_ = s.joins_taps_ && s.copy_pays();
   if (s.joins_taps_) s.kind_ = s.side_by_side_ ? BrgemmRows::kColumns : BrgemmRows::kList;
@@ -126,9 +131,9 @@ bool ConvGradStream::copy_pays() const {
 }
 
 void ConvGradStream::choose_blocking() {
-  const int64_t step = step_;
+  const int64_t step = least_split();
   // Of dy, that stay in L1: two pixels to a word of pairs.
-  const int64_t fitting = panel_bytes(*kernels_) / (step * kBlock * 4);
+  const int64_t fitting = panel_bytes(*kernels_) / (step_ * kBlock * 4);
   const int64_t most = problem_.planes == 0            ? kSumPixels
                        : problem_.planes == kMaxPlanes ? kSumPixels / 6
                        : tiled()                       ? 4 * kPiecePixels
@@ -171,11 +176,11 @@ void ConvGradStream::cut_pixels(int64_t pixels) {
 // The same for pairs, of which both operands are packed by every task that needs them: the channels and filters that
 // take the least time on one thread, and as many parts as cost a few percent.
 void ConvGradStream::choose_pair_tasks(int64_t pixels) {
-  const int64_t steps = ceil_div(blocks_, step_);
+  const int64_t least = least_split(), steps = ceil_div(blocks_, least);
   double best = 0;
   for (int64_t unit = units_;; unit = even(units_, unit - 1)) {
     for (int64_t step = steps;; step = even(steps, step - 1)) {
-      const int64_t block = step * step_;
+      const int64_t block = step * least;
       // Those of one chunk are written once, and not read again.
       const int64_t most = abreast_ && images_abreast(unit) == problem_.images ? 4 * kPairSumBytes : kPairSumBytes;
       const bool fits = unit * unit_rows_ * block * kBlock * 4 <= most || (unit == 1 && step == 1);
@@ -239,7 +244,7 @@ double ConvGradStream::task_cycles(int64_t units, int64_t blocks, int64_t taps, 
 // Fewer channels, filters and taps for a task, where that lets the threads end together: it decides no bits, unlike the
 // number of parts. Taps come last: each of their tasks packs the same channels.
 void ConvGradStream::cut_for_threads() {
-  const int64_t steps = ceil_div(blocks_, step_), units = unit_task_, blocks = block_task_;
+  const int64_t least = least_split(), steps = ceil_div(blocks_, least), units = unit_task_, blocks = block_task_;
   const auto time = [&](int64_t unit_task, int64_t block_task, int64_t tap_task) {
     const int64_t cuts = problem_.groups * ceil_div(units_, unit_task) * ceil_div(blocks_, block_task) *
                          ceil_div(taps_, tap_task) * parts_;
@@ -251,9 +256,9 @@ void ConvGradStream::cut_for_threads() {
   double best = 0.97 * time(units, blocks, taps_);  // a few percent are not worth more packing
   for (int64_t taps = taps_;; taps = even(taps_, taps - 1)) {
     for (int64_t unit = units;; unit = even(units_, unit - 1)) {
-      for (int64_t step = blocks / step_;; step = even(steps, step - 1)) {
-        const double now = time(unit, step * step_, taps);
-        if (now < best) best = now, unit_task_ = unit, block_task_ = step * step_, tap_task_ = taps;
+      for (int64_t step = blocks / least;; step = even(steps, step - 1)) {
+        const double now = time(unit, step * least, taps);
+        if (now < best) best = now, unit_task_ = unit, block_task_ = step * least, tap_task_ = taps;
         if (step == 1) break;
       }
       if (unit == 1) break;

@@ -33,10 +33,14 @@ const std::byte* written(const BrgemmCall& call) {
 
 }  // namespace
 
-// Of `blocks` blocks from round.block on, as many as a tile takes.
-void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk, const float* base,
-                           int64_t image_stride, const Operands& operands, const Panels& panels, const Target& target,
-                           Ahead* asked, bool* not_finite) const {
+LaneRounds ConvStream::rounds_of(const Task& task) const {
+  if (by_group_) return {rounds_.data(), rounds_.data() + rounds_.size()};
+  return {rounds_.data() + task.block / step_, rounds_.data() + ceil_div(task.block + task.blocks, step_)};
+}
+
+void ConvStream::run_phase(const Task& task, const LaneRound& round, const Phase& phase, int64_t chunk,
+                           const float* base, int64_t image_stride, const Operands& operands, const Panels& panels,
+                           const Target& target, Ahead* asked, bool* not_finite) const {
   const StreamProblem& p = problem_;
   const bool last_chunk = chunk == chunks_ - 1;
   const std::vector<Piece>& pieces = pieces_of(phase, chunk);
@@ -53,21 +57,22 @@ void ConvStream::run_phase(const Task& round, const Phase& phase, int64_t chunk,
     const Piece& piece = pieces[i];
     const bool last = last_chunk && i + 1 == pieces.size();
     call.depth = piece.depth;
-    call.accumulate = chunk > 0 || i > 0;
-    call.bias = last && operands.bias ? operands.bias + (round.group * dest_blocks_ + round.block) * kBlock : nullptr;
+    call.blocks_begun = static_cast<int>(chunk > 0 || i > 0 ? 0 : round.begun);
+    call.accumulate = chunk > 0 || i > 0 || round.begun > 0;
+    call.bias = last && operands.bias ? operands.bias + task.group * bias_floats() + round.before * kBlock : nullptr;
     call.relu = last && (p.relu || operands.added.relu);
     call.not_finite = last ? not_finite : nullptr;
     // Of the destination, and once a chunk only: in a cache it costs more than it gains, and of bfloat16 2 % too.
     const bool asks = asks_dest_ && i == 0 && !target.rounded.at;
-    const int64_t together = images_abreast(round.images);
-    for (int64_t image = 0; image < round.images; image += together) {
-      const int rows = static_cast<int>(std::min(together, round.images - image));
+    const int64_t together = images_abreast(task.images);
+    for (int64_t image = 0; image < task.images; image += together) {
+      const int rows = static_cast<int>(std::min(together, task.images - image));
       const float* a = base + image * image_stride;
       float* c = target.sums.at + image * target.sums.image;
       Bfloat16* rounded = last && tiles_round_ ? target.rounded.at + image * target.rounded.image : nullptr;
-      for (const Tile& tile : tiles_of(round, phase)) {
+      for (const Tile& tile : tiles_of(task, phase)) {
         const Cover& cover = phase.covers[static_cast<size_t>(tile.cover)];
-        const Steps& steps = cover.steps[rounds_differ() ? static_cast<size_t>(round.block / step_) : 0];
+        const Steps& steps = cover.steps[rounds_differ() ? static_cast<size_t>(&round - rounds_.data()) : 0];
         const int64_t* const before = steps.before.data() + piece.first;
         call.entries = steps.entries.data() + before[0];
         call.count = before[piece.count] - before[0];
@@ -123,23 +128,24 @@ ConvStream::Lines ConvStream::lines_of(const Task& task) const {
 }
 
 // Scratch keeps the sums of all rounds while there are more of their channels to come, else those of one.
-ConvStream::Target ConvStream::target_of(const Task& task, const Task& round, MutableValues dest,
+ConvStream::Target ConvStream::target_of(const Task& task, const LaneRound& round, MutableValues dest,
                                          float* scratch) const {
   const StreamProblem& p = problem_;
   const int64_t row = p.dest_w * kBlock, plane = p.dest_h * row, image = p.groups * dest_blocks_ * plane;
   const Lines lines = lines_of(task);
   const int64_t first = task.image * image + (task.group * dest_blocks_ + round.block) * plane + lines.first * row;
   if (!dest.half()) return {{dest.floats() + first, plane, image}, {}};
-  const int64_t before = chunks_ > 1 ? round.block - task.block : 0, block = lines.count * row;
-  return {{scratch + before * task.images * block, block, round.blocks * block}, {dest.halves() + first, plane, image}};
+  const int64_t before = keeps_sums() ? round.block - task.block : 0, block = lines.count * row;
+  const int64_t blocks = keeps_sums() ? task.blocks : round.blocks;
+  return {{scratch + before * block, block, blocks * block}, {dest.halves() + first, plane, image}};
 }
 
-void ConvStream::round_off(const Task& round, const Target& target) const {
-  const int64_t values = lines_of(round).count * problem_.dest_w * kBlock;
+void ConvStream::round_off(const Task& task, const LaneRound& round, const Target& target) const {
+  const int64_t values = lines_of(task).count * problem_.dest_w * kBlock;
   const Place<float>& sums = target.sums;
   const Place<Bfloat16>& rounded = target.rounded;
-  for (int64_t image = 0; image < round.images; ++image) {
-    for (int64_t block = 0; block < round.blocks; ++block) {
+  for (int64_t image = 0; image < task.images; ++image) {
+    for (int64_t block = 0; block < round.finished; ++block) {
       layout_bf16_kernels()->round(sums.at + image * sums.image + block * sums.block, values,
                                    rounded.at + image * rounded.image + block * rounded.block);
     }
@@ -171,19 +177,19 @@ void ConvStream::run_task(int64_t index, const std::vector<Phase>& phases, const
     for (const Phase& phase : phases) calls += tiles_of(task, phase).size() * pieces_of(phase, chunk).size();
     const int64_t passes = ceil_div(task.images, images_abreast(task.images));
     const int64_t round_calls = std::max<int64_t>(1, passes * static_cast<int64_t>(calls));
-    asked.share(ceil_div(task.blocks, step_) * round_calls);
-    Task round = task;
-    for (round.block = task.block; round.block < task.block + task.blocks; round.block += step_) {
-      round.blocks = std::min(step_, task.block + task.blocks - round.block);
+    const LaneRounds rounds = rounds_of(task);
+    asked.share(rounds.size() * round_calls);
+    for (const LaneRound& round : rounds) {
       const Target target = target_of(task, round, operands.dest, scratch + scratch_floats_);
-      if (holes_ && chunk == 0) tiles_round_ ? clear_round(round, target.rounded) : clear_round(round, target.sums);
+      if (holes_ && chunk == 0)
+        tiles_round_ ? clear_round(task, round, target.rounded) : clear_round(task, round, target.sums);
       for (const Phase& phase : phases)
-        run_phase(round, phase, chunk, base, stride, operands, panels, target, &asked, not_finite);
+        run_phase(task, round, phase, chunk, base, stride, operands, panels, target, &asked, not_finite);
       if (chunk < chunks_ - 1) continue;
-      if (operands.dest.half() && !tiles_round_) round_off(round, target);
+      if (operands.dest.half() && !tiles_round_) round_off(task, round, target);
       if (!operands.epilogue) continue;
       const bool adds = !operands.added.at;
-      for_parts(round, [&](const ConvPart& part) { operands.epilogue->finish(part, adds); });
+      for_parts(task, round, [&](const ConvPart& part) { operands.epilogue->finish(part, adds); });
     }
   }
   if (past_caches_) stores_are_seen();
@@ -215,21 +221,21 @@ void ConvStream::pack_band(Values images, const Task& task, int64_t chunk, float
 }
 
 template <class T>
-void ConvStream::clear_round(const Task& round, const Place<T>& place) const {
-  const int64_t values = lines_of(round).count * problem_.dest_w * kBlock;
-  for (int64_t image = 0; image < round.images; ++image) {
-    for (int64_t block = 0; block < round.blocks; ++block)
+void ConvStream::clear_round(const Task& task, const LaneRound& round, const Place<T>& place) const {
+  const int64_t values = lines_of(task).count * problem_.dest_w * kBlock;
+  for (int64_t image = 0; image < task.images; ++image) {
+    for (int64_t block = round.begun; block < round.blocks; ++block)
       std::fill_n(place.at + image * place.image + block * place.block, values, T{});
   }
 }
 
 template <class Visit>
-void ConvStream::for_parts(const Task& round, const Visit& visit) const {
-  const Lines lines = lines_of(round);
-  const int64_t slot = round.image / group_images_ * bands_ + round.row / band_;
-  for (int64_t block = round.block; block < round.block + round.blocks; ++block) {
-    for (int64_t image = round.image; image < round.image + round.images; ++image)
-      visit(ConvPart{slot, image, round.group * dest_blocks_ + block, lines.first, lines.count, 0, problem_.dest_w});
+void ConvStream::for_parts(const Task& task, const LaneRound& round, const Visit& visit) const {
+  const Lines lines = lines_of(task);
+  const int64_t slot = task.image / group_images_ * bands_ + task.row / band_;
+  for (int64_t block = round.block; block < round.block + round.finished; ++block) {
+    for (int64_t image = task.image; image < task.image + task.images; ++image)
+      visit(ConvPart{slot, image, task.group * dest_blocks_ + block, lines.first, lines.count, 0, problem_.dest_w});
   }
 }
 
@@ -241,9 +247,13 @@ size_t ConvStream::workspace_bytes() const {
 void ConvStream::prepare(const RunContext& context, const float* weight, const float* bias,
                          const Prepared& prepared) const {
   const StreamProblem& p = problem_;
-  for (int64_t i = 0; i < p.groups * dest_blocks_ * kBlock && bias; ++i) {
-    const int64_t lane = i % (dest_blocks_ * kBlock);
-    prepared.bias[i] = lane < p.weight.lanes ? bias[i / (dest_blocks_ * kBlock) * p.weight.lanes + lane] : 0;
+  for (int64_t group = 0; group < p.groups && bias; ++group) {
+    for (const LaneRound& round : rounds_) {
+      float* const to = prepared.bias + group * bias_floats() + round.before * kBlock;
+      const int64_t before = round.lanes.first - round.block * kBlock, count = round.lanes.end - round.lanes.first;
+      std::fill_n(to, round.blocks * kBlock, 0.0f);
+      std::copy_n(bias + group * p.weight.lanes + round.lanes.first, count, to + before);
+    }
   }
   *prepared.harmless = packs_own_ || pack_all(context, weight, prepared.panels) ? 1 : 0;
 }

@@ -12,6 +12,7 @@
 #include "ops/conv_epilogue.h"
 #include "ops/conv_pack.h"
 #include "ops/kept_weight.h"
+#include "ops/lane_rounds.h"
 #include "ops/parallel.h"
 #include "ops/tile_choice.h"
 #include "runtime/values.h"
@@ -71,7 +72,7 @@ class ConvStream {
   // Outputs that all take the same taps, the rectangle of two runs.
   struct Cover {
     AxisRun rows, columns;
-    std::vector<Steps> steps;  // of every round of blocks, or one for all
+    std::vector<Steps> steps;  // of every round, or one for all
   };
   struct Phase {
     AxisPhase row, column;
@@ -86,7 +87,6 @@ class ConvStream {
     int64_t group, image, images, row, rows, block, blocks;
     bool last_band;
   };
-
   struct Lines {  // rows of the destination
     int64_t first, count;
   };
@@ -128,6 +128,10 @@ class ConvStream {
   void add_phase(const AxisPhase& row, const AxisPhase& column);
   // Whether blocks of filters take channels of their own, see WeightView::parts.
   bool rounds_differ() const { return problem_.weight.parts > 1 && chunks_ == 1; }
+  int blocks_by_group() const { return fovea::blocks_by_group(problem_.weight, *kernels_, depths_of(kBrgemmUnroll)); }
+  int64_t depths_of(int64_t words) const { return words * unit_depth_ / lanes_; }
+  int64_t least_split() const { return by_group_ ? dest_blocks_ : step_; }  // blocks that no two tasks share
+  bool keeps_sums() const { return chunks_ > 1 || by_group_; }              // of all rounds of a task
   Cover make_cover(const Phase& phase, const AxisRun& rows, const AxisRun& columns) const;
   std::vector<AxisSpan> words_of_rounds(int64_t depth) const;
   Steps make_steps(const Phase& phase, const AxisRun& rows, const AxisRun& columns, const AxisSpan& words) const;
@@ -153,10 +157,12 @@ class ConvStream {
   };
   Prepared prepared(float* memory) const {
     float* const bias = memory + shared_panel_floats();
-    return {memory, bias, bias + problem_.groups * dest_blocks_ * kBlock};
+    return {memory, bias, bias + problem_.groups * bias_floats()};
   }
   int64_t shared_panel_floats() const { return packs_own_ ? 0 : problem_.groups * group_panel_floats_; }
-  int64_t prepared_floats() const { return shared_panel_floats() + (problem_.groups * dest_blocks_ + 1) * kBlock; }
+  // Of a group: a block for each of a round, zeros in the lanes that others sum.
+  int64_t bias_floats() const { return rounds_.empty() ? 0 : (rounds_.back().before + rounds_.back().blocks) * kBlock; }
+  int64_t prepared_floats() const { return shared_panel_floats() + problem_.groups * bias_floats() + kBlock; }
   void prepare(const RunContext& context, const float* weight, const float* bias, const Prepared& prepared) const;
   int64_t last_depth() const;
   int64_t choose_depth(int64_t taps) const;
@@ -173,27 +179,28 @@ class ConvStream {
     const ConvEpilogue* epilogue;  // or null
     ConvEpilogue::Added added;     // of it, if tiles do it
   };
+  LaneRounds rounds_of(const Task& task) const;
   const std::vector<Tile>& tiles_of(const Task& task, const Phase& phase) const;
   const std::vector<Piece>& pieces_of(const Phase& phase, int64_t chunk) const {
     return chunk == chunks_ - 1 ? phase.last : phase.full;
   }
-  // Every output is stored by a tile, and as it stays.
-  bool tiles_add() const { return !holes_ && (tiles_round_ || problem_.dest_type == DType::kFloat32); }
+  // Every output is stored by one tile, and as it stays.
+  bool tiles_add() const { return !holes_ && !by_group_ && (tiles_round_ || problem_.dest_type == DType::kFloat32); }
   std::vector<Phase> without_padding() const;
   void run_with_panels(int64_t index, const std::vector<Phase>& phases, const Operands& operands, float* panels,
                        float* scratch, bool* not_finite) const;
   void run_task(int64_t index, const std::vector<Phase>& phases, const Operands& operands, const Panels& panels,
                 float* scratch, bool* not_finite) const;
-  void run_phase(const Task& round, const Phase& phase, int64_t chunk, const float* base, int64_t image_stride,
-                 const Operands& operands, const Panels& panels, const Target& target, Ahead* asked,
-                 bool* not_finite) const;
+  void run_phase(const Task& task, const LaneRound& round, const Phase& phase, int64_t chunk, const float* base,
+                 int64_t image_stride, const Operands& operands, const Panels& panels, const Target& target,
+                 Ahead* asked, bool* not_finite) const;
   Lines lines_of(const Task& task) const;
-  Target target_of(const Task& task, const Task& round, MutableValues dest, float* scratch) const;
+  Target target_of(const Task& task, const LaneRound& round, MutableValues dest, float* scratch) const;
   template <class T>
-  void clear_round(const Task& round, const Place<T>& place) const;
-  void round_off(const Task& round, const Target& target) const;
+  void clear_round(const Task& task, const LaneRound& round, const Place<T>& place) const;
+  void round_off(const Task& task, const LaneRound& round, const Target& target) const;
   template <class Visit>
-  void for_parts(const Task& round, const Visit& visit) const;
+  void for_parts(const Task& task, const LaneRound& round, const Visit& visit) const;
   int64_t thread_floats() const {
     return apart(scratch_floats_ + sum_floats_ + (packs_own_ ? group_panel_floats_ : 0) + beyond_floats_);
   }
@@ -213,6 +220,7 @@ class ConvStream {
   bool packs_own_ = false;
   bool past_caches_ = false;  // see BrgemmCall: where each sum is stored once, and nothing reads it at once
   bool asks_dest_ = true;     // for the lines that sums are stored in, before they are added up
+  bool by_group_ = false;     // see lane_rounds()
   int64_t step_ = 1;          // blocks of filters that a tile takes at once
   int threads_ = 1;
   int64_t source_lanes_ = 16;                  // values of a pixel that lie side by side in the source
@@ -231,6 +239,7 @@ class ConvStream {
   int64_t sum_floats_ = 0;     // of a task's sums that are still to be rounded
   int64_t beyond_floats_ = 0;  // that tiles of AMX may read after the last row of one
   PackedBand band_pack_;
+  std::vector<LaneRound> rounds_;
   std::vector<Phase> phases_;
 };
 

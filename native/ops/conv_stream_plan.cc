@@ -81,13 +81,13 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   // than it gains, unless a stride leaves out much.
   const bool strided = problem.rows.step() > 1 || problem.columns.step() > 1, taps = problem.tap_offsets.size() > 1;
   s.asks_ahead_ = s.direct_ ? problem.columns.step() > 1 : problem.planes > 0 ? strided : taps;
-  // Vectors of pairs: of tiles that are equally fast, those with the smallest panels. Of blocks that meet different
-  // channels one alone meets the fewest.
+  // Vectors of pairs: of tiles that are equally fast, those with the smallest panels.
   const bool pairs = problem.planes > 0 && s.kernels_->tile_rows == 1, parts = problem.weight.parts > 1;
-  const int wanted = problem.tile_blocks > 0 ? problem.tile_blocks : parts ? 1 : pairs ? 2 : 0;
+  const int wanted = problem.tile_blocks > 0 ? problem.tile_blocks : parts ? s.blocks_by_group() : pairs ? 2 : 0;
   const bool possible = wanted > 0 && wanted <= s.kernels_->blocks && wanted <= s.dest_blocks_;
   s.step_ = possible ? wanted : tiles.nb;
   s.choose_blocking();
+  s.rounds_ = lane_rounds(problem.weight, s.step_, s.by_group_);
   s.band_pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_);
   const int64_t pixels = problem.rows.source * problem.columns.source;
   s.unit_floats_ = s.lies_as_source() ? pixels * s.pixel_floats() : s.band_pack_.floats();
@@ -115,7 +115,8 @@ double ConvStream::l2_bytes() const {
 
 // Whether each sum is one call of a tile.
 bool ConvStream::adds_up_at_once() const {
-  return chunks_ == 1 && std::all_of(phases_.begin(), phases_.end(), [](const Phase& p) { return p.last.size() == 1; });
+  return !keeps_sums() &&
+         std::all_of(phases_.begin(), phases_.end(), [](const Phase& p) { return p.last.size() == 1; });
 }
 
 // Of a task, where what lies in memory is rounded: none, if tiles round and add up all of a sum at once.
@@ -123,7 +124,7 @@ int64_t ConvStream::count_sums() const {
   if (tiles_round_ && adds_up_at_once()) return 0;
   const int64_t step = problem_.rows.phases.front().step;
   const int64_t lines = std::max(band_ * step, problem_.dest_h - (bands_ - 1) * band_ * step);
-  const int64_t blocks = chunks_ > 1 ? split_blocks_ : std::min(step_, split_blocks_);
+  const int64_t blocks = keeps_sums() ? split_blocks_ : std::min(step_, split_blocks_);
   return group_images_ * blocks * lines * problem_.dest_w * kBlock;
 }
 
@@ -254,11 +255,13 @@ void ConvStream::choose_blocking() {
   choose_pixels();
   cut_pixels(wanted);
   choose_chunk();
-  const int64_t steps = ceil_div(dest_blocks_, step_), count = pixel_tasks();
+  by_group_ = rounds_differ() && step_ > 1 && blocks_by_group() > 1;
+  tiles_round_ = tiles_round_ && !by_group_;
+  const int64_t steps = ceil_div(dest_blocks_, least_split()), count = pixel_tasks();
   // All pixels in one task: then every task reads all of them, and as many as there are threads will do. Of 22 instead
   // of two, each thread lost 12 us a task where cores share no cache (1024 channels from 256 at 14x14, Zen 5).
   const int64_t splits = count == 1 ? times(threads_, p.cut) : wanted / 2 / count;
-  split_blocks_ = even(steps, ceil_div(steps, std::clamp<int64_t>(splits, 1, steps))) * step_;
+  split_blocks_ = even(steps, ceil_div(steps, std::clamp<int64_t>(splits, 1, steps))) * least_split();
   cut_for_threads();
   image_groups_ = ceil_div(p.images, group_images_);
   bands_ = ceil_div(outputs_, band_);
@@ -349,7 +352,8 @@ double ConvStream::task_cycles(int64_t images, int64_t rows, int64_t blocks) con
 // for the pixels when an epilogue adds something up over them.
 void ConvStream::cut_for_threads() {
   const StreamProblem& p = problem_;
-  const int64_t steps = ceil_div(dest_blocks_, step_), images = group_images_, band = band_, split = split_blocks_;
+  const int64_t least = least_split(), steps = ceil_div(dest_blocks_, least);
+  const int64_t images = group_images_, band = band_, split = split_blocks_;
   // Abreast, images are the rows of tiles, which few of them leave waiting for their own products.
   const auto image_cycles = [&](int64_t group) {
     return tiles_cycles(*kernels_, group, step_, step_, kTileSteps) / static_cast<double>(group);
@@ -366,9 +370,9 @@ void ConvStream::cut_for_threads() {
   double best = 0.985 * time(images, band, split);  // less is not worth more packing
   for (int64_t group = images;; group = even(p.images, group - 1)) {
     for (int64_t rows = band;; rows = even(outputs_, rows - 1)) {
-      for (int64_t step = split / step_;; step = even(steps, step - 1)) {
-        const double now = time(group, rows, step * step_);
-        if (now < best) best = now, group_images_ = group, band_ = rows, split_blocks_ = step * step_;
+      for (int64_t step = split / least;; step = even(steps, step - 1)) {
+        const double now = time(group, rows, step * least);
+        if (now < best) best = now, group_images_ = group, band_ = rows, split_blocks_ = step * least;
         if (step == 1) break;
       }
       if (rows == 1 || p.epilogue || abreast_) break;

@@ -75,7 +75,8 @@ struct BrgemmCall {
   const float* bias;  // 16·nb, or null
   const void* add;    // of the type of what is written and lying like it, or null
   bool accumulate, relu;
-  bool c_first;  // tiles of AMX start from C instead of adding it to the sum: sums then round as one long sum does
+  int blocks_begun;  // of C, that accumulate adds: the first so many; 0: all. Tiles of AMX add all
+  bool c_first;      // tiles of AMX start from C instead of adding it to the sum: sums then round as one long sum does
   // Whole cache lines of what is written need no place in the caches: it is more than they hold. A hint; whoever gives
   // it calls stores_are_seen() (simd/macros.h) before another thread reads.
   bool past_caches;

@@ -63,7 +63,10 @@ struct BrgemmSums {
   }
 
   FOVEA_INLINE void finish(const BrgemmCall& call) {
-    if (call.accumulate) add_memory(static_cast<const float*>(call.c), call.c_row, call.c_block);
+    if (call.accumulate) {
+      const int blocks = NB > 1 && call.blocks_begun > 0 ? call.blocks_begun : NB;
+      add_memory(static_cast<const float*>(call.c), call.c_row, call.c_block, blocks);
+    }
     if constexpr (kRounds) {
       if (call.rounded) {
         if (call.add) add_memory(static_cast<const Bfloat16*>(call.add), call.rounded_row, call.rounded_block);
@@ -155,9 +158,10 @@ struct BrgemmSums {
   }
 
   template <class T>
-  FOVEA_INLINE void add_memory(const T* from, ptrdiff_t row, ptrdiff_t block) {
-    UNROLL for (int i = 0; i < M; ++i) {
-      UNROLL for (int j = 0; j < kVectors; ++j)
+  FOVEA_INLINE void add_memory(const T* from, ptrdiff_t row, ptrdiff_t block, int blocks = NB) {
+    UNROLL for (int j = 0; j < kVectors; ++j) {
+      if (j / kPerBlock >= blocks) return;
+      UNROLL for (int i = 0; i < M; ++i)
         sum[i][j] = load_sum(at(from + i * row, j, block)) + sum[i][j];
     }
   }
