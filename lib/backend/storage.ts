@@ -65,9 +65,8 @@ function usesOf(
 }
 
 /**
- * How the images of a step may lie. Channels of groups that do not fill their blocks are moved, and gradients of other
- * paddings folded back, in float32 only. What stays in place: groups of whole blocks, and those of 1, 2, 4 or 8 channels
- * on both sides, which are read and written in the same form.
+ * How the images of a step may lie. Gradients of other paddings are folded back in float32 only; groups of 1, 2, 4 or 8
+ * channels on both sides are read and written in the same form.
  */
 function imagesOf(step: ProgramStep, values: readonly Spec[]): 'float32' | 'either' | 'alike' {
   const { groups = 1, paddingMode = 'zeros' } = step.attributes;
@@ -76,8 +75,7 @@ function imagesOf(step: ProgramStep, values: readonly Spec[]): 'float32' | 'eith
   const [first = -1, second = -1] =
     step.operator === 'conv2dGradWeight' ? step.inputs : [step.inputs[0], step.outputs[0]];
   const [a, b] = [first, second].map((id) => (values[id]?.shape[1] ?? 0) / groups) as [number, number];
-  if (a % 16 === 0 && b % 16 === 0) return 'either';
-  return a === b && [1, 2, 4, 8].includes(a) ? 'alike' : 'float32';
+  return a === b && [1, 2, 4, 8].includes(a) ? 'alike' : 'either';
 }
 
 function letterOf(letters: string, operand: number): string {

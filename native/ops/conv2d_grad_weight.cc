@@ -23,12 +23,15 @@ class GradStages : public Operation {
   static Status make(const GradProblem& problem, const ConvGeometry& g, int threads,
                      std::unique_ptr<Operation>* operation) {
     auto stages = std::make_unique<GradStages>();
-    FOVEA_RETURN_IF_ERROR(ConvGradStream::plan(problem, threads, &stages->stream_));
     GradStages& s = *stages;
     s.images_ = g.n;
     s.x_type_ = problem.x_type, s.dy_type_ = problem.dy_type;
     s.x_ = {!problem.planar && !g.groups_align() && g.c_group() % kBlock != 0, g.c, g.groups, g.h * g.w};
     s.dy_ = {!g.groups_align() && g.k_group() % kBlock != 0, g.k, g.groups, g.p * g.q};
+    GradProblem moved = problem;  // to float32
+    if (s.x_.needed) moved.x_type = DType::kFloat32;
+    if (s.dy_.needed) moved.dy_type = DType::kFloat32;
+    FOVEA_RETURN_IF_ERROR(ConvGradStream::plan(moved, threads, &s.stream_));
     *operation = std::move(stages);
     return {};
   }
@@ -40,10 +43,10 @@ class GradStages : public Operation {
   Status run(const RunContext& context) const override {
     float* x = reinterpret_cast<float*>(context.workspace);
     float* dy = x + x_.floats(images_);
-    x_.run(context, images_, context.in<float>(0), x);
-    dy_.run(context, images_, context.in<float>(1), dy);
-    return stream_.run(context, x_.needed ? Values(x) : Values(context.inputs[0], x_type_),
-                       dy_.needed ? Values(dy) : Values(context.inputs[1], dy_type_), context.out<float>(0),
+    const Values x_stored(context.inputs[0], x_type_), dy_stored(context.inputs[1], dy_type_);
+    x_.run(context, images_, x_stored, x);
+    dy_.run(context, images_, dy_stored, dy);
+    return stream_.run(context, x_.needed ? x : x_stored, dy_.needed ? dy : dy_stored, context.out<float>(0),
                        stream_.has_bias() ? context.out<float>(1) : nullptr,
                        reinterpret_cast<std::byte*>(dy + dy_.floats(images_)));
   }
@@ -62,7 +65,7 @@ class GradStages : public Operation {
 
     int64_t target() const { return groups * blocks(channels / groups) * kBlock * pixels; }
     size_t floats(int64_t images) const { return needed ? static_cast<size_t>(images * target()) : 0; }
-    void run(const RunContext& context, int64_t images, const float* from, float* to) const {
+    void run(const RunContext& context, int64_t images, Values from, float* to) const {
       if (!needed) return;
       move_channels(context.pool, from, images, blocks(channels), pixels, spread_groups(channels, groups), to);
     }

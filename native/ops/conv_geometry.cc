@@ -103,9 +103,9 @@ bool has_rounded(const OpSpec& spec) {
 Status check_rounded(const OpSpec& spec, const ConvGeometry& g) {
   const bool images_alike =
       spec.inputs[0].dtype == (spec.name == "conv2dGradWeight" ? spec.inputs[1].dtype : spec.outputs[0].dtype);
-  const bool in_place = g.groups_align() || (g.narrow_groups() && images_alike);
-  if ((in_place && g.mode == PaddingMode::kZeros) || !has_rounded(spec)) return {};
-  return error(spec, Code::kDtype, "bfloat16 in memory is for whole blocks of channels and a padding of zeros");
+  const bool can_read = g.mode == PaddingMode::kZeros && (!g.narrow_groups() || images_alike);
+  if (can_read || !has_rounded(spec)) return {};
+  return error(spec, Code::kDtype, "bfloat16 in memory is for a padding of zeros, of narrow groups for both images");
 }
 
 Status check_operand(const OpSpec& spec, const Operand& operand, size_t rank, const char* name) {

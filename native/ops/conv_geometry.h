@@ -46,8 +46,8 @@ struct ConvGeometry {
 Status read_conv_attributes(const OpSpec& spec, ConvGeometry* geometry);
 Status check_conv(const OpSpec& spec, const ConvGeometry& geometry);
 
-// Whether the spec has operands that lie in memory as bfloat16, which is for convolutions padded with zeros whose
-// channels need not be moved; those of narrow groups all or none.
+// Whether the spec has operands that lie in memory as bfloat16, which is for convolutions padded with zeros; those of
+// narrow groups all or none.
 bool has_rounded(const OpSpec& spec);
 Status check_rounded(const OpSpec& spec, const ConvGeometry& geometry);
 

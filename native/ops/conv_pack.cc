@@ -365,12 +365,14 @@ struct LaneRuns {
   const LaneRun* end() const { return run + count; }
 };
 
-LaneRuns lane_runs(const float* source, const int64_t* from, int64_t pixels) {
+// `source`: of block `first`, `pixels` pixels before the next.
+LaneRuns lane_runs(const float* source, int64_t first, const int64_t* from, int64_t pixels) {
   LaneRuns runs;
   for (int64_t lane = 0; lane < kBlock; ++lane) {
     const int64_t channel = from[lane], before = lane > 0 ? from[lane - 1] : 0;
     const bool follows = channel < 0 ? before < 0 : channel == before + 1 && channel % kBlock != 0;
-    const float* const at = channel < 0 ? nullptr : source + channel / kBlock * pixels * kBlock + channel % kBlock;
+    const float* const at =
+        channel < 0 ? nullptr : source + (channel / kBlock - first) * pixels * kBlock + channel % kBlock;
     if (lane > 0 && follows)
       ++runs.run[runs.count - 1].count;
     else
@@ -379,7 +381,7 @@ LaneRuns lane_runs(const float* source, const int64_t* from, int64_t pixels) {
   return runs;
 }
 
-void move_block(const LaneRuns& runs, int64_t pixels, float* to) {
+void move_lanes(const LaneRuns& runs, int64_t pixels, float* to) {
   static constexpr float kZeros[kBlock] = {};
   // Whole blocks, of which the next run, or the next pixel, writes what is too much.
   for (int64_t i = 0; i + 1 < pixels; ++i, to += kBlock) {
@@ -390,16 +392,35 @@ void move_block(const LaneRuns& runs, int64_t pixels, float* to) {
     std::copy_n(run.source ? run.source + (pixels - 1) * kBlock : kZeros, run.count, to + run.lane);
 }
 
+// One block of the target, some pixels at a time: what is rounded in memory goes through float32.
+void move_block(Values image, const int64_t* from, int64_t pixels, MutableValues target) {
+  constexpr int64_t kPixels = 64, kFloats = kPixels * kBlock;
+  alignas(64) float widened[2 * kFloats], moved[kFloats];
+  const int64_t first = from[0] / kBlock, last = *std::max_element(from, from + kBlock) / kBlock;
+  for (int64_t pixel = 0; pixel < pixels; pixel += kPixels) {
+    const int64_t count = std::min(kPixels, pixels - pixel);
+    for (int64_t block = first; block <= last && image.half(); ++block) {
+      layout_bf16_kernels()->widen((image + (block * pixels + pixel) * kBlock).halves(), count * kBlock,
+                                   widened + (block - first) * kFloats);
+    }
+    const LaneRuns runs = image.half() ? lane_runs(widened, first, from, kPixels)
+                                       : lane_runs(image.floats() + pixel * kBlock, 0, from, pixels);
+    const MutableValues to = target + pixel * kBlock;
+    move_lanes(runs, count, to.half() ? moved : to.floats());
+    if (to.half()) layout_bf16_kernels()->round(moved, count * kBlock, to.halves());
+  }
+}
+
 }  // namespace
 
-void move_channels(ThreadPool& pool, const float* source, int64_t images, int64_t source_blocks, int64_t pixels,
-                   const std::vector<int64_t>& from, float* target) {
+void move_channels(ThreadPool& pool, Values source, int64_t images, int64_t source_blocks, int64_t pixels,
+                   const std::vector<int64_t>& from, MutableValues target) {
   const int64_t blocks = static_cast<int64_t>(from.size()) / kBlock, plane = pixels * kBlock;
   pool.parallel_for(
       images * blocks,
       [&](int64_t i, int) {
-        const float* const image = source + i / blocks * source_blocks * plane;
-        move_block(lane_runs(image, from.data() + i % blocks * kBlock, pixels), pixels, target + i * plane);
+        move_block(source + i / blocks * source_blocks * plane, from.data() + i % blocks * kBlock, pixels,
+                   target + i * plane);
       },
       nanoseconds_of(static_cast<double>(images * blocks * plane)));
 }

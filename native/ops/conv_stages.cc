@@ -75,7 +75,13 @@ std::vector<std::vector<int64_t>> fold_lists(int64_t size, int64_t before, int64
 Status ConvStages::make(const StreamProblem& problem, const Around& around, int threads,
                         std::unique_ptr<Operation>* operation) {
   auto stages = std::make_unique<ConvStages>();
-  FOVEA_RETURN_IF_ERROR(ConvStream::plan(problem, threads, &stages->stream_));
+  // What is moved, or folded, is float32 for the stream, however it lies in memory.
+  const bool source_moves = !problem.planar && problem.groups > 1 && problem.weight.depth % kBlock != 0;
+  const bool dest_moves = problem.groups > 1 && problem.weight.lanes % kBlock != 0;
+  StreamProblem streamed = problem;
+  if (source_moves) streamed.source_type = DType::kFloat32;
+  if (dest_moves) streamed.dest_type = DType::kFloat32;
+  FOVEA_RETURN_IF_ERROR(ConvStream::plan(streamed, threads, &stages->stream_));
   ConvStages& s = *stages;
   s.around_ = around;
   s.source_type_ = problem.source_type;
@@ -86,8 +92,6 @@ Status ConvStages::make(const StreamProblem& problem, const Around& around, int 
   s.stream_w_ = problem.dest_w;
   s.stream_source_blocks_ = problem.groups * blocks(problem.weight.depth);
   s.stream_dest_blocks_ = problem.groups * blocks(problem.weight.lanes);
-  const bool source_moves = !problem.planar && problem.groups > 1 && problem.weight.depth % kBlock != 0;
-  const bool dest_moves = problem.groups > 1 && problem.weight.lanes % kBlock != 0;
   if (source_moves) s.spread_ = spread_groups(around.source_channels, problem.groups);
   if (dest_moves) s.gather_ = gather_groups(around.dest_channels, problem.groups);
   const bool folds = !around.fold_rows.empty();
@@ -127,13 +131,8 @@ void ConvStages::fold(const float* from, float* to) const {
 }
 
 Status ConvStages::run(const RunContext& context) const {
-  const float* source = context.in<float>(0);
-  float* output = context.out<float>(0);
-  if (spread_floats_ == 0 && stream_floats_ == 0) {
-    return stream_.run(context, {context.inputs[0], source_type_}, context.in<float>(1),
-                       around_.has_bias ? context.in<float>(2) : nullptr, {context.outputs[0], dest_type_},
-                       context.workspace);
-  }
+  Values source(context.inputs[0], source_type_);
+  const MutableValues output(context.outputs[0], dest_type_);
   float* spread = reinterpret_cast<float*>(context.workspace);
   float* streamed = spread + spread_floats_;
   float* folded = streamed + stream_floats_;
@@ -145,17 +144,18 @@ Status ConvStages::run(const RunContext& context) const {
     source = spread;
   }
   const bool folds = !around_.fold_rows.empty();
-  float* dest = stream_floats_ > 0 ? streamed : output;
+  MutableValues dest = stream_floats_ > 0 ? MutableValues(streamed) : output;
   FOVEA_RETURN_IF_ERROR(stream_.run(context, source, context.in<float>(1),
                                     around_.has_bias ? context.in<float>(2) : nullptr, dest, workspace));
   if (folds) {
     const int64_t from = stream_h_ * stream_w_ * kBlock, to = pixels * kBlock;
-    float* target = folded_floats_ > 0 ? folded : output;
+    float* target = folded_floats_ > 0 ? folded : output.floats();
     context.pool.parallel_for(images_ * stream_dest_blocks_,
-                              [&](int64_t i, int) { fold(dest + i * from, target + i * to); });
+                              [&](int64_t i, int) { fold(dest.floats() + i * from, target + i * to); });
     dest = target;
   }
-  if (!gather_.empty()) move_channels(context.pool, dest, images_, stream_dest_blocks_, pixels, gather_, output);
+  if (!gather_.empty())
+    move_channels(context.pool, dest.floats(), images_, stream_dest_blocks_, pixels, gather_, output);
   return {};
 }
 

@@ -11,9 +11,9 @@
 namespace fovea {
 
 // The direct sum's rows in a convolution's list of algorithms: whether it can do it, whether bfloat16 can, and whether
-// the model prefers that. Channels that have to be moved are float32.
+// the model prefers that. Narrow groups that lie rounded are for the depthwise algorithm.
 inline bool direct_possible(const OpSpec& spec, const ConvGeometry& g) {
-  return g.groups_align() || !has_rounded(spec);
+  return !g.narrow_groups() || !has_rounded(spec);
 }
 bool bf16_possible(const OpSpec& spec, const ConvGeometry& geometry);
 bool bf16_wins(const OpSpec& spec, const ConvGeometry& geometry);
@@ -52,7 +52,7 @@ class ConvStages : public Operation {
  private:
   ConvStream stream_;
   Around around_;
-  DType source_type_ = DType::kFloat32, dest_type_ = DType::kFloat32;  // others only where nothing else is done
+  DType source_type_ = DType::kFloat32, dest_type_ = DType::kFloat32;  // in memory; what is folded is float32
   int64_t images_ = 0, source_pixels_ = 0, stream_h_ = 0, stream_w_ = 0;
   int64_t stream_source_blocks_ = 0, stream_dest_blocks_ = 0;
   std::vector<int64_t> spread_, gather_;  // channel moves before and after the stream; empty for none

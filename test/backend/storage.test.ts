@@ -86,16 +86,16 @@ test('what a convolution reads and what it writes are free of each other', () =>
   assert.deepEqual(rounded(of), [3]);
 });
 
-test('convolutions whose channels are moved, or with a padding that repeats pixels, are float32', () => {
+test('convolutions with a padding that repeats pixels are float32', () => {
   const wide = block.values.map((value) => (value.shape === image ? { ...value, shape: [8, 24, 16, 16] } : value));
-  const kinds: Attributes[] = [{ groups: 2 }, { paddingMode: 'reflect' }, { groups: 3, paddingMode: 'reflect' }];
+  const kinds: Attributes[] = [{ paddingMode: 'reflect' }, { groups: 3, paddingMode: 'reflect' }];
   for (const attributes of kinds) {
     const steps = block.steps.map((step, i) => (i === 2 ? { ...step, attributes } : step));
     assert.deepEqual(rounded({ ...block, values: wide, steps }), []);
   }
 });
 
-test('groups of 1, 2, 4 or 8 channels are read and written alike, those of whole blocks as they come', () => {
+test('groups of 1, 2, 4 or 8 channels are read and written alike, others as they come', () => {
   const of = (channels: number, groups: number) => {
     const shape = [8, channels, 16, 16];
     const lines: Line[] = [
@@ -108,7 +108,7 @@ test('groups of 1, 2, 4 or 8 channels are read and written alike, those of whole
     return [rounded(chain), rounded(cut)];
   };
   for (const each of [1, 2, 4, 8]) assert.deepEqual(of(24, 24 / each), [[2, 3], []]);
-  assert.deepEqual(of(32, 2), [[2, 3], [2]]);
+  for (const each of [16, 12, 10]) assert.deepEqual(of(2 * each, 2), [[2, 3], [2]]);
 });
 
 test('a reader that wants a value plain has it converted', () => {

@@ -12,7 +12,7 @@ import { emulated, operationsOf, threadCounts } from './bf16-suite.js';
 import { expectSameKinds, finite, map, relativeError } from './contract.js';
 
 const ungrouped = ['bf16', 'brgemm', 'winograd', 'winograd int16'];
-const algorithms = [...ungrouped, 'depthwise', 'narrow'];
+const algorithms = [...ungrouped, 'bf16 merged', 'brgemm merged', 'depthwise', 'narrow'];
 
 /**
  * Every operator that takes bfloat16 in memory, over its grid in test/oracle/cases, each operand that may lie so lying so.
@@ -124,12 +124,8 @@ export function storageSuite(cap?: 'avx2' | 'avx512'): void {
 }
 
 function takesRounded(operator: Operator, row: Case): boolean {
-  const { groups = 1, paddingMode = 'zeros' } = row.attributes;
-  const { inputs, outputs } = callOf(operator, row, 'ones');
-  const other = operator.name === 'conv2dGradWeight' ? inputs[1] : outputs[0];
-  const [a, b] = [inputs[0], other].map((image) => (image?.shape[1] ?? 0) / (groups as number)) as [number, number];
-  const inPlace = groups === 1 || (a % 16 === 0 && b % 16 === 0) || (a === b && [1, 2, 4, 8].includes(a));
-  return inPlace && paddingMode === 'zeros' && inputs[0]?.shape.length === 4;
+  const { paddingMode = 'zeros' } = row.attributes;
+  return paddingMode === 'zeros' && callOf(operator, row, 'ones').inputs[0]?.shape.length === 4;
 }
 
 function checkCase(native: NativeBackend, operator: Operator, row: Case): void {
