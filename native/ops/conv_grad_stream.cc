@@ -57,7 +57,8 @@ float* ConvGradStream::sums_of(const Task& task, int64_t block, int64_t unit, co
 }
 
 ConvGradStream::Terms ConvGradStream::terms_of(const Chunk& chunk, const Window& window, int64_t dy_image) const {
-  const int64_t columns = problem_.columns.outputs(), width = window.columns.end - window.columns.first;
+  const int64_t columns = steps_of_row();
+  const int64_t width = joins_pairs() ? columns : window.columns.end - window.columns.first;
   const int64_t image_a = direct_ ? problem_.groups * units_ * unit_floats_ : unit_task_ * unit_floats_;
   const AxisSpan rows = chunk.rows_of(window.rows);
   const bool flat = width == columns && pitch_ == columns;
@@ -77,9 +78,9 @@ const std::vector<ConvGradStream::Terms>& ConvGradStream::terms_of_taps(const Ch
   if (known->images == chunk.images && known->dy_image == dy_image) return known->taps;
   *known = {chunk.images, dy_image, {}};
   for (const Window& window : windows_) {
-    known->taps.push_back(abreast_              ? image_terms_of(window)
-                          : problem_.planes > 0 ? pair_terms_of(chunk, window)
-                                                : terms_of(chunk, window, dy_image));
+    known->taps.push_back(abreast_                                ? image_terms_of(window)
+                          : problem_.planes > 0 && !side_by_side_ ? pair_terms_of(chunk, window)
+                                                                  : terms_of(chunk, window, dy_image));
   }
   return known->taps;
 }
@@ -222,8 +223,11 @@ void ConvGradStream::run_task(const Task& task, Values x, Values dy, float* pack
     const bool last = index + 1 == task.last_chunk;
     const Chunk next = chunk_of(task, last ? index : index + 1, x, dy);
     Ahead ahead = this->ahead(task, chunk, last ? nullptr : &next);
-    const std::vector<Terms>& terms = terms_of_taps(chunk, gradient.image, &known[static_cast<size_t>(index % bands_)]);
-    if (problem_.planes > 0)
+    const int64_t dy_image = joins_pairs() ? joined_dy_words() : gradient.image;
+    const std::vector<Terms>& terms = terms_of_taps(chunk, dy_image, &known[static_cast<size_t>(index % bands_)]);
+    if (joins_pairs())
+      add_joined_pairs(task, chunk, packed, sums, terms, &ahead);
+    else if (problem_.planes > 0)
       add_pairs(task, chunk, packed, sums, terms, &ahead);
     else
       add_chunk(task, chunk, gradient, packed, sums, terms, &ahead);

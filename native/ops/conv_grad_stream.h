@@ -127,6 +127,12 @@ class ConvGradStream {
     std::tie(call->ahead, call->ahead_end) = ahead->run(rounds * brgemm_ahead_lines(blocks));
   }
   Terms terms_of(const Chunk& chunk, const Window& window, int64_t dy_image) const;
+  bool joins_pairs() const { return side_by_side_ && problem_.planes > 0; }
+  // Of dy that tiles step over: pixels, or pairs of them where taps of pairs are joined.
+  int64_t steps_of_row() const { return problem_.columns.outputs() / (joins_pairs() ? 2 : 1); }
+  int64_t joined_dy_words() const { return band_ * steps_of_row() * kBlock; }  // of one block of filters of an image
+  void add_joined_pairs(const Task& task, const Chunk& chunk, float* packed, float* sums,
+                        const std::vector<Terms>& terms, Ahead* ahead) const;
   struct Run {  // of the stream of pixels, and where x then stands
     int64_t x, dy;
   };

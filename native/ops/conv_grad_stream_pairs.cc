@@ -1,6 +1,7 @@
 // What a ConvGradStream multiplies in bfloat16: runs of pairs, of pixels or of images, by vectors and by tiles of AMX.
 #include <algorithm>
 
+#include "kernels/bf16/bf16.h"
 #include "kernels/layout/layout.h"
 #include "ops/bf16_products.h"
 #include "ops/conv_grad_stream.h"
@@ -122,6 +123,42 @@ void ConvGradStream::pack_pairs_of_dy(const Chunk& chunk, int64_t first, int64_t
     if (abreast_) pairs_.pack_dy_of_images(from, image_values, chunk.images, scratch, to);
     for (int64_t image = 0; image < chunk.images && !abreast_; ++image)
       pairs_.pack_dy(from + image * image_values, chunk.rows, scratch, to + image * pairs_.dy_words());
+  }
+}
+
+// Of few channels, all taps of a row of the filter at once: see conv_joined.h. [image] of x, then of dy.
+void ConvGradStream::add_joined_pairs(const Task& task, const Chunk& chunk, float* packed, float* sums,
+                                      const std::vector<Terms>& terms, Ahead* ahead) const {
+  const int64_t image_x = problem_.groups * units_ * source_unit_floats_,
+                image_dy = problem_.groups * blocks_ * plane();
+  float* const dy = packed + chunk_images_ * unit_floats_;
+  for (int64_t image = 0; image < chunk.images; ++image)
+    joined_.pack(chunk.x + image * image_x, chunk.first_row, chunk.rows, packed + image * unit_floats_);
+  BrgemmCall call{};
+  call.a_step = pixel_floats_;
+  call.b = dy;
+  call.b_block = chunk_images_ * joined_dy_words();
+  call.c_row = kBlock;
+  call.c_block = block_sum_floats();
+  call.accumulate = chunk.accumulate;
+  call.not_finite = chunk.not_finite;
+  for (const LaneRound& round : rounds_of(task)) {
+    const int64_t block = round.block - task.block, pairs = chunk.rows * steps_of_row();
+    for (int64_t i = 0; i < round.blocks * chunk.images; ++i) {
+      const int64_t image = i % chunk.images, own = i / chunk.images;
+      const Values from = chunk.dy + image * image_dy + (block + own) * plane();
+      float* const words = dy + own * call.b_block + image * joined_dy_words();
+      if (from.half())
+        bf16_kernels()->stored_rows(from.halves(), pairs, words);
+      else
+        bf16_kernels()->rows(from.floats(), pairs, problem_.planes, words, 0);
+    }
+    for (const Rows& tile : rows_of(task, 0)) {
+      take(terms[static_cast<size_t>(tile.tap)], round.blocks, ahead, &call);
+      call.a = packed + tile.channel;
+      call.c = sums_of(task, block, 0, tile, sums);
+      kernels_->at(kind_, tile.m, static_cast<int>(round.blocks))(call);
+    }
   }
 }
 

@@ -14,6 +14,7 @@ constexpr int64_t kSumBytes = 256 * 1024;  // of one task: a quarter of L2, read
 // That are added up in one sum when it has to be as exact as float32: over 1024 pixels the error was 7.9e-7,
 // with 7.1e-7 allowed.
 constexpr int64_t kSumPixels = 384;
+constexpr int64_t kJoinedPixels = 1536;  // of dy beside joined pairs of x: some 200 KiB, in L2 (384: 1.2 times as long)
 constexpr int64_t kTasks = 16;
 constexpr double kLeastFlops = 4e6;
 constexpr int64_t kMostParts = 32;               // where a part is so much work that
@@ -85,11 +86,13 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   s.pitch_ = s.direct_ ? problem.rows.step() * problem.columns.source : s.pack_.pitch();
   s.pixel_floats_ = s.lanes_;
   if (s.side_by_side_) {
-    s.joined_ = JoinedTaps(problem.rows, problem.columns, problem.weight.depth, s.band_);
+    s.joined_ = JoinedTaps(problem.rows, problem.columns, problem.weight.depth, s.band_, problem.planes > 0);
     s.unit_floats_ = s.joined_.floats(), s.pitch_ = s.joined_.pitch(), s.pixel_floats_ = s.joined_.output_floats();
   }
   s.packed_floats_ = s.direct_ ? 0 : ceil_div(s.chunk_images_ * s.unit_task_ * s.unit_floats_, 16) * 16;
-  if (problem.planes > 0) {
+  if (s.joins_pairs()) {
+    s.packed_floats_ += s.step_ * s.chunk_images_ * s.joined_dy_words();
+  } else if (problem.planes > 0) {
     const int64_t columns = problem.columns.outputs();
     s.pairs_ = s.abreast_ ? PixelPairs(problem.rows.source * problem.columns.source, problem.rows.outputs() * columns,
                                        round_up(s.chunk_images_, kPairUnit), problem.planes)
@@ -105,13 +108,14 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
 }
 
 // Whether one tap's rows are too few to keep the units busy, and all taps read the same number of pixels, none of them
-// padding.
+// padding. Pairs are of neighbours, which a list of addresses cannot say: they want the copy.
 bool ConvGradStream::can_join_taps() const {
   constexpr int64_t kBusy = 8;  // vectors of sums: two multiply-adds a cycle, each four cycles long
   const GradProblem& p = problem_;
   const int64_t vectors = p.weight.depth * step_ * kBlock / kernels_->lanes;
-  return !p.planar && p.planes == 0 && p.weight.parts == 1 && taps_ > 1 && vectors < kBusy && p.rows.inside() &&
-         p.columns.inside();
+  const bool inside = p.rows.inside() && p.columns.inside();
+  const bool can = p.planes == 0 || (p.planes == 1 && !tiled() && p.columns.outputs() % 2 == 0 && copy_pays());
+  return !p.planar && can && p.weight.parts == 1 && taps_ > 1 && vectors < kBusy && inside;
 }
 
 // Whether a copy in which the taps of a row lie side by side costs less than addresses for them: it is as large as the
@@ -135,13 +139,14 @@ void ConvGradStream::choose_blocking() {
   // Of dy, that stay in L1: two pixels to a word of pairs.
   const int64_t fitting = panel_bytes(*kernels_) / (step_ * kBlock * 4);
   const int64_t most = problem_.planes == 0            ? kSumPixels
+                       : joins_pairs()                 ? kJoinedPixels
                        : problem_.planes == kMaxPlanes ? kSumPixels / 6
                        : tiled()                       ? 4 * kPiecePixels
                                                        : fitting * 2;
   const int64_t pixels = std::clamp<int64_t>(problem_.planes > 0 ? 2 * fitting / problem_.planes : fitting, 32,
                                              std::max<int64_t>(32, most));
   cut_pixels(pixels);
-  if (problem_.planes > 0) return choose_pair_tasks(pixels);
+  if (problem_.planes > 0 && !side_by_side_) return choose_pair_tasks(pixels);
   // As many sums as fit: every chunk of x and dy that was fetched then serves many products.
   unit_task_ = units_;
   block_task_ = ceil_div(blocks_, step) * step;

@@ -9,17 +9,18 @@
 
 namespace fovea {
 
-// [row of the source][output along it][tap][channel], of one block of channels whose taps all read inside the source.
+// [row of the source][output along it][tap][channel], of one block of channels whose taps all read inside the source:
+// float32, or bfloat16 pairs of neighbouring outputs, of which there is an even number.
 class JoinedTaps {
  public:
   JoinedTaps() = default;
   // Of at most `band` rows of outputs.
-  JoinedTaps(const Axis& rows, const Axis& columns, int64_t channels, int64_t band);
+  JoinedTaps(const Axis& rows, const Axis& columns, int64_t channels, int64_t band, bool pairs);
 
   int64_t output_floats() const { return static_cast<int64_t>(columns_read_.size()) * channels_; }
-  // Outputs from a row of them to the next: with a stride there are rows between that others read.
+  // Outputs, or pairs, from a row of them to the next: with a stride there are rows between that others read.
   int64_t pitch() const { return rows_.step() * outputs_; }
-  // With room for what is written behind the last tap, and for a row that is widened first.
+  // With room for what is written behind the last tap, and for a row that is widened or rounded first.
   int64_t floats() const { return rows_copied_ * row_floats() + kBlock + row_values_; }
   // Where the first output stands for a tap along the rows.
   int64_t offset(const AxisTap& row) const;
@@ -30,6 +31,7 @@ class JoinedTaps {
   int64_t row_floats() const { return outputs_ * output_floats(); }
 
   Axis rows_;
+  bool pairs_ = false;
   std::vector<int64_t> columns_read_;  // by each tap for the first output, in values
   int64_t channels_ = 0, outputs_ = 0, step_values_ = 0, row_values_ = 0, rows_copied_ = 0;
 };

@@ -83,6 +83,17 @@ void stored_rows(const Bfloat16* rows, ptrdiff_t count, float* words) {
   for (ptrdiff_t q = 0; q < count; ++q, rows += 32, words += 16) interleave(load_halves(rows)).store(words);
 }
 
+void join_taps(const Bfloat16* from, const JoinedRow& row, float* words) {
+  const JoinedRow own = row;
+  for (int64_t i = 0; i < own.outputs; ++i, from += 2 * own.step) {
+    for (int64_t tap = 0; tap < own.taps; ++tap, words += own.channels) {
+      const Bfloat16* const at = from + own.at[tap];
+      const Pairs pair = own.step == 16 ? Pairs::of_neighbours(at) : Pairs::of(at, at + own.step);
+      store(Halves{pair.v}, words);
+    }
+  }
+}
+
 void stored_channels(const Bfloat16* pixels, ptrdiff_t count, float* words, ptrdiff_t row) {
   for (ptrdiff_t i = 0; i < count; i += 32) {
     F32 square[16];
@@ -264,8 +275,8 @@ void any_interleave(const float* lines, ptrdiff_t line, int count_of_lines, ptrd
 
 }  // namespace
 
-extern constexpr Bf16Kernels bf16_avx512bf16 = {"avx512bf16", any_pixels,     any_rows,       any_channels,
-                                                any_square,   any_weights,    any_interleave, stored_pixels,
-                                                stored_rows,  stored_channels};
+extern constexpr Bf16Kernels bf16_avx512bf16 = {"avx512bf16", any_pixels,      any_rows,       any_channels,
+                                                any_square,   any_weights,     any_interleave, stored_pixels,
+                                                stored_rows,  stored_channels, join_taps};
 
 }  // namespace fovea

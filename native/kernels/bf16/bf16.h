@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/layout/layout.h"
 #include "simd/bfloat16.h"
 
 namespace fovea {
@@ -55,6 +56,9 @@ struct Bf16Kernels {
   void (*stored_pixels)(const Bfloat16* first, const Bfloat16* second, ptrdiff_t step, ptrdiff_t count, float* words);
   void (*stored_rows)(const Bfloat16* rows, ptrdiff_t count, float* words);
   void (*stored_channels)(const Bfloat16* pixels, ptrdiff_t count, float* words, ptrdiff_t row);
+  // join_taps() of the layout, of pairs of outputs: words[(i·taps + t)·channels + c] = pair of outputs (2i, 2i + 1),
+  // the latter `step` values on. May write up to 16 words behind the last.
+  void (*join_taps)(const Bfloat16* from, const JoinedRow& row, float* words);
 };
 
 // Null where the CPU, or the cap, has no products of bfloat16 pairs.
