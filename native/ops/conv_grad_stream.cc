@@ -39,11 +39,6 @@ ConvGradStream::RowsRange ConvGradStream::rows_of(const Task& task, int64_t unit
   return {all.data() + count * task.tap / taps_, all.data() + count * (task.tap + task.taps) / taps_};
 }
 
-LaneRounds ConvGradStream::rounds_of(const Task& task) const {
-  if (by_group_) return {rounds_.data(), rounds_.data() + rounds_.size()};
-  return {rounds_.data() + task.block / step_, rounds_.data() + ceil_div(task.block + task.blocks, step_)};
-}
-
 // Whether these rows have more than zeros in the round's blocks: the sums of the others are nobody's.
 bool ConvGradStream::meets(const Task& task, const LaneRound& round, int64_t unit, const Rows& rows) const {
   if (problem_.weight.parts == 1) return true;
@@ -177,7 +172,7 @@ void ConvGradStream::add_chunk(const Task& task, const Chunk& chunk, const Gradi
   call.c_block = block_sum_floats();
   call.accumulate = chunk.accumulate;
   call.not_finite = chunk.not_finite;
-  for (const LaneRound& round : rounds_of(task)) {
+  for (const LaneRound& round : rounds_.of(task.block, task.blocks)) {
     const int64_t block = round.block - task.block;
     const int nb = static_cast<int>(round.blocks);
     call.b = dy.at + block * dy.block;

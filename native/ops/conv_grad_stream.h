@@ -85,8 +85,6 @@ class ConvGradStream {
     const Rows* end() const { return last; }
   };
   RowsRange rows_of(const Task& task, int64_t unit) const;
-  int64_t least_split() const { return by_group_ ? blocks_ : step_; }  // blocks that no two tasks share
-  LaneRounds rounds_of(const Task& task) const;
   bool meets(const Task& task, const LaneRound& round, int64_t unit, const Rows& rows) const;
   float* sums_of(const Task& task, int64_t block, int64_t unit, const Rows& rows, float* sums) const;
   // Where the pixels of dy stand that a chunk sums: floats from an image and from a block of filters to the next.
@@ -193,11 +191,10 @@ class ConvGradStream {
   // Rows of a tile are the channels of several taps, as if x were planar; and of those of a row, which a copy has side
   // by side.
   bool joins_taps_ = false, side_by_side_ = false;
-  bool abreast_ = false;   // pairs are of images, see PixelPairs
-  bool turned_ = false;    // rows of tiles are filters and columns channels, likewise
-  int64_t step_ = 1;       // blocks of filters that a tile takes at once
-  bool by_group_ = false;  // see lane_rounds()
-  std::vector<LaneRound> rounds_;
+  bool abreast_ = false;  // pairs are of images, see PixelPairs
+  bool turned_ = false;   // rows of tiles are filters and columns channels, likewise
+  int64_t step_ = 1;      // blocks of filters that a tile takes at once
+  LaneRounds rounds_;
   int threads_ = 1;
   int64_t lanes_ = 16, units_ = 0, blocks_ = 0, taps_ = 0;  // units of x and blocks of dy in one group
   int64_t sum_lanes_ = 16;                                  // channels of x that sums have rows for

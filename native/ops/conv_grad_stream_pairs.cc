@@ -89,7 +89,7 @@ void ConvGradStream::add_pairs(const Task& task, const Chunk& chunk, float* pack
   float* const scratch = dy + step_ * block_dy;
   pack_pairs_of_x(task, chunk, packed, scratch);
   const Pairs pairs{packed, dy, block_dy};
-  for (const LaneRound& round : rounds_of(task)) {
+  for (const LaneRound& round : rounds_.of(task.block, task.blocks)) {
     pack_pairs_of_dy(chunk, round.block - task.block, round.blocks, dy, scratch);
     if (turned_)
       multiply_turned(task, chunk, round, pairs, sums, terms, ahead);
@@ -142,7 +142,7 @@ void ConvGradStream::add_joined_pairs(const Task& task, const Chunk& chunk, floa
   call.c_block = block_sum_floats();
   call.accumulate = chunk.accumulate;
   call.not_finite = chunk.not_finite;
-  for (const LaneRound& round : rounds_of(task)) {
+  for (const LaneRound& round : rounds_.of(task.block, task.blocks)) {
     const int64_t block = round.block - task.block, pairs = chunk.rows * steps_of_row();
     for (int64_t i = 0; i < round.blocks * chunk.images; ++i) {
       const int64_t image = i % chunk.images, own = i / chunk.images;

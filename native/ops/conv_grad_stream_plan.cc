@@ -58,8 +58,8 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
                                              : 0;
   s.step_ = s.tiled() ? std::min<int64_t>(s.blocks_, wanted == 1 ? 1 : 2)
                       : choose_tiles(*s.kernels_, rows, s.blocks_, 128, wanted).nb;
-  s.by_group_ = parts && s.step_ > 1 && blocks_by_group(problem.weight, *s.kernels_, 1) > 1;
-  s.rounds_ = lane_rounds(problem.weight, s.step_, s.by_group_);
+  const bool by_group = parts && s.step_ > 1 && blocks_by_group(problem.weight, *s.kernels_, 1) > 1;
+  s.rounds_ = LaneRounds(problem.weight, s.step_, by_group);
   s.joins_taps_ = s.can_join_taps();
   s.side_by_side_ = s.joins_taps_ && s.copy_pays();
   if (s.joins_taps_) s.kind_ = s.side_by_side_ ? BrgemmRows::kColumns : BrgemmRows::kList;
@@ -135,7 +135,7 @@ bool ConvGradStream::copy_pays() const {
 }
 
 void ConvGradStream::choose_blocking() {
-  const int64_t step = least_split();
+  const int64_t step = rounds_.least_split();
   // Of dy, that stay in L1: two pixels to a word of pairs.
   const int64_t fitting = panel_bytes(*kernels_) / (step_ * kBlock * 4);
   const int64_t most = problem_.planes == 0            ? kSumPixels
@@ -181,7 +181,7 @@ void ConvGradStream::cut_pixels(int64_t pixels) {
 // The same for pairs, of which both operands are packed by every task that needs them: the channels and filters that
 // take the least time on one thread, and as many parts as cost a few percent.
 void ConvGradStream::choose_pair_tasks(int64_t pixels) {
-  const int64_t least = least_split(), steps = ceil_div(blocks_, least);
+  const int64_t least = rounds_.least_split(), steps = ceil_div(blocks_, least);
   double best = 0;
   for (int64_t unit = units_;; unit = even(units_, unit - 1)) {
     for (int64_t step = steps;; step = even(steps, step - 1)) {
@@ -249,7 +249,8 @@ double ConvGradStream::task_cycles(int64_t units, int64_t blocks, int64_t taps, 
 // Fewer channels, filters and taps for a task, where that lets the threads end together: it decides no bits, unlike the
 // number of parts. Taps come last: each of their tasks packs the same channels.
 void ConvGradStream::cut_for_threads() {
-  const int64_t least = least_split(), steps = ceil_div(blocks_, least), units = unit_task_, blocks = block_task_;
+  const int64_t least = rounds_.least_split(), steps = ceil_div(blocks_, least), units = unit_task_,
+                blocks = block_task_;
   const auto time = [&](int64_t unit_task, int64_t block_task, int64_t tap_task) {
     const int64_t cuts = problem_.groups * ceil_div(units_, unit_task) * ceil_div(blocks_, block_task) *
                          ceil_div(taps_, tap_task) * parts_;

@@ -33,11 +33,6 @@ const std::byte* written(const BrgemmCall& call) {
 
 }  // namespace
 
-LaneRounds ConvStream::rounds_of(const Task& task) const {
-  if (by_group_) return {rounds_.data(), rounds_.data() + rounds_.size()};
-  return {rounds_.data() + task.block / step_, rounds_.data() + ceil_div(task.block + task.blocks, step_)};
-}
-
 void ConvStream::run_phase(const Task& task, const LaneRound& round, const Phase& phase, int64_t chunk,
                            const float* base, int64_t image_stride, const Operands& operands, const Panels& panels,
                            const Target& target, Ahead* asked, bool* not_finite) const {
@@ -72,7 +67,7 @@ void ConvStream::run_phase(const Task& task, const LaneRound& round, const Phase
       Bfloat16* rounded = last && tiles_round_ ? target.rounded.at + image * target.rounded.image : nullptr;
       for (const Tile& tile : tiles_of(task, phase)) {
         const Cover& cover = phase.covers[static_cast<size_t>(tile.cover)];
-        const Steps& steps = cover.steps[rounds_differ() ? static_cast<size_t>(&round - rounds_.data()) : 0];
+        const Steps& steps = cover.steps[rounds_differ() ? rounds_.index(round) : 0];
         const int64_t* const before = steps.before.data() + piece.first;
         call.entries = steps.entries.data() + before[0];
         call.count = before[piece.count] - before[0];
@@ -177,7 +172,7 @@ void ConvStream::run_task(int64_t index, const std::vector<Phase>& phases, const
     for (const Phase& phase : phases) calls += tiles_of(task, phase).size() * pieces_of(phase, chunk).size();
     const int64_t passes = ceil_div(task.images, images_abreast(task.images));
     const int64_t round_calls = std::max<int64_t>(1, passes * static_cast<int64_t>(calls));
-    const LaneRounds rounds = rounds_of(task);
+    const LaneRounds::Range rounds = rounds_.of(task.block, task.blocks);
     asked.share(rounds.size() * round_calls);
     for (const LaneRound& round : rounds) {
       const Target target = target_of(task, round, operands.dest, scratch + scratch_floats_);
@@ -248,7 +243,7 @@ void ConvStream::prepare(const RunContext& context, const float* weight, const f
                          const Prepared& prepared) const {
   const StreamProblem& p = problem_;
   for (int64_t group = 0; group < p.groups && bias; ++group) {
-    for (const LaneRound& round : rounds_) {
+    for (const LaneRound& round : rounds_.all()) {
       float* const to = prepared.bias + group * bias_floats() + round.before * kBlock;
       const int64_t before = round.lanes.first - round.block * kBlock, count = round.lanes.end - round.lanes.first;
       std::fill_n(to, round.blocks * kBlock, 0.0f);

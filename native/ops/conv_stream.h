@@ -130,8 +130,7 @@ class ConvStream {
   bool rounds_differ() const { return problem_.weight.parts > 1 && chunks_ == 1; }
   int blocks_by_group() const { return fovea::blocks_by_group(problem_.weight, *kernels_, depths_of(kBrgemmUnroll)); }
   int64_t depths_of(int64_t words) const { return words * unit_depth_ / lanes_; }
-  int64_t least_split() const { return by_group_ ? dest_blocks_ : step_; }  // blocks that no two tasks share
-  bool keeps_sums() const { return chunks_ > 1 || by_group_; }              // of all rounds of a task
+  bool keeps_sums() const { return chunks_ > 1 || rounds_.by_group(); }  // of all rounds of a task
   Cover make_cover(const Phase& phase, const AxisRun& rows, const AxisRun& columns) const;
   std::vector<AxisSpan> words_of_rounds(int64_t depth) const;
   Steps make_steps(const Phase& phase, const AxisRun& rows, const AxisRun& columns, const AxisSpan& words) const;
@@ -161,7 +160,7 @@ class ConvStream {
   }
   int64_t shared_panel_floats() const { return packs_own_ ? 0 : problem_.groups * group_panel_floats_; }
   // Of a group: a block for each of a round, zeros in the lanes that others sum.
-  int64_t bias_floats() const { return rounds_.empty() ? 0 : (rounds_.back().before + rounds_.back().blocks) * kBlock; }
+  int64_t bias_floats() const { return rounds_.blocks() * kBlock; }
   int64_t prepared_floats() const { return shared_panel_floats() + problem_.groups * bias_floats() + kBlock; }
   void prepare(const RunContext& context, const float* weight, const float* bias, const Prepared& prepared) const;
   int64_t last_depth() const;
@@ -179,13 +178,14 @@ class ConvStream {
     const ConvEpilogue* epilogue;  // or null
     ConvEpilogue::Added added;     // of it, if tiles do it
   };
-  LaneRounds rounds_of(const Task& task) const;
   const std::vector<Tile>& tiles_of(const Task& task, const Phase& phase) const;
   const std::vector<Piece>& pieces_of(const Phase& phase, int64_t chunk) const {
     return chunk == chunks_ - 1 ? phase.last : phase.full;
   }
   // Every output is stored by one tile, and as it stays.
-  bool tiles_add() const { return !holes_ && !by_group_ && (tiles_round_ || problem_.dest_type == DType::kFloat32); }
+  bool tiles_add() const {
+    return !holes_ && !rounds_.by_group() && (tiles_round_ || problem_.dest_type == DType::kFloat32);
+  }
   std::vector<Phase> without_padding() const;
   void run_with_panels(int64_t index, const std::vector<Phase>& phases, const Operands& operands, float* panels,
                        float* scratch, bool* not_finite) const;
@@ -220,7 +220,6 @@ class ConvStream {
   bool packs_own_ = false;
   bool past_caches_ = false;  // see BrgemmCall: where each sum is stored once, and nothing reads it at once
   bool asks_dest_ = true;     // for the lines that sums are stored in, before they are added up
-  bool by_group_ = false;     // see lane_rounds()
   int64_t step_ = 1;          // blocks of filters that a tile takes at once
   int threads_ = 1;
   int64_t source_lanes_ = 16;                  // values of a pixel that lie side by side in the source
@@ -239,7 +238,7 @@ class ConvStream {
   int64_t sum_floats_ = 0;     // of a task's sums that are still to be rounded
   int64_t beyond_floats_ = 0;  // that tiles of AMX may read after the last row of one
   PackedBand band_pack_;
-  std::vector<LaneRound> rounds_;
+  LaneRounds rounds_;
   std::vector<Phase> phases_;
 };
 

@@ -87,7 +87,6 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   const bool possible = wanted > 0 && wanted <= s.kernels_->blocks && wanted <= s.dest_blocks_;
   s.step_ = possible ? wanted : tiles.nb;
   s.choose_blocking();
-  s.rounds_ = lane_rounds(problem.weight, s.step_, s.by_group_);
   s.band_pack_ = PackedBand(problem.rows, problem.columns, s.lanes_, s.band_);
   const int64_t pixels = problem.rows.source * problem.columns.source;
   s.unit_floats_ = s.lies_as_source() ? pixels * s.pixel_floats() : s.band_pack_.floats();
@@ -255,13 +254,13 @@ void ConvStream::choose_blocking() {
   choose_pixels();
   cut_pixels(wanted);
   choose_chunk();
-  by_group_ = rounds_differ() && step_ > 1 && blocks_by_group() > 1;
-  tiles_round_ = tiles_round_ && !by_group_;
-  const int64_t steps = ceil_div(dest_blocks_, least_split()), count = pixel_tasks();
+  rounds_ = LaneRounds(p.weight, step_, rounds_differ() && step_ > 1 && blocks_by_group() > 1);
+  tiles_round_ = tiles_round_ && !rounds_.by_group();
+  const int64_t steps = ceil_div(dest_blocks_, rounds_.least_split()), count = pixel_tasks();
   // All pixels in one task: then every task reads all of them, and as many as there are threads will do. Of 22 instead
   // of two, each thread lost 12 us a task where cores share no cache (1024 channels from 256 at 14x14, Zen 5).
   const int64_t splits = count == 1 ? times(threads_, p.cut) : wanted / 2 / count;
-  split_blocks_ = even(steps, ceil_div(steps, std::clamp<int64_t>(splits, 1, steps))) * least_split();
+  split_blocks_ = even(steps, ceil_div(steps, std::clamp<int64_t>(splits, 1, steps))) * rounds_.least_split();
   cut_for_threads();
   image_groups_ = ceil_div(p.images, group_images_);
   bands_ = ceil_div(outputs_, band_);
@@ -352,7 +351,7 @@ double ConvStream::task_cycles(int64_t images, int64_t rows, int64_t blocks) con
 // for the pixels when an epilogue adds something up over them.
 void ConvStream::cut_for_threads() {
   const StreamProblem& p = problem_;
-  const int64_t least = least_split(), steps = ceil_div(dest_blocks_, least);
+  const int64_t least = rounds_.least_split(), steps = ceil_div(dest_blocks_, least);
   const int64_t images = group_images_, band = band_, split = split_blocks_;
   // Abreast, images are the rows of tiles, which few of them leave waiting for their own products.
   const auto image_cycles = [&](int64_t group) {

@@ -74,7 +74,7 @@ int64_t ConvStream::choose_depth(int64_t taps) const {
   int64_t depth = 0;
   const int64_t least = kernels_->tile_rows > 1 || chunks_ > 1 ? lanes_ : kBrgemmUnroll;
   for (int64_t each = lanes_; each >= least; each /= 2) {
-    if (by_group_ && problem_.weight.depth / problem_.weight.parts % depths_of(each) != 0) continue;
+    if (rounds_.by_group() && problem_.weight.depth / problem_.weight.parts % depths_of(each) != 0) continue;
     double now = 0;
     if (rounds_differ()) {
       for (const AxisSpan& words : words_of_rounds(each)) now += cycles(each, words.end - words.first);
@@ -90,7 +90,7 @@ int64_t ConvStream::choose_depth(int64_t taps) const {
 std::vector<AxisSpan> ConvStream::words_of_rounds(int64_t depth) const {
   const int64_t word = unit_depth_ / lanes_;  // channels
   std::vector<AxisSpan> spans;
-  for (const LaneRound& round : rounds_) {
+  for (const LaneRound& round : rounds_.all()) {
     spans.push_back({round.depths.first / word / depth * depth, round_up(ceil_div(round.depths.end, word), depth)});
   }
   return spans;

@@ -13,9 +13,9 @@ int blocks_by_group(const WeightView& weight, const BrgemmKernels& kernels, int6
   return static_cast<int>(group_blocks(ceil_div(lanes, kBlock), kernels.blocks));
 }
 
-std::vector<LaneRound> lane_rounds(const WeightView& weight, int64_t step, bool by_group) {
+LaneRounds::LaneRounds(const WeightView& weight, int64_t step, bool by_group)
+    : step_(step), blocks_(ceil_div(weight.lanes, kBlock)), by_group_(by_group) {
   const int64_t groups = by_group ? weight.parts : 1, lanes = weight.lanes / groups;
-  std::vector<LaneRound> rounds;
   int64_t before = 0;
   for (int64_t group = 0; group < groups; ++group) {
     const AxisSpan own{group * lanes, (group + 1) * lanes};
@@ -26,11 +26,15 @@ std::vector<LaneRound> lane_rounds(const WeightView& weight, int64_t step, bool 
       const AxisSpan span{std::max(own.first, block * kBlock), std::min(own.end, (block + blocks) * kBlock)};
       const int64_t begun = block * kBlock < own.first ? 1 : 0;
       const int64_t shared = by_group && (block + blocks) * kBlock > own.end ? 1 : 0;
-      rounds.push_back({block, blocks, span, weight.depths(span.first, span.end), begun, blocks - shared, before});
+      rounds_.push_back({block, blocks, span, weight.depths(span.first, span.end), begun, blocks - shared, before});
       before += blocks;
     }
   }
-  return rounds;
+}
+
+LaneRounds::Range LaneRounds::of(int64_t block, int64_t blocks) const {
+  if (by_group_) return all();
+  return {rounds_.data() + block / step_, rounds_.data() + ceil_div(block + blocks, step_)};
 }
 
 }  // namespace fovea
