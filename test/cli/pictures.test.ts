@@ -115,6 +115,22 @@ test('the matrix counts each pair', () => {
   ]);
 });
 
+test('shares of 100 % below neighbouring columns do not touch', () => {
+  const classes = ['0', '1', '2', '3'];
+  const perfect = classes.map((_, i) => classes.map((_, j) => (i === j ? 5 : 0)));
+  const { data, width, height } = drawConfusionMatrix(perfect, classes, 'title');
+  const last = height - 38; // rows of the shares end some pixels below the matrix
+  const inked = (x: number) =>
+    Array.from({ length: 14 }, (_, y) => data[((last + y) * width + x) * 3] as number).some((red) => red < 200);
+  const columns = Array.from({ length: width }, (_, x) => inked(x));
+  let texts = 0; // with gaps between them as wide as letters
+  for (let x = 0, gap = 12; x < width; ++x) {
+    if (columns[x] && gap >= 12) ++texts;
+    gap = columns[x] ? 0 : gap + 1;
+  }
+  expect(texts).toBe(1 + classes.length); // 'precision %' and theirs
+});
+
 describe('pictures are whole PNG files, at any number of classes', () => {
   for (const classes of [2, 10, 40]) {
     test(`confusion matrix of ${classes}`, () => {

@@ -19,6 +19,10 @@ export function confusionMatrix(
   return counts;
 }
 
+// The signs stand here: a 100% would reach to its neighbour's.
+const recall = 'recall %';
+const precision = 'precision %';
+
 const right: readonly Colour[] = [white, [203, 221, 240], [107, 160, 209], [33, 92, 156]];
 const wrong: readonly Colour[] = [white, [253, 228, 206], [244, 164, 110], [204, 76, 38]];
 
@@ -32,10 +36,13 @@ export function drawConfusionMatrix(counts: ConfusionMatrix, classes: readonly s
   const names = classes.map((name) => fitText(name, 150));
   const widest = Math.max(...names.map((name) => textWidth(name) * 2));
   const upright = widest <= cell - 8; // short names need not be turned
-  const left = Math.max(24 + 30 + widest, 24 + textWidth('precision') * 2) + 12;
+  const left = Math.max(24 + 30 + widest, 24 + textWidth(precision) * 2) + 12;
   const top = 24 + 14 + 26 + 20 + (upright ? 14 : widest) + 12;
   const side = count * cell;
-  const canvas = new Canvas(Math.max(left + side + 92, 2 * 24 + textWidth(title) * 2), top + side + 52);
+  const canvas = new Canvas(
+    Math.max(left + side + 12 + textWidth(recall) * 2 + 20, 2 * 24 + textWidth(title) * 2),
+    top + side + 52,
+  );
   canvas.text(title, 24, 24);
   canvas.text('predicted', left + side / 2, 60, { align: 'centre', colour: faint });
   canvas.text('true', 24, top + side / 2, { align: 'centre', colour: faint, upwards: true });
@@ -80,7 +87,7 @@ function drawRow(canvas: Canvas, row: readonly number[], index: number, { left, 
 /** Right of each row the share of the class that was found (recall), below each column the share that was meant (precision). */
 function drawShares(canvas: Canvas, counts: ConfusionMatrix, { left, top, cell }: Place): void {
   const side = counts.length * cell;
-  const percent = (part: number, whole: number) => (whole === 0 ? '-' : `${Math.round((100 * part) / whole)}%`);
+  const percent = (part: number, whole: number) => (whole === 0 ? '-' : `${Math.round((100 * part) / whole)}`);
   const large = cell >= 30;
   counts.forEach((row, i) => {
     const middle = i * cell + cell / 2;
@@ -102,6 +109,6 @@ function drawShares(canvas: Canvas, counts: ConfusionMatrix, { left, top, cell }
       });
   });
   if (!large) return;
-  canvas.text('recall', left + side + 12, top - 24, { colour: faint });
-  canvas.text('precision', left - 12, top + side + 14, { align: 'right', colour: faint });
+  canvas.text(recall, left + side + 12, top - 24, { colour: faint });
+  canvas.text(precision, left - 12, top + side + 14, { align: 'right', colour: faint });
 }
