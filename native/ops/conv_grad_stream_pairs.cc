@@ -129,8 +129,8 @@ void ConvGradStream::pack_pairs_of_dy(const Chunk& chunk, int64_t first, int64_t
 // Of few channels, all taps of a row of the filter at once: see conv_joined.h. [image] of x, then of dy.
 void ConvGradStream::add_joined_pairs(const Task& task, const Chunk& chunk, float* packed, float* sums,
                                       const std::vector<Terms>& terms, Ahead* ahead) const {
-  const int64_t image_x = problem_.groups * units_ * source_unit_floats_,
-                image_dy = problem_.groups * blocks_ * plane();
+  const int64_t image_x = problem_.groups * units_ * source_unit_floats_;
+  const int64_t image_dy = problem_.groups * blocks_ * plane();
   float* const dy = packed + chunk_images_ * unit_floats_;
   for (int64_t image = 0; image < chunk.images; ++image)
     joined_.pack(chunk.x + image * image_x, chunk.first_row, chunk.rows, packed + image * unit_floats_);

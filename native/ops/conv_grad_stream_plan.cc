@@ -249,8 +249,8 @@ double ConvGradStream::task_cycles(int64_t units, int64_t blocks, int64_t taps, 
 // Fewer channels, filters and taps for a task, where that lets the threads end together: it decides no bits, unlike the
 // number of parts. Taps come last: each of their tasks packs the same channels.
 void ConvGradStream::cut_for_threads() {
-  const int64_t least = rounds_.least_split(), steps = ceil_div(blocks_, least), units = unit_task_,
-                blocks = block_task_;
+  const int64_t least = rounds_.least_split(), steps = ceil_div(blocks_, least);
+  const int64_t units = unit_task_, blocks = block_task_;
   const auto time = [&](int64_t unit_task, int64_t block_task, int64_t tap_task) {
     const int64_t cuts = problem_.groups * ceil_div(units_, unit_task) * ceil_div(blocks_, block_task) *
                          ceil_div(taps_, tap_task) * parts_;
