@@ -52,8 +52,7 @@ float* ConvGradStream::sums_of(const Task& task, int64_t block, int64_t unit, co
 }
 
 ConvGradStream::Terms ConvGradStream::terms_of(const Chunk& chunk, const Window& window, int64_t dy_image) const {
-  const int64_t columns = steps_of_row();
-  const int64_t width = joins_pairs() ? columns : window.columns.end - window.columns.first;
+  const int64_t columns = steps_of_row(), width = window.columns.end - window.columns.first;
   const int64_t image_a = direct_ ? problem_.groups * units_ * unit_floats_ : unit_task_ * unit_floats_;
   const AxisSpan rows = chunk.rows_of(window.rows);
   const bool flat = width == columns && pitch_ == columns;
@@ -218,14 +217,13 @@ void ConvGradStream::run_task(const Task& task, Values x, Values dy, float* pack
     const bool last = index + 1 == task.last_chunk;
     const Chunk next = chunk_of(task, last ? index : index + 1, x, dy);
     Ahead ahead = this->ahead(task, chunk, last ? nullptr : &next);
-    const int64_t dy_image = joins_pairs() ? joined_dy_words() : gradient.image;
-    const std::vector<Terms>& terms = terms_of_taps(chunk, dy_image, &known[static_cast<size_t>(index % bands_)]);
-    if (joins_pairs())
-      add_joined_pairs(task, chunk, packed, sums, terms, &ahead);
-    else if (problem_.planes > 0)
+    const Gradient operand =
+        joins_pairs() ? joined_gradient(task, chunk, packed + chunk_images_ * unit_floats_) : gradient;
+    const std::vector<Terms>& terms = terms_of_taps(chunk, operand.image, &known[static_cast<size_t>(index % bands_)]);
+    if (problem_.planes > 0 && !side_by_side_)
       add_pairs(task, chunk, packed, sums, terms, &ahead);
     else
-      add_chunk(task, chunk, gradient, packed, sums, terms, &ahead);
+      add_chunk(task, chunk, operand, packed, sums, terms, &ahead);
     if (task.bias) add_bias(task, chunk, gradient, sums);
   }
 }

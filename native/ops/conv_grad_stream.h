@@ -129,8 +129,6 @@ class ConvGradStream {
   // Of dy that tiles step over: pixels, or pairs of them where taps of pairs are joined.
   int64_t steps_of_row() const { return problem_.columns.outputs() / (joins_pairs() ? 2 : 1); }
   int64_t joined_dy_words() const { return band_ * steps_of_row() * kBlock; }  // of one block of filters of an image
-  void add_joined_pairs(const Task& task, const Chunk& chunk, float* packed, float* sums,
-                        const std::vector<Terms>& terms, Ahead* ahead) const;
   struct Run {  // of the stream of pixels, and where x then stands
     int64_t x, dy;
   };
@@ -152,6 +150,7 @@ class ConvGradStream {
   const std::vector<Terms>& terms_of_taps(const Chunk& chunk, int64_t dy_image, KnownTerms* known) const;
   Chunk chunk_of(const Task& task, int64_t index, Values x, Values dy) const;
   Gradient gradient_of(const Task& task, const Chunk& chunk, float* wide) const;
+  Gradient joined_gradient(const Task& task, const Chunk& chunk, float* words) const;
   Ahead ahead(const Task& task, const Chunk& chunk, const Chunk* next) const;
   void add_chunk(const Task& task, const Chunk& chunk, const Gradient& dy, float* packed, float* sums,
                  const std::vector<Terms>& terms, Ahead* ahead) const;

@@ -126,40 +126,19 @@ void ConvGradStream::pack_pairs_of_dy(const Chunk& chunk, int64_t first, int64_t
   }
 }
 
-// Of few channels, all taps of a row of the filter at once: see conv_joined.h. [image] of x, then of dy.
-void ConvGradStream::add_joined_pairs(const Task& task, const Chunk& chunk, float* packed, float* sums,
-                                      const std::vector<Terms>& terms, Ahead* ahead) const {
-  const int64_t image_x = problem_.groups * units_ * source_unit_floats_;
-  const int64_t image_dy = problem_.groups * blocks_ * plane();
-  float* const dy = packed + chunk_images_ * unit_floats_;
-  for (int64_t image = 0; image < chunk.images; ++image)
-    joined_.pack(chunk.x + image * image_x, chunk.first_row, chunk.rows, packed + image * unit_floats_);
-  BrgemmCall call{};
-  call.a_step = pixel_floats_;
-  call.b = dy;
-  call.b_block = chunk_images_ * joined_dy_words();
-  call.c_row = kBlock;
-  call.c_block = block_sum_floats();
-  call.accumulate = chunk.accumulate;
-  call.not_finite = chunk.not_finite;
-  for (const LaneRound& round : rounds_.of(task.block, task.blocks)) {
-    const int64_t block = round.block - task.block, pairs = chunk.rows * steps_of_row();
-    for (int64_t i = 0; i < round.blocks * chunk.images; ++i) {
-      const int64_t image = i % chunk.images, own = i / chunk.images;
-      const Values from = chunk.dy + image * image_dy + (block + own) * plane();
-      float* const words = dy + own * call.b_block + image * joined_dy_words();
-      if (from.half())
-        bf16_kernels()->stored_rows(from.halves(), pairs, words);
-      else
-        bf16_kernels()->rows(from.floats(), pairs, problem_.planes, words, 0);
-    }
-    for (const Rows& tile : rows_of(task, 0)) {
-      take(terms[static_cast<size_t>(tile.tap)], round.blocks, ahead, &call);
-      call.a = packed + tile.channel;
-      call.c = sums_of(task, block, 0, tile, sums);
-      kernels_->at(kind_, tile.m, static_cast<int>(round.blocks))(call);
-    }
+// Those that meet taps that are joined (conv_joined.h).
+ConvGradStream::Gradient ConvGradStream::joined_gradient(const Task& task, const Chunk& chunk, float* words) const {
+  const int64_t image_step = problem_.groups * blocks_ * plane(), pairs = chunk.rows * steps_of_row();
+  for (int64_t i = 0; i < task.blocks * chunk.images; ++i) {
+    const int64_t block = i / chunk.images, image = i % chunk.images;
+    const Values from = chunk.dy + image * image_step + block * plane();
+    float* const to = words + (block * chunk_images_ + image) * joined_dy_words();
+    if (from.half())
+      bf16_kernels()->stored_rows(from.halves(), pairs, to);
+    else
+      bf16_kernels()->rows(from.floats(), pairs, problem_.planes, to, 0);
   }
+  return {words, joined_dy_words(), chunk_images_ * joined_dy_words()};
 }
 
 // Rows of channels times pairs of filters.

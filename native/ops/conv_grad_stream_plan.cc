@@ -52,14 +52,11 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   // Of vectors of pairs two blocks: their 64 bytes for each pixel and block of dy then serve so many channels from L1
   // and L2.
   const bool pairs = problem.planes > 0 && s.kernels_->tile_rows == 1, parts = problem.weight.parts > 1;
-  const int wanted = problem.tile_blocks > 0 ? problem.tile_blocks
-                     : parts                 ? blocks_by_group(problem.weight, *s.kernels_, 1)
-                     : pairs                 ? 2
-                                             : 0;
+  const int grouped = blocks_by_group(problem.weight, *s.kernels_, 1);
+  const int wanted = problem.tile_blocks > 0 ? problem.tile_blocks : parts ? grouped : pairs ? 2 : 0;
   s.step_ = s.tiled() ? std::min<int64_t>(s.blocks_, wanted == 1 ? 1 : 2)
                       : choose_tiles(*s.kernels_, rows, s.blocks_, 128, wanted).nb;
-  const bool by_group = parts && s.step_ > 1 && blocks_by_group(problem.weight, *s.kernels_, 1) > 1;
-  s.rounds_ = LaneRounds(problem.weight, s.step_, by_group);
+  s.rounds_ = LaneRounds(problem.weight, s.step_, s.step_ > 1 && grouped > 1);
   s.joins_taps_ = s.can_join_taps();
   s.side_by_side_ = s.joins_taps_ && s.copy_pays();
   if (s.joins_taps_) s.kind_ = s.side_by_side_ ? BrgemmRows::kColumns : BrgemmRows::kList;
@@ -91,7 +88,7 @@ Status ConvGradStream::plan(const GradProblem& problem, int threads, ConvGradStr
   }
   s.packed_floats_ = s.direct_ ? 0 : ceil_div(s.chunk_images_ * s.unit_task_ * s.unit_floats_, 16) * 16;
   if (s.joins_pairs()) {
-    s.packed_floats_ += s.step_ * s.chunk_images_ * s.joined_dy_words();
+    s.packed_floats_ += s.block_task_ * s.chunk_images_ * s.joined_dy_words();
   } else if (problem.planes > 0) {
     const int64_t columns = problem.columns.outputs();
     s.pairs_ = s.abreast_ ? PixelPairs(problem.rows.source * problem.columns.source, problem.rows.outputs() * columns,
@@ -311,7 +308,7 @@ void ConvGradStream::make_windows() {
   const AxisPhase &rows = p.rows.phases[0], &columns = p.columns.phases[0];
   const AxisSpan all_rows{0, rows.outputs}, all_columns{0, columns.outputs};
   if (p.planar || joins_taps_) {
-    windows_.push_back({all_rows, all_columns, 0});
+    windows_.push_back({all_rows, {0, steps_of_row()}, 0});
     return;
   }
   // Rows of pairs that follow each other without a gap stay one run.

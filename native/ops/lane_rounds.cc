@@ -9,7 +9,8 @@ namespace fovea {
 
 int blocks_by_group(const WeightView& weight, const BrgemmKernels& kernels, int64_t entry) {
   const int64_t lanes = weight.lanes / weight.parts;
-  if (kernels.tile_rows > 1 || lanes <= kBlock || weight.depth / weight.parts % entry != 0) return 1;
+  if (weight.parts == 1 || kernels.tile_rows > 1 || lanes <= kBlock || weight.depth / weight.parts % entry != 0)
+    return 1;
   return static_cast<int>(group_blocks(ceil_div(lanes, kBlock), kernels.blocks));
 }
 

@@ -22,7 +22,7 @@ struct LaneRound {
   int64_t before;  // blocks of all rounds before it
 };
 
-// Blocks that tiles should take at once of a merged weight: more than one if rounds are of one group each. A single
+// Blocks that tiles should take at once where rounds are of one of several groups each; 1: they should not be. A single
 // block takes as many products, but a load for each of them: 1.2 times as long (Zen 5). `entry`: depths that are
 // multiplied together, of one group only, or a lane that meets them in two rounds would have them twice.
 int blocks_by_group(const WeightView& weight, const BrgemmKernels& kernels, int64_t entry);

@@ -25,6 +25,7 @@ export function mergedSuite(
     test('two groups of 24', () => check(24, false));
     test('groups of 8', () => check(8, false));
     if (inBf16) test('groups of 8 that lie rounded in memory', () => check(8, true));
+    if (inBf16) test('two groups of 24 that do, and are moved then', () => check(24, true));
   });
 
   function check(each: number, rounded: boolean): void {

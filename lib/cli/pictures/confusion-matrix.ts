@@ -101,12 +101,7 @@ function drawShares(canvas: Canvas, counts: ConfusionMatrix, { left, top, cell }
     );
     const scale = large ? 2 : 1;
     canvas.text(found, left + side + 12, Math.round(top + middle - 3.5 * scale), { scale, colour: faint });
-    if (large)
-      canvas.text(meant, left + middle, top + side + 14, {
-        scale: textWidth(meant) * 2 < cell ? 2 : 1,
-        align: 'centre',
-        colour: faint,
-      });
+    if (large) canvas.text(meant, left + middle, top + side + 14, { align: 'centre', colour: faint });
   });
   if (!large) return;
   canvas.text(recall, left + side + 12, top - 24, { colour: faint });
