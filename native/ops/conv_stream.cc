@@ -17,16 +17,6 @@ namespace {
 
 constexpr int64_t kPackBlocks = 1;  // of 16 filters, whose weights one task packs
 
-// ask(line) for each row of a tile of float32 whose first is at `first`: it is added up while memory fetches them.
-template <class T, class Ask>
-void for_lines(const BrgemmCall& call, int m, int64_t blocks, T* first, const Ask& ask) {
-  const ptrdiff_t runs = call.c_second != 0 ? 2 : 1;
-  for (ptrdiff_t at = 0; at < blocks * runs; ++at) {
-    T* const line = first + at / runs * call.c_block + at % runs * call.c_second;
-    for (int i = 0; i < m; ++i) ask(line + i * call.c_row);
-  }
-}
-
 const std::byte* written(const BrgemmCall& call) {
   return call.rounded ? reinterpret_cast<const std::byte*>(call.rounded) : reinterpret_cast<const std::byte*>(call.c);
 }
@@ -57,8 +47,6 @@ void ConvStream::run_phase(const Task& task, const LaneRound& round, const Phase
     call.bias = last && operands.bias ? operands.bias + task.group * bias_floats() + round.before * kBlock : nullptr;
     call.relu = last && (p.relu || operands.added.relu);
     call.not_finite = last ? not_finite : nullptr;
-    // Of the destination, and once a chunk only: in a cache it costs more than it gains, and of bfloat16 2 % too.
-    const bool asks = asks_dest_ && i == 0 && !target.rounded.at;
     const int64_t together = images_abreast(task.images);
     for (int64_t image = 0; image < task.images; image += together) {
       const int rows = static_cast<int>(std::min(together, task.images - image));
@@ -82,11 +70,6 @@ void ConvStream::run_phase(const Task& task, const LaneRound& round, const Phase
         if (last && operands.added.at) call.add = operands.added.at + (written(call) - operands.dest.at());
         asked->fetch();
         const int m = abreast_ ? rows : tile.m;
-        if (asks) for_lines(call, m, round.blocks, call.c, [](float* line) { ask_to_write(line); });
-        if (call.add && !call.rounded) {  // those of bfloat16 come in time by themselves
-          for_lines(call, m, round.blocks, static_cast<const float*>(call.add),
-                    [](const float* line) { ask_to_read(line); });
-        }
         kernels_->at(tile.kind, m, static_cast<int>(round.blocks))(call);
       }
     }

@@ -219,7 +219,6 @@ class ConvStream {
   // Each task packs the weights of its filters, which no other task has, and uses them while they are in its cache.
   bool packs_own_ = false;
   bool past_caches_ = false;  // see BrgemmCall: where each sum is stored once, and nothing reads it at once
-  bool asks_dest_ = true;     // for the lines that sums are stored in, before they are added up
   int64_t step_ = 1;          // blocks of filters that a tile takes at once
   int threads_ = 1;
   int64_t source_lanes_ = 16;                  // values of a pixel that lie side by side in the source

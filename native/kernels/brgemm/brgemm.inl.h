@@ -230,6 +230,35 @@ struct BrgemmAhead<true, kLines> {
   }
 };
 
+// Asks for the lines of BrgemmCall::add, a few for each kBrgemmUnroll steps of the sum: all of them before it were more
+// than Zen 5 takes (256 channels at 56×56 with a residual: 5.2 ms without asking, 4.05 at once, 3.65 line by line).
+template <int M, int NB>
+class BrgemmAdded {
+ public:
+  explicit FOVEA_INLINE BrgemmAdded(const BrgemmCall& call) : at_(static_cast<const std::byte*>(call.add)) {
+    const ptrdiff_t bytes = call.rounded ? sizeof(Bfloat16) : sizeof(float);
+    const ptrdiff_t row = bytes * (call.rounded ? call.rounded_row : call.c_row);
+    const int rows = row == kLine / 2 ? 2 : 1;
+    line_ = rows * row;
+    block_ = bytes * (call.rounded ? call.rounded_block : call.c_block);
+    left_ = at_ ? (M + rows - 1) / rows : 0;
+  }
+  FOVEA_INLINE void fetch() {
+    if (left_ <= 0) return;
+    UNROLL for (int i = 0; i < kLines; ++i) {
+      UNROLL for (int j = 0; j < NB; ++j)
+        ask_to_read(at_ + i * line_ + j * block_);
+    }
+    at_ += kLines * line_, left_ -= kLines;
+  }
+
+ private:
+  static constexpr int kLine = 64, kLines = NB == 1 ? 4 : NB == 2 ? 2 : 1;  // of each block at once
+  const std::byte* at_;
+  ptrdiff_t line_, block_;  // bytes from a line to the next, and to that of the next block
+  int left_;                // lines of each block
+};
+
 template <class V, BrgemmRows kRows, int M, int NB>
 void brgemm_tile(const BrgemmCall& call) {
   constexpr int U = kBrgemmUnroll;
@@ -242,6 +271,7 @@ void brgemm_tile(const BrgemmCall& call) {
   const float *const a0 = call.a, *const b0 = call.b;
   const BrgemmEntry *entry = call.entries, *const end = entry + call.count;
   BrgemmAhead<asks_ahead(kRows), brgemm_ahead_lines(NB)> ahead(call);
+  BrgemmAdded<M, NB> added(call);
   if (kRows == BrgemmRows::kPlanes && entry != end) {
     BrgemmPanel<NB> b(b0 + entry->b, b_block);
     for (; end - entry >= U; entry += U, b.advance(U)) {
@@ -284,6 +314,7 @@ void brgemm_tile(const BrgemmCall& call) {
     ptrdiff_t q = 0;
     for (; q + U <= depth; q += U, b.advance(U)) {
       ahead.fetch();
+      if constexpr (are_pixels(kRows)) added.fetch();
       UNROLL for (int u = 0; u < U; ++u, a += step)
         sums.add([&](int i) { return at(a, q + u, i); }, b.block, 16 * u);
     }
