@@ -69,6 +69,7 @@ class Forward {
     if (!add_) return {};
     return {reinterpret_cast<const std::byte*>(context.in<T>(3)), relu_};
   }
+  const std::byte* read(const RunContext&) const { return nullptr; }
 
   void finish(const RunContext& context, std::byte* memory, const ConvPart& part, bool adds) const {
     const int64_t pixel = image_.pixel(part);
@@ -137,13 +138,19 @@ class Gradient {
     std::memcpy(memory + slots_.bytes(), context.in<float>(5), static_cast<size_t>(image_.channels) * sizeof(float));
   }
 
-  ConvEpilogue::Added added(const RunContext&) const { return {}; }
+  ConvEpilogue::Added added(const RunContext& context) const {
+    if (!add_) return {};
+    return {reinterpret_cast<const std::byte*>(context.in<T>(2)), false};
+  }
+  const std::byte* read(const RunContext& context) const {
+    return sums_ ? reinterpret_cast<const std::byte*>(context.in<T>(4)) : nullptr;
+  }
 
-  void finish(const RunContext& context, std::byte* memory, const ConvPart& part, bool) const {
+  void finish(const RunContext& context, std::byte* memory, const ConvPart& part, bool adds) const {
     const int64_t pixel = image_.pixel(part), offset = pixel * kBlock;
     NormPartGradient<T> call{};
     call.g = context.out<T>(0) + offset;
-    if (add_) call.add = context.in<T>(2) + offset;
+    if (add_ && adds) call.add = context.in<T>(2) + offset;
     if (mask_) call.mask = context.in<uint8_t>(3) + 2 * pixel;
     if (sums_) {
       call.x = context.in<T>(4) + offset;
@@ -212,6 +219,7 @@ class WithEpilogue : public Operation {
     Run(const RunContext& context, std::byte* memory, const Work& work)
         : context(context), memory(memory), work(work) {}
     Added added() const override { return work.added(context); }
+    const std::byte* read() const override { return work.read(context); }
     void finish(const ConvPart& part, bool adds) const override { work.finish(context, memory, part, adds); }
     void restart() const override { work.begin(context, memory); }
     const RunContext& context;

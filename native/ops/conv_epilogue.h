@@ -25,6 +25,8 @@ class ConvEpilogue {
     bool relu = false;
   };
   virtual Added added() const = 0;
+  // Another that finish() reads besides the output, or null: it may be asked for before.
+  virtual const std::byte* read() const = 0;
   // `adds`: or the convolution has done what added() says.
   virtual void finish(const ConvPart& part, bool adds = true) const = 0;
   // Forgets all parts: the whole output is written once more.

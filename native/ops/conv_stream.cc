@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <tuple>
 
 #include "kernels/layout/layout.h"
 #include "ops/conv_epilogue.h"
@@ -15,7 +16,8 @@ namespace fovea {
 
 namespace {
 
-constexpr int64_t kPackBlocks = 1;  // of 16 filters, whose weights one task packs
+constexpr int64_t kAllLines = int64_t(1) << 40;  // of a share of Ahead
+constexpr int64_t kPackBlocks = 1;               // of 16 filters, whose weights one task packs
 
 const std::byte* written(const BrgemmCall& call) {
   return call.rounded ? reinterpret_cast<const std::byte*>(call.rounded) : reinterpret_cast<const std::byte*>(call.c);
@@ -25,7 +27,7 @@ const std::byte* written(const BrgemmCall& call) {
 
 void ConvStream::run_phase(const Task& task, const LaneRound& round, const Phase& phase, int64_t chunk,
                            const float* base, int64_t image_stride, const Operands& operands, const Panels& panels,
-                           const Target& target, Ahead* asked, bool* not_finite) const {
+                           const Target& target, Ahead* asked, Ahead* read, bool* not_finite) const {
   const StreamProblem& p = problem_;
   const bool last_chunk = chunk == chunks_ - 1;
   const std::vector<Piece>& pieces = pieces_of(phase, chunk);
@@ -69,6 +71,7 @@ void ConvStream::run_phase(const Task& task, const LaneRound& round, const Phase
         call.rounded_row = abreast_ ? target.rounded.image : tile.c_row;
         if (last && operands.added.at) call.add = operands.added.at + (written(call) - operands.dest.at());
         asked->fetch();
+        std::tie(call.ahead, call.ahead_end) = read->run(kAllLines);
         const int m = abreast_ ? rows : tile.m;
         kernels_->at(tile.kind, m, static_cast<int>(round.blocks))(call);
       }
@@ -161,8 +164,11 @@ void ConvStream::run_task(int64_t index, const std::vector<Phase>& phases, const
       const Target target = target_of(task, round, operands.dest, scratch + scratch_floats_);
       if (holes_ && chunk == 0)
         tiles_round_ ? clear_round(task, round, target.rounded) : clear_round(task, round, target.sums);
+      Ahead read;
+      if (chunk == chunks_ - 1 && operands.epilogue) read = read_by_epilogue(task, round, *operands.epilogue);
+      read.share(round_calls);
       for (const Phase& phase : phases)
-        run_phase(task, round, phase, chunk, base, stride, operands, panels, target, &asked, not_finite);
+        run_phase(task, round, phase, chunk, base, stride, operands, panels, target, &asked, &read, not_finite);
       if (chunk < chunks_ - 1) continue;
       if (operands.dest.half() && !tiles_round_) round_off(task, round, target);
       if (!operands.epilogue) continue;
@@ -205,6 +211,24 @@ void ConvStream::clear_round(const Task& task, const LaneRound& round, const Pla
     for (int64_t block = round.begun; block < round.blocks; ++block)
       std::fill_n(place.at + image * place.image + block * place.block, values, T{});
   }
+}
+
+// Where the blocks of the round lie that finish() will read.
+Ahead ConvStream::read_by_epilogue(const Task& task, const LaneRound& round, const ConvEpilogue& epilogue) const {
+  Ahead ahead;
+  const std::byte* const at = epilogue.read();
+  if (!at) return ahead;
+  const Values values(at, problem_.dest_type);
+  const int64_t row = problem_.dest_w * kBlock, plane = problem_.dest_h * row;
+  const Lines lines = lines_of(task);
+  for (int64_t image = task.image; image < task.image + task.images; ++image) {
+    const int64_t first = (image * problem_.groups + task.group) * dest_blocks_ + round.block;
+    for (int64_t block = first; block < first + round.finished; ++block) {
+      const Values begin = values + block * plane + lines.first * row;
+      ahead.add(begin, begin + lines.count * row);
+    }
+  }
+  return ahead;
 }
 
 template <class Visit>

@@ -193,7 +193,8 @@ class ConvStream {
                 float* scratch, bool* not_finite) const;
   void run_phase(const Task& task, const LaneRound& round, const Phase& phase, int64_t chunk, const float* base,
                  int64_t image_stride, const Operands& operands, const Panels& panels, const Target& target,
-                 Ahead* asked, bool* not_finite) const;
+                 Ahead* asked, Ahead* read, bool* not_finite) const;
+  Ahead read_by_epilogue(const Task& task, const LaneRound& round, const ConvEpilogue& epilogue) const;
   Lines lines_of(const Task& task) const;
   Target target_of(const Task& task, const LaneRound& round, MutableValues dest, float* scratch) const;
   template <class T>
