@@ -139,7 +139,8 @@ class Race {
     const size_t kept = runner.operation->kept().bytes;
     if (kept > 0 && !runner.kept->allocate(kept).ok()) return;
     if (!runner.run(operands_, pool_)) return;
-    const bool given_up = runner.spent > kChance && runner.best > kHopelessCold * best_;
+    // What makes something to keep does so once, before its time counts.
+    const bool given_up = kept == 0 && runner.spent > kChance && runner.best > kHopelessCold * best_;
     if (!given_up && !runner.run(operands_, pool_)) return;
     best_ = std::min(best_, runner.best);
     runners_.push_back(std::move(runner));
