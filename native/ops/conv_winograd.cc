@@ -61,7 +61,7 @@ class ConvWinograd : public Operation {
 
  private:
   struct Task {
-    int64_t tile, tiles, block, blocks;  // blocks of filters
+    int64_t group, tile, tiles, block, blocks;  // blocks of filters of the group
   };
   // How V, U and M of one task lie: floats from a frequency to the next. An odd number of cache lines, since powers of
   // two would put all frequencies of a tile into the same few lines of the cache.
@@ -71,15 +71,19 @@ class ConvWinograd : public Operation {
   int64_t tile_groups() const { return ceil_div(tiles_, group_tiles_); }
   int64_t filter_groups() const { return ceil_div(lane_blocks_, group_blocks_); }
 
-  Task task(int64_t tile_group, int64_t first_filter_group, int64_t filter_groups) const;
+  Task task(int64_t group, int64_t tile_group, int64_t first_filter_group, int64_t filter_groups) const;
   void transform_input(Values source, const Task& task, float* v) const;
   void transform_weight(const float* weight, int64_t block, int64_t blocks, int64_t depth_block, int64_t depth_blocks,
                         float* taps, float* u, int64_t u_step) const;
   void multiply_tiles(const float* v, int64_t v_step, int64_t depth, const float* u, int64_t u_step, int64_t tiles,
                       int64_t blocks, bool accumulate, float* product) const;
   bool transform_output(const float* product, const Task& task, const float* bias, MutableValues dest) const;
-  Values source(const RunContext& context) const { return {context.inputs[0], problem_.source_type}; }
-  MutableValues dest(const RunContext& context) const { return {context.outputs[0], problem_.dest_type}; }
+  Values source(const RunContext& context, int64_t group) const {
+    return Values(context.inputs[0], problem_.source_type) + group * problem_.source_floats();
+  }
+  MutableValues dest(const RunContext& context, int64_t group) const {
+    return MutableValues(context.outputs[0], problem_.dest_type) + group * problem_.dest_floats();
+  }
 
   void finish_task(const Task& task, int64_t slot, const ConvEpilogue* epilogue) const;
 
@@ -87,8 +91,10 @@ class ConvWinograd : public Operation {
   bool owns_u() const { return shared_input_ && !problem_.keeps; }  // a thread, of one task and chunk at a time
   // The bias and the U that do not belong to a thread.
   int64_t prepared_floats() const {
-    return lane_blocks_ * kBlock + (owns_u() ? 0 : shared_input_ ? filter_groups() * chunks() * u_floats_ : u_floats_);
+    const int64_t u = shared_input_ ? filter_groups() * chunks() * u_floats_ : problem_.groups * u_floats_;
+    return bias_floats() + (owns_u() ? 0 : u);
   }
+  int64_t bias_floats() const { return problem_.dest_blocks() * kBlock; }
   int64_t own_floats() const { return apart(v_floats_ + (owns_u() ? u_floats_ : 0) + m_floats_ + tap_floats_); }
 
   // False if a value is not finite.
@@ -107,8 +113,8 @@ class ConvWinograd : public Operation {
   bool shared_input_ = false;
   bool own_input_ = false;  // of which each thread transforms all for itself
   bool in_place_ = false;   // M takes the place of V: of one block of channels each row is read before it is written
-  // In floats: V for all threads, and what each has for itself; U of all filters or, with V shared, of one task and
-  // chunk.
+  // In floats: V for all threads, and what each has for itself; U of a group's filters or, with V shared, of one task
+  // and chunk.
   int64_t shared_v_floats_ = 0, v_floats_ = 0, m_floats_ = 0, tap_floats_ = 0, u_floats_ = 0;
 };
 
@@ -136,7 +142,7 @@ ConvWinograd::ConvWinograd(const WinogradProblem& problem, int tile, int threads
   group_blocks_ = even(lane_blocks_, few ? kernels_->few_blocks : kernels_->blocks);
 
   // U is larger than V when there are more filters than tiles; then no task should need all of it.
-  shared_input_ = tiles_ <= kMaxTiles && tiles_ < problem.lanes;
+  shared_input_ = problem.groups == 1 && tiles_ <= kMaxTiles && tiles_ < problem.lanes;
   const int64_t pixel_bytes = frequencies() * kBlock * 4, u_bytes = pixel_bytes * kBlock * depth_blocks_ * lane_blocks_;
   const bool u_stays = u_bytes <= kCacheBytes * 2 / 3;
   // The pixels of a tile are in L2 as well, those of the next task before their time.
@@ -166,8 +172,10 @@ ConvWinograd::ConvWinograd(const WinogradProblem& problem, int tile, int threads
   }
 }
 
-ConvWinograd::Task ConvWinograd::task(int64_t tile_group, int64_t first_filter_group, int64_t filter_groups) const {
+ConvWinograd::Task ConvWinograd::task(int64_t group, int64_t tile_group, int64_t first_filter_group,
+                                      int64_t filter_groups) const {
   Task t;
+  t.group = group;
   t.tile = tile_group * group_tiles_;
   t.tiles = std::min(group_tiles_, tiles_ - t.tile);
   t.block = first_filter_group * group_blocks_;
@@ -179,7 +187,7 @@ ConvWinograd::Task ConvWinograd::task(int64_t tile_group, int64_t first_filter_g
 void ConvWinograd::transform_input(Values source, const Task& task, float* v) const {
   const int64_t plane = problem_.source_h * problem_.source_w * kBlock;
   WinogradWindow windows[kMaxTiles];
-  grid_.windows(task.tile, task.tiles, depth_blocks_, windows);
+  grid_.windows(task.tile, task.tiles, problem_.source_blocks(), windows);
   for (int64_t block = 0; block < task.blocks; ++block) {
     winograd_input(transforms_, rounded_, source + (task.block + block) * plane, grid_, windows, task.tiles, task.tiles,
                    v + block * task.tiles * kBlock, v_step(task.tiles, task.blocks));
@@ -222,7 +230,7 @@ bool ConvWinograd::transform_output(const float* product, const Task& task, cons
   const WinogradProblem& p = problem_;
   const int64_t plane = p.dest_h * p.dest_w * kBlock;
   WinogradTarget targets[kMaxTiles];
-  grid_.targets(task.tile, task.tiles, lane_blocks_, targets);
+  grid_.targets(task.tile, task.tiles, problem_.dest_blocks(), targets);
   bool finite = true;
   for (int64_t b = 0; b < task.blocks; ++b) {
     const int64_t block = task.block + b;
@@ -235,7 +243,8 @@ bool ConvWinograd::transform_output(const float* product, const Task& task, cons
 }
 
 void ConvWinograd::finish_task(const Task& task, int64_t slot, const ConvEpilogue* epilogue) const {
-  if (epilogue) finish_tiles(grid_, task.tile, task.tiles, task.block, task.blocks, slot, *epilogue);
+  const int64_t block = task.group * lane_blocks_ + task.block;
+  if (epilogue) finish_tiles(grid_, task.tile, task.tiles, block, task.blocks, slot, *epilogue);
 }
 
 // Many tiles: U first, then each task goes from its input pixels to its output pixels within a core's L2.
@@ -244,22 +253,26 @@ bool ConvWinograd::run_with_shared_weight(const RunContext& context, const float
   const int64_t own = own_floats(), step = u_step(lane_blocks_, depth_blocks_);
   const auto cancelled = [&] { return context.cancelled.load(std::memory_order_relaxed); };
   std::atomic<bool> finite{true};
-  context.pool.parallel_for(context.holds ? 0 : filter_groups() * chunks(), [&](int64_t index, int thread) {
+  const int64_t pieces = filter_groups() * chunks();
+  context.pool.parallel_for(context.holds ? 0 : problem_.groups * pieces, [&](int64_t index, int thread) {
     if (cancelled()) return;
-    const Task t = task(0, index / chunks(), 1);
+    const Task t = task(index / pieces, 0, index % pieces / chunks(), 1);
     const int64_t first = index % chunks() * chunk_blocks_, count = std::min(chunk_blocks_, depth_blocks_ - first);
     float* const taps = scratch + thread * own;
-    transform_weight(context.in<float>(1), t.block, t.blocks, first, count, taps,
-                     u + (t.block * depth_blocks_ + first * t.blocks) * kBlock * kBlock, step);
+    transform_weight(context.in<float>(1) + t.group * problem_.weight_floats(), t.block, t.blocks, first, count, taps,
+                     u + t.group * u_floats_ + (t.block * depth_blocks_ + first * t.blocks) * kBlock * kBlock, step);
   });
-  context.pool.parallel_for(tile_groups(), [&](int64_t group, int thread) {
+  context.pool.parallel_for(problem_.groups * tile_groups(), [&](int64_t index, int thread) {
     if (cancelled()) return;
     float *const v = scratch + thread * own, *const product = in_place_ ? v : v + v_floats_;
-    const Task t = task(group, 0, filter_groups());
-    transform_input(source(context), {t.tile, t.tiles, 0, depth_blocks_}, v);
-    multiply_tiles(v, v_step(t.tiles, depth_blocks_), problem_.depth, u, step, t.tiles, t.blocks, false, product);
-    if (!transform_output(product, t, bias, dest(context))) finite = false;
-    finish_task(t, group, context.epilogue);
+    const int64_t slot = index % tile_groups();
+    const Task t = task(index / tile_groups(), slot, 0, filter_groups());
+    transform_input(source(context, t.group), {t.group, t.tile, t.tiles, 0, depth_blocks_}, v);
+    multiply_tiles(v, v_step(t.tiles, depth_blocks_), problem_.depth, u + t.group * u_floats_, step, t.tiles, t.blocks,
+                   false, product);
+    const float* const shift = bias ? bias + t.group * lane_blocks_ * kBlock : nullptr;
+    if (!transform_output(product, t, shift, dest(context, t.group))) finite = false;
+    finish_task(t, slot, context.epilogue);
   });
   return finite;
 }
@@ -274,7 +287,7 @@ bool ConvWinograd::run_with_shared_input(const RunContext& context, const float*
   std::atomic<bool> finite{true};
   const auto count = [&](int64_t chunk) { return std::min(chunk_blocks_, depth_blocks_ - chunk * chunk_blocks_); };
   const auto transform_chunk = [&](int64_t chunk, float* v) {
-    transform_input(source(context), {0, tiles_, chunk * chunk_blocks_, count(chunk)}, v + chunk * chunk_floats);
+    transform_input(source(context, 0), {0, 0, tiles_, chunk * chunk_blocks_, count(chunk)}, v + chunk * chunk_floats);
   };
   if (!own_input_) {
     context.pool.parallel_for(chunks, [&](int64_t chunk, int) {
@@ -290,7 +303,7 @@ bool ConvWinograd::run_with_shared_input(const RunContext& context, const float*
       for (int64_t chunk = 0; chunk < chunks; ++chunk) transform_chunk(chunk, v);
       transformed[static_cast<size_t>(thread)] = 1;
     }
-    const Task t = task(0, filters, 1);
+    const Task t = task(0, 0, filters, 1);
     for (int64_t chunk = 0; chunk < chunks; ++chunk) {
       const int64_t step = u_step(t.blocks, count(chunk));
       float* const some = owns_u() ? own_u : u + (filters * chunks + chunk) * u_floats_;
@@ -301,7 +314,7 @@ bool ConvWinograd::run_with_shared_input(const RunContext& context, const float*
       multiply_tiles(v + chunk * chunk_floats, v_step(tiles_, count(chunk)), depth, some, step, tiles_, t.blocks,
                      chunk > 0, product);
     }
-    if (!transform_output(product, t, bias, dest(context))) finite = false;
+    if (!transform_output(product, t, bias, dest(context, 0))) finite = false;
     finish_task(t, 0, context.epilogue);
   });
   return finite;
@@ -315,7 +328,7 @@ size_t ConvWinograd::workspace_bytes() const {
 Status ConvWinograd::run(const RunContext& context) const {
   const WeightMemory memory = weight_memory(context, context.workspace, problem_.keeps, prepared_floats());
   const float* const bias = padded_bias(problem_, context, memory.made);
-  float* const u = memory.made + lane_blocks_ * kBlock;
+  float* const u = memory.made + bias_floats();
   const bool finite = shared_input_ ? run_with_shared_input(context, bias, u, memory.rest)
                                     : run_with_shared_weight(context, bias, u, memory.rest);
   if (!finite) report_not_finite(context);
@@ -326,8 +339,9 @@ std::string ConvWinograd::describe() const {
   const double share = winograd_cycles(problem_, tile_) / direct_cycles(problem_);
   return winograd_name(problem_, tile_) + ": " + kernels_->name + ", tiles " + std::to_string(group_tiles_) +
          ", channels " + std::to_string(sum_ * kBlock) + " a sum, " + (shared_input_ ? "input" : "filters") +
-         " transformed first, tasks " + std::to_string(shared_input_ ? filter_groups() : tile_groups()) +
-         ", estimated at " + std::to_string(static_cast<int>(share * 100)) + " % of brgemm's time";
+         " transformed first, tasks " +
+         std::to_string(shared_input_ ? filter_groups() : problem_.groups * tile_groups()) + ", estimated at " +
+         std::to_string(static_cast<int>(share * 100)) + " % of brgemm's time";
 }
 
 }  // namespace
@@ -417,8 +431,8 @@ const float* winograd_taps(const WinogradProblem& p, const float* weight, int64_
 const float* padded_bias(const WinogradProblem& p, const RunContext& context, float* padded) {
   if (!p.bias) return nullptr;
   if (context.holds) return padded;
-  std::fill_n(padded, blocks(p.lanes) * kBlock, 0.f);
-  std::copy_n(context.in<float>(2), p.lanes, padded);
+  std::fill_n(padded, p.dest_blocks() * kBlock, 0.f);
+  std::copy_n(context.in<float>(2), p.groups * p.lanes, padded);
   return padded;
 }
 
@@ -484,12 +498,13 @@ bool winograd_possible(const ConvGeometry& g) {
   const bool alike = g.r == g.s && g.stride_h == g.stride_w && g.dilation_h == g.dilation_w;
   const bool filter = g.stride_h == 1 ? g.r == 3 || g.r == 5 : g.stride_h == 2 && g.r == 3 && g.dilation_h == 1;
   const int64_t least = g.r == 5 ? 2 * kBlock : kBlock;  // channels: winograd.h has the errors
-  return alike && filter && g.groups == 1 && g.mode == PaddingMode::kZeros && std::min(g.c, g.k) >= least;
+  const bool enough = std::min(g.c_group(), g.k_group()) >= least;
+  return alike && filter && g.groups_align() && g.mode == PaddingMode::kZeros && enough;
 }
 
 WinogradProblem winograd_forward(const ConvGeometry& g, bool bias, bool relu) {
   WinogradProblem p;
-  p.images = g.n, p.depth = g.c, p.lanes = g.k;
+  p.images = g.n, p.groups = g.groups, p.depth = g.c_group(), p.lanes = g.k_group();
   p.source_h = g.h, p.source_w = g.w, p.dest_h = g.p, p.dest_w = g.q, p.top = g.top, p.left = g.left;
   p.rotated = g.flip;
   p.stride = g.stride_h, p.taps = g.r, p.dilation = g.dilation_h;
@@ -499,7 +514,7 @@ WinogradProblem winograd_forward(const ConvGeometry& g, bool bias, bool relu) {
 
 WinogradProblem winograd_gradient(const ConvGeometry& g) {
   WinogradProblem p;
-  p.images = g.n, p.depth = g.k, p.lanes = g.c;
+  p.images = g.n, p.groups = g.groups, p.depth = g.k_group(), p.lanes = g.c_group();
   p.source_h = g.p, p.source_w = g.q, p.dest_h = g.h, p.dest_w = g.w;
   p.stride = g.stride_h, p.taps = g.r, p.dilation = g.dilation_h;
   p.top = (p.taps - 1) * p.dilation - g.top, p.left = (p.taps - 1) * p.dilation - g.left;

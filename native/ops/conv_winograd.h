@@ -22,7 +22,8 @@ namespace fovea {
 // filter[lane][depth][r][s]). The forward convolution, and its input gradient with the filter rotated and depth and
 // lanes exchanged; with `spread`, the gradient through a stride: source (p + r - top) / stride where that is whole.
 struct WinogradProblem {
-  int64_t images = 1, depth = 1, lanes = 1;
+  int64_t images = 1, groups = 1;
+  int64_t depth = 1, lanes = 1;  // of a group: whole blocks, if there are several
   int64_t source_h = 1, source_w = 1, dest_h = 1, dest_w = 1, top = 0, left = 0;
   bool depth_first = false;  // weight is [depth][lanes][taps][taps], not [lanes][depth][taps][taps]
   bool rotated = false;      // filter (r, s) is weight (taps - 1 - r, taps - 1 - s)
@@ -34,7 +35,12 @@ struct WinogradProblem {
   bool spread = false;
   int64_t taps = 3, dilation = 1;  // along both axes
 
-  int64_t filter_floats() const { return taps * taps * kBlock; }  // of one channel, for one block of lanes
+  int64_t filter_floats() const { return taps * taps * kBlock; }         // of one channel, for one block of lanes
+  int64_t weight_floats() const { return depth * lanes * taps * taps; }  // of a group
+  int64_t source_blocks() const { return groups * blocks(depth); }       // of an image
+  int64_t dest_blocks() const { return groups * blocks(lanes); }         // likewise
+  int64_t source_floats() const { return blocks(depth) * source_h * source_w * kBlock; }  // of a group of one image
+  int64_t dest_floats() const { return blocks(lanes) * dest_h * dest_w * kBlock; }        // likewise
 };
 
 // How an axis of the images is cut into tiles. Tile i has the inputs from source_first + i·source_step and the outputs
@@ -106,8 +112,8 @@ WinogradTiles winograd_tiles(const WinogradProblem& problem, int tile);
 // by.
 std::string winograd_name(const WinogradProblem& problem, int tile);
 
-// 3×3 of stride 1 or 2, 5×5 of stride 1, or dilated and of stride 1, alike along both axes; no groups, padding of
-// zeros, and enough channels.
+// 3×3 of stride 1 or 2, 5×5 of stride 1, or dilated and of stride 1, alike along both axes; padding of zeros, and
+// enough channels; of groups whole blocks.
 bool winograd_possible(const ConvGeometry& g);
 
 WinogradProblem winograd_forward(const ConvGeometry& g, bool bias, bool relu);

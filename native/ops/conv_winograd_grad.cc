@@ -73,7 +73,7 @@ class ConvWinogradGrad : public Operation {
 
  private:
   struct Task {
-    int64_t channel, channels, filter, filters;  // blocks
+    int64_t group, channel, channels, filter, filters;  // blocks of the group
     int64_t part, chunk, chunks;
   };
   struct Operand {  // V or U of some blocks; the scales are those of integers
@@ -88,7 +88,10 @@ class ConvWinogradGrad : public Operation {
   int64_t frequencies() const { return transforms_.points * transforms_.points; }
   int64_t channel_splits() const { return ceil_div(channel_blocks_, task_channels_); }
   int64_t filter_splits() const { return ceil_div(filter_blocks_, filters_); }
-  int64_t part_floats() const { return filter_blocks_ * channel_blocks_ * piece_floats(); }
+  int64_t tasks() const { return problem_.groups * parts_ * channel_splits() * filter_splits(); }
+  int64_t pieces() const { return problem_.groups * filter_blocks_ * channel_blocks_; }
+  int64_t part_floats() const { return pieces() * piece_floats(); }
+  int64_t total_floats() const { return problem_.dest_blocks() * kBlock; }    // of dy, in a part
   int64_t piece_floats() const { return kBlock * problem_.filter_floats(); }  // of 16 filters and 16 channels
   // Of 16-bit integers a word is a pair of tiles.
   int64_t pixels(int64_t tiles) const { return way_.int16 ? ceil_div(tiles, 2) : tiles; }
@@ -120,7 +123,7 @@ class ConvWinogradGrad : public Operation {
                     float* dw) const;
   bool add_parts(const RunContext& context, float* parts, float* dw) const;
   bool add_totals(float* totals, float* db) const;
-  void write(const float* taps, int64_t channel, int64_t channels, int64_t filter, float* dw) const;
+  void write(const float* taps, int64_t group, int64_t channel, int64_t channels, int64_t filter, float* dw) const;
 
   ConvGeometry g_;
   WinogradProblem problem_;
@@ -148,8 +151,8 @@ ConvWinogradGrad::ConvWinogradGrad(const ConvGeometry& g, const WinogradGradWay&
       grid_(winograd_tiles(problem_, way.tile)),
       threads_(threads) {
   tiles_ = grid_.count();
-  channel_blocks_ = blocks(g.c);
-  filter_blocks_ = blocks(g.k);
+  channel_blocks_ = blocks(problem_.depth);
+  filter_blocks_ = blocks(problem_.lanes);
   const Blocking blocking = choose_blocking(channel_blocks_, filter_blocks_, tiles_, frequencies(), way.int16);
   channels_ = blocking.channels;
   filters_ = blocking.filters;
@@ -160,10 +163,10 @@ ConvWinogradGrad::ConvWinogradGrad(const ConvGeometry& g, const WinogradGradWay&
   // U of a single chunk serves all the channels of a task, piece by piece.
   const int64_t pieces = ceil_div(channel_blocks_, channels_);
   const int64_t wanted = std::clamp<int64_t>(static_cast<int64_t>(g.flops() / kLeastFlops), 1, kTasks);
-  const int64_t splits = chunks_ > 1 ? pieces : std::min(pieces, ceil_div(wanted, filter_splits()));
+  const int64_t splits = chunks_ > 1 ? pieces : std::min(pieces, ceil_div(wanted, g.groups * filter_splits()));
   task_channels_ = ceil_div(pieces, splits) * channels_;
-  const int64_t bytes = g.n * (g.c * g.h * g.w + g.k * g.p * g.q) * 4;
-  const int64_t parts = std::max(ceil_div(wanted, filter_splits() * channel_splits()), bytes / kPartBytes);
+  const int64_t bytes = g.n * (g.c_group() * g.h * g.w + g.k_group() * g.p * g.q) * 4;
+  const int64_t parts = std::max(ceil_div(wanted, g.groups * filter_splits() * channel_splits()), bytes / kPartBytes);
   parts_ = std::clamp<int64_t>(parts, 1, chunks_);
 
   stage_floats_ = way.int16 ? frequencies() * step(chunk_tiles_) : 0;
@@ -177,6 +180,7 @@ ConvWinogradGrad::Task ConvWinogradGrad::task(int64_t index) const {
   t.channels = std::min(task_channels_, channel_blocks_ - t.channel);
   t.filter = index % filter_splits() * filters_, index /= filter_splits();
   t.filters = std::min(filters_, filter_blocks_ - t.filter);
+  t.group = index % problem_.groups, index /= problem_.groups;
   t.part = index;
   t.chunk = chunks_ * t.part / parts_;
   t.chunks = chunks_ * (t.part + 1) / parts_ - t.chunk;
@@ -204,7 +208,7 @@ void ConvWinogradGrad::round(const float* staged, int64_t tiles, int64_t block, 
 void ConvWinogradGrad::transform_input(Values x, int64_t first, int64_t tiles, int64_t block, int64_t blocks,
                                        float* stage, const Operand& v) const {
   WinogradWindow windows[kMaxTiles];
-  grid_.windows(first, tiles, channel_blocks_, windows);
+  grid_.windows(first, tiles, problem_.source_blocks(), windows);
   for (int64_t b = 0; b < blocks; ++b) {
     float* const to = way_.int16 ? stage : v.values + b * tiles * kBlock;
     winograd_input(transforms_, rounded_, x + (block + b) * g_.h * g_.w * kBlock, grid_, windows, tiles, tiles, to,
@@ -216,7 +220,7 @@ void ConvWinogradGrad::transform_input(Values x, int64_t first, int64_t tiles, i
 void ConvWinogradGrad::transform_gradient(Values dy, int64_t first, int64_t tiles, int64_t block, int64_t blocks,
                                           float* stage, const Operand& u, float* total) const {
   WinogradTarget targets[kMaxTiles];
-  grid_.targets(first, tiles, filter_blocks_, targets);
+  grid_.targets(first, tiles, problem_.dest_blocks(), targets);
   const int64_t step = this->step(way_.int16 ? tiles : blocks * tiles);
   const WinogradPitch pitch = grid_.dest_pitch();
   for (int64_t b = 0; b < blocks; ++b) {
@@ -284,17 +288,19 @@ void ConvWinogradGrad::multiply_int16(const Scratch& scratch, int64_t f, int64_t
 bool ConvWinogradGrad::run_task(const RunContext& context, const Task& task, const Scratch& scratch, float* parts,
                                 float* totals) const {
   bool finite = true;
+  const Values x = Values(context.inputs[0], way_.x) + task.group * problem_.source_floats();
+  const Values dy = Values(context.inputs[1], way_.dy) + task.group * problem_.dest_floats();
+  float* const part_totals = totals + task.part * total_floats() + task.group * filter_blocks_ * kBlock;
   int64_t in_u = -1;  // the chunk that U holds
   for (int64_t channel = task.channel; channel < task.channel + task.channels; channel += channels_) {
     const int64_t channels = std::min(channels_, task.channel + task.channels - channel);
     for (int64_t chunk = task.chunk; chunk < task.chunk + task.chunks; ++chunk) {
       if (context.cancelled.load(std::memory_order_relaxed)) return true;
       const int64_t first = chunk * chunk_tiles_, tiles = std::min(chunk_tiles_, tiles_ - first);
-      transform_input({context.inputs[0], way_.x}, first, tiles, channel, channels, scratch.stage, scratch.v);
+      transform_input(x, first, tiles, channel, channels, scratch.stage, scratch.v);
       if (chunk != in_u) {
-        float* const total = way_.bias && channel == 0 ? totals + task.part * filter_blocks_ * kBlock : nullptr;
-        transform_gradient({context.inputs[1], way_.dy}, first, tiles, task.filter, task.filters, scratch.stage,
-                           scratch.u, total);
+        float* const total = way_.bias && channel == 0 ? part_totals : nullptr;
+        transform_gradient(dy, first, tiles, task.filter, task.filters, scratch.stage, scratch.u, total);
         in_u = chunk;
       }
       multiply(scratch, tiles, channels, task.filters, chunk > task.chunk);
@@ -309,25 +315,25 @@ bool ConvWinogradGrad::finish_piece(const Task& task, int64_t channel, int64_t c
   bool finite = true;
   for (int64_t filter = 0; filter < task.filters; ++filter) {
     const int64_t block = task.filter + filter;
-    float* const taps = parts_ == 1
-                            ? scratch.taps
-                            : parts + task.part * part_floats() + (block * channel_blocks_ + channel) * piece_floats();
+    const int64_t piece = (task.group * filter_blocks_ + block) * channel_blocks_ + channel;
+    float* const taps = parts_ == 1 ? scratch.taps : parts + task.part * part_floats() + piece * piece_floats();
     const bool all = transforms_.weight_gradient(
         scratch.m + filter * channels * kBlock * kBlock, step(task.filters * channels * kBlock),
         static_cast<int>(channels * kBlock), g_.flip ? taps + problem_.filter_floats() - kBlock : taps,
         g_.flip ? -kBlock : kBlock);
     if (!all) finite = false;
-    if (parts_ == 1) write(taps, channel, channels, block, dw);
+    if (parts_ == 1) write(taps, task.group, channel, channels, block, dw);
   }
   return finite;
 }
 
-// taps: [channel][taps²][16 filters], to dw: [filter][channel][taps²].
-void ConvWinogradGrad::write(const float* taps, int64_t channel, int64_t channels, int64_t filter, float* dw) const {
-  const int64_t first = channel * kBlock, count = std::min(channels * kBlock, g_.c - first);
-  const int64_t filters = std::min<int64_t>(kBlock, g_.k - filter * kBlock);
-  layout_kernels().from_blocked(taps, g_.c * g_.taps(), static_cast<int>(filters), count * g_.taps(),
-                                dw + (filter * kBlock * g_.c + first) * g_.taps());
+// taps: [channel][taps²][16 filters], to dw: [group][filter][channel][taps²].
+void ConvWinogradGrad::write(const float* taps, int64_t group, int64_t channel, int64_t channels, int64_t filter,
+                             float* dw) const {
+  const int64_t all = problem_.depth, first = channel * kBlock, count = std::min(channels * kBlock, all - first);
+  const int64_t filters = std::min<int64_t>(kBlock, problem_.lanes - filter * kBlock);
+  layout_kernels().from_blocked(taps, all * g_.taps(), static_cast<int>(filters), count * g_.taps(),
+                                dw + group * problem_.weight_floats() + (filter * kBlock * all + first) * g_.taps());
 }
 
 // sum[i] += the floats of the other parts, in order. False if a sum is not finite.
@@ -346,35 +352,34 @@ bool add_up(float* sum, int64_t floats, int64_t part_floats, int64_t parts) {
 bool ConvWinogradGrad::add_parts(const RunContext& context, float* parts, float* dw) const {
   const int64_t floats = piece_floats();
   std::atomic<bool> finite{true};
-  context.pool.parallel_for(filter_blocks_ * channel_blocks_, [&](int64_t index, int) {
+  context.pool.parallel_for(pieces(), [&](int64_t index, int) {
     float* const sum = parts + index * floats;
     if (!add_up(sum, floats, part_floats(), parts_)) finite = false;
-    write(sum, index % channel_blocks_, 1, index / channel_blocks_, dw);
+    const int64_t block = index / channel_blocks_;
+    write(sum, block / filter_blocks_, index % channel_blocks_, 1, block % filter_blocks_, dw);
   });
   return finite;
 }
 
 bool ConvWinogradGrad::add_totals(float* totals, float* db) const {
-  const int64_t lanes = filter_blocks_ * kBlock;
-  const bool finite = add_up(totals, lanes, lanes, parts_);
+  const bool finite = add_up(totals, total_floats(), total_floats(), parts_);
   std::copy_n(totals, g_.k, db);
   return finite;
 }
 
 size_t ConvWinogradGrad::workspace_bytes() const {
-  const int64_t totals = parts_ * filter_blocks_ * kBlock, partial = parts_ == 1 ? 0 : parts_ * part_floats();
+  const int64_t totals = parts_ * total_floats(), partial = parts_ == 1 ? 0 : parts_ * part_floats();
   const int64_t floats = totals + partial + threads_ * thread_floats();
   return static_cast<size_t>(floats) * sizeof(float);
 }
 
 Status ConvWinogradGrad::run(const RunContext& context) const {
-  const int64_t lanes = filter_blocks_ * kBlock;
   float* const totals = reinterpret_cast<float*>(context.workspace);
-  float* const parts = totals + parts_ * lanes;
+  float* const parts = totals + parts_ * total_floats();
   float* const scratch = parts + (parts_ == 1 ? 0 : parts_ * part_floats());
-  std::fill_n(totals, parts_ * lanes, 0.f);
+  std::fill_n(totals, parts_ * total_floats(), 0.f);
   std::atomic<bool> finite{true};
-  context.pool.parallel_for(parts_ * channel_splits() * filter_splits(), [&](int64_t index, int thread) {
+  context.pool.parallel_for(tasks(), [&](int64_t index, int thread) {
     const Scratch own = this->scratch(scratch + thread * thread_floats());
     if (!run_task(context, task(index), own, parts, totals)) finite = false;
   });
@@ -389,7 +394,7 @@ std::string ConvWinogradGrad::describe() const {
   return winograd_name(problem_, way_.tile) + (way_.int16 ? " in int16: " : ": ") +
          (way_.int16 ? int16_kernels_->name : kernels_->name) + ", tiles " + std::to_string(chunk_tiles_) +
          ", channels " + std::to_string(channels_ * kBlock) + ", filters " + std::to_string(filters_ * kBlock) +
-         ", parts " + std::to_string(parts_) + ", tasks " + std::to_string(parts_ * channel_splits() * filter_splits());
+         ", parts " + std::to_string(parts_) + ", tasks " + std::to_string(tasks());
 }
 
 }  // namespace
@@ -399,13 +404,15 @@ namespace {
 double grad_cycles(const ConvGeometry& g, int tile, bool int16) {
   const WinogradProblem problem = winograd_forward(g, false, false);
   const int64_t tiles = winograd_tiles(problem, tile).count(), points = winograd_transforms(problem, tile).points;
-  const Blocking blocking = choose_blocking(blocks(g.c), blocks(g.k), tiles, points * points, int16);
-  return static_cast<double>(points * points * blocks(g.c) * blocks(g.k)) *
+  const Blocking blocking =
+      choose_blocking(blocks(problem.depth), blocks(problem.lanes), tiles, points * points, int16);
+  return static_cast<double>(points * points * g.groups * blocks(problem.depth) * blocks(problem.lanes)) *
          (blocking.cycles * static_cast<double>(tiles) + 200);
 }
 
 bool pays(const ConvGeometry& g, double product, bool int16) {
-  const double direct = product * static_cast<double>(g.taps() * g.n * g.p * g.q * blocks(g.c) * blocks(g.k));
+  const int64_t products = g.groups * blocks(g.c_group()) * blocks(g.k_group());
+  const double direct = product * static_cast<double>(g.taps() * g.n * g.p * g.q * products);
   return enough_for_winograd(g) && grad_cycles(g, winograd_grad_tile(g), int16) < 0.9 * direct;
 }
 

@@ -33,7 +33,7 @@ class ConvWinogradInt16 : public Operation {
   Kept kept() const override { return kept_weight(problem_.keeps, prepared_floats()); }
   Status run(const RunContext& context) const override;
   std::string describe() const override;
-  int64_t epilogue_slots() const override { return grid_.dilated() ? 0 : shared_input_ ? 1 : groups(); }
+  int64_t epilogue_slots() const override { return grid_.dilated() ? 0 : shared_input_ ? 1 : tile_groups(); }
 
  private:
   struct Pixels {  // V of so many tiles
@@ -43,8 +43,11 @@ class ConvWinogradInt16 : public Operation {
   struct Filters {  // U of some blocks
     float *u, *scales;
   };
+  struct Task {  // tiles of one group of channels and filters
+    int64_t group, slot, first, tiles;
+  };
 
-  int64_t groups() const { return ceil_div(tiles_, group_tiles_); }
+  int64_t tile_groups() const { return ceil_div(tiles_, group_tiles_); }
   int64_t rounds() const { return ceil_div(lane_blocks_, kRound); }
   int64_t v_step(int64_t tiles) const { return odd_lines(units_ * tiles); }  // from a frequency to the next
   static int64_t m_step(int64_t tiles) { return odd_lines(kRound * tiles); }
@@ -63,7 +66,10 @@ class ConvWinogradInt16 : public Operation {
   }
   bool owns_filters() const { return shared_input_ && !problem_.keeps; }  // a thread, of one round at a time
   // The bias and the U that do not belong to a thread.
-  int64_t prepared_floats() const { return lane_blocks_ * kBlock + (owns_filters() ? 0 : filter_floats(lane_blocks_)); }
+  int64_t prepared_floats() const {
+    return bias_floats() + (owns_filters() ? 0 : filter_floats(problem_.dest_blocks()));
+  }
+  int64_t bias_floats() const { return problem_.dest_blocks() * kBlock; }
   int64_t shared_pixel_floats() const { return shared_input_ ? pixel_floats(tiles_) : 0; }
   int64_t own_floats() const {
     const int64_t rest = owns_filters() ? filter_floats(kRound) : shared_input_ ? 0 : pixel_floats(group_tiles_);
@@ -83,12 +89,16 @@ class ConvWinogradInt16 : public Operation {
   void transform_tiles(Values source, int64_t first, int64_t at, int64_t tiles, float* stage,
                        const Pixels& pixels) const;
   void multiply(const Pixels& pixels, const Filters& filters, int64_t blocks, float* product) const;
-  bool transform_output(const float* product, int64_t first, int64_t tiles, int64_t block, int64_t blocks,
-                        const float* bias, MutableValues dest) const;
+  Task task(int64_t index) const;
+  Values source(const RunContext& context, int64_t group) const {
+    return Values(context.inputs[0], problem_.source_type) + group * problem_.source_floats();
+  }
   // These return false if a value is not finite.
-  bool run_round(const RunContext& context, const Pixels& pixels, const Filters& filters, int64_t group, int64_t round,
-                 const float* bias, float* product) const;
-  bool run_group(const RunContext& context, int64_t group, const Filters& filters, const float* bias, float* own) const;
+  bool transform_output(const float* product, const Task& task, int64_t block, int64_t blocks, const float* bias,
+                        MutableValues dest) const;
+  bool run_round(const RunContext& context, const Pixels& pixels, const Filters& filters, const Task& task,
+                 int64_t round, const float* bias, float* product) const;
+  bool run_task(const RunContext& context, const Task& task, const Filters& all, const float* bias, float* own) const;
   bool run_with_shared_weight(const RunContext& context, const float* bias, const Filters& all, float* scratch) const;
   bool run_with_shared_input(const RunContext& context, const float* bias, const Filters& filters,
                              float* workspace) const;
@@ -124,7 +134,7 @@ ConvWinogradInt16::ConvWinogradInt16(const WinogradProblem& problem, int tile, i
   const int64_t multiple = problem.epilogue ? kEpilogueGroups : threads;
   const int64_t groups = ceil_div(ceil_div(tiles_, fitting), multiple) * multiple;
   // U is larger than V when there are more filters than tiles; then no task should need all of it.
-  shared_input_ = tiles_ <= kMaxTiles && tiles_ < problem.lanes;
+  shared_input_ = problem.groups == 1 && tiles_ <= kMaxTiles && tiles_ < problem.lanes;
   group_tiles_ = shared_input_ ? tiles_ : ceil_div(tiles_, groups);
   stage_tiles_ = std::clamp<int64_t>(kStageBytes / (frequencies_ * depth_blocks_ * kBlock * 4), 1, group_tiles_);
   chunk_units_ = std::min(units_, kChunkUnits);
@@ -184,7 +194,7 @@ void ConvWinogradInt16::transform_tiles(Values source, int64_t first, int64_t at
                                         const Pixels& pixels) const {
   const int64_t plane = problem_.source_h * problem_.source_w * kBlock;
   WinogradWindow windows[kMaxTiles];
-  grid_.windows(first, tiles, depth_blocks_, windows);
+  grid_.windows(first, tiles, problem_.source_blocks(), windows);
   for (int64_t tile = 0; tile < tiles; tile += stage_tiles_) {
     const int64_t some = std::min(stage_tiles_, tiles - tile);
     for (int64_t block = 0; block < depth_blocks_; ++block) {
@@ -218,12 +228,18 @@ void ConvWinogradInt16::multiply(const Pixels& pixels, const Filters& filters, i
   }
 }
 
-bool ConvWinogradInt16::transform_output(const float* product, int64_t first, int64_t tiles, int64_t block,
-                                         int64_t blocks, const float* bias, MutableValues dest) const {
+ConvWinogradInt16::Task ConvWinogradInt16::task(int64_t index) const {
+  const int64_t slot = index % tile_groups(), first = slot * group_tiles_;
+  return {index / tile_groups(), slot, first, std::min(group_tiles_, tiles_ - first)};
+}
+
+bool ConvWinogradInt16::transform_output(const float* product, const Task& task, int64_t block, int64_t blocks,
+                                         const float* bias, MutableValues dest) const {
   const WinogradProblem& p = problem_;
+  const int64_t tiles = task.tiles;
   const int64_t plane = p.dest_h * p.dest_w * kBlock;
   WinogradTarget targets[kMaxTiles];
-  grid_.targets(first, tiles, lane_blocks_, targets);
+  grid_.targets(task.first, tiles, p.dest_blocks(), targets);
   bool finite = true;
   for (int64_t b = block; b < block + blocks; ++b) {
     const bool all = winograd_output(transforms_, rounded_, product + (b - block) * tiles * kBlock, m_step(tiles),
@@ -234,26 +250,29 @@ bool ConvWinogradInt16::transform_output(const float* product, int64_t first, in
   return finite;
 }
 
-// From V and U of one round of filters to the output.
+// From V and U of one round of the group's filters to the output.
 bool ConvWinogradInt16::run_round(const RunContext& context, const Pixels& pixels, const Filters& filters,
-                                  int64_t group, int64_t round, const float* bias, float* product) const {
-  const int64_t first = group * group_tiles_, block = round * kRound, blocks = std::min(kRound, lane_blocks_ - block);
+                                  const Task& task, int64_t round, const float* bias, float* product) const {
+  const int64_t block = round * kRound, blocks = std::min(kRound, lane_blocks_ - block);
+  const int64_t first = task.group * lane_blocks_;  // block of the group
   multiply(pixels, filters, blocks, product);
   const bool finite =
-      transform_output(product, first, pixels.tiles, block, blocks, bias, {context.outputs[0], problem_.dest_type});
-  if (context.epilogue) finish_tiles(grid_, first, pixels.tiles, block, blocks, group, *context.epilogue);
+      transform_output(product, task, block, blocks, bias ? bias + first * kBlock : nullptr,
+                       MutableValues(context.outputs[0], problem_.dest_type) + task.group * problem_.dest_floats());
+  if (context.epilogue)
+    finish_tiles(grid_, task.first, task.tiles, first + block, blocks, task.slot, *context.epilogue);
   return finite;
 }
 
-bool ConvWinogradInt16::run_group(const RunContext& context, int64_t group, const Filters& filters, const float* bias,
-                                  float* own) const {
-  const int64_t first = group * group_tiles_, tiles = std::min(group_tiles_, tiles_ - first);
+bool ConvWinogradInt16::run_task(const RunContext& context, const Task& task, const Filters& all, const float* bias,
+                                 float* own) const {
   float* const product = own + stage_floats();
-  const Pixels pixels = this->pixels(product + product_floats(), tiles);
-  transform_tiles({context.inputs[0], problem_.source_type}, first, 0, tiles, own, pixels);
+  const Pixels pixels = this->pixels(product + product_floats(), task.tiles);
+  transform_tiles(source(context, task.group), task.first, 0, task.tiles, own, pixels);
   bool finite = true;
   for (int64_t round = 0; round < rounds(); ++round) {
-    if (!run_round(context, pixels, behind(filters, round * kRound), group, round, bias, product)) finite = false;
+    const Filters filters = behind(all, task.group * lane_blocks_ + round * kRound);
+    if (!run_round(context, pixels, filters, task, round, bias, product)) finite = false;
   }
   return finite;
 }
@@ -263,12 +282,13 @@ bool ConvWinogradInt16::run_with_shared_weight(const RunContext& context, const 
                                                float* scratch) const {
   std::atomic<bool> finite{true};
   const Status cancelled =
-      for_tasks_of_threads(context, context.holds ? 0 : lane_blocks_, [&](int64_t block, int thread) {
-        transform_filters(context.in<float>(1), block, scratch + thread * own_floats(), behind(all, block));
+      for_tasks_of_threads(context, context.holds ? 0 : problem_.dest_blocks(), [&](int64_t index, int thread) {
+        transform_filters(context.in<float>(1) + index / lane_blocks_ * problem_.weight_floats(), index % lane_blocks_,
+                          scratch + thread * own_floats(), behind(all, index));
       });
   if (!cancelled.ok()) return true;
-  (void)for_tasks_of_threads(context, groups(), [&](int64_t group, int thread) {
-    if (!run_group(context, group, all, bias, scratch + thread * own_floats())) finite = false;
+  (void)for_tasks_of_threads(context, problem_.groups * tile_groups(), [&](int64_t index, int thread) {
+    if (!run_task(context, task(index), all, bias, scratch + thread * own_floats())) finite = false;
   });
   return finite;
 }
@@ -278,7 +298,7 @@ bool ConvWinogradInt16::run_with_shared_input(const RunContext& context, const f
                                               float* workspace) const {
   const Pixels all = pixels(workspace, tiles_);
   float* const scratch = workspace + shared_pixel_floats();
-  const Values source{context.inputs[0], problem_.source_type};
+  const Values source = this->source(context, 0);
   std::atomic<bool> finite{true};
   const Status cancelled =
       for_tasks_of_threads(context, ceil_div(tiles_, stage_tiles_), [&](int64_t index, int thread) {
@@ -292,7 +312,7 @@ bool ConvWinogradInt16::run_with_shared_input(const RunContext& context, const f
     const Filters some = owns_filters() ? this->filters(product + product_floats(), kRound) : behind(filters, block);
     for (int64_t b = 0; b < blocks && !context.holds; ++b)
       transform_filters(context.in<float>(1), block + b, own, behind(some, b));
-    if (!run_round(context, all, some, 0, round, bias, product)) finite = false;
+    if (!run_round(context, all, some, task(0), round, bias, product)) finite = false;
   });
   return finite;
 }
@@ -300,7 +320,7 @@ bool ConvWinogradInt16::run_with_shared_input(const RunContext& context, const f
 Status ConvWinogradInt16::run(const RunContext& context) const {
   const WeightMemory memory = weight_memory(context, context.workspace, problem_.keeps, prepared_floats());
   const float* const bias = padded_bias(problem_, context, memory.made);
-  const Filters all = filters(memory.made + lane_blocks_ * kBlock, lane_blocks_);
+  const Filters all = filters(memory.made + bias_floats(), problem_.dest_blocks());
   const bool finite = shared_input_ ? run_with_shared_input(context, bias, all, memory.rest)
                                     : run_with_shared_weight(context, bias, all, memory.rest);
   if (!finite) report_not_finite(context);
@@ -310,7 +330,7 @@ Status ConvWinogradInt16::run(const RunContext& context) const {
 std::string ConvWinogradInt16::describe() const {
   return winograd_name(problem_, tile_) + " in int16: " + kernels_->name + ", tiles " + std::to_string(group_tiles_) +
          ", " + (shared_input_ ? "input" : "filters") + " transformed first, tasks " +
-         std::to_string(shared_input_ ? rounds() : groups());
+         std::to_string(shared_input_ ? rounds() : problem_.groups * tile_groups());
 }
 
 }  // namespace

@@ -18,6 +18,7 @@ interface Case {
   readonly stride?: 1 | 2;
   readonly kernel?: 3 | 5;
   readonly dilation?: number;
+  readonly groups?: number;
   readonly flipKernel?: boolean;
 }
 
@@ -47,6 +48,12 @@ const cases: readonly Case[] = [
     flipKernel: true,
   },
   { name: '5×5, dilation 2', x: [2, 64, 20, 21], filters: 64, padding: [4, 4, 4, 4], kernel: 5, dilation: 2 },
+  { name: 'groups', x: [3, 96, 28, 29], filters: 144, padding: [1, 1, 1, 1], groups: 3 },
+  { name: 'groups, maps of 7×7', x: [8, 256, 7, 7], filters: 256, padding: [1, 1, 1, 1], groups: 8 },
+  { name: 'groups, rotated', x: [2, 256, 17, 15], filters: 128, padding: [2, 0, 1, 2], groups: 2, flipKernel: true },
+  { name: 'groups, stride 2', x: [6, 256, 31, 29], filters: 256, padding: [1, 1, 0, 2], groups: 2, stride: 2 },
+  { name: 'groups, 5×5', x: [3, 96, 27, 27], filters: 128, padding: [2, 2, 2, 2], groups: 2, kernel: 5 },
+  { name: 'groups, dilation 2', x: [2, 128, 28, 27], filters: 128, padding: [2, 2, 2, 2], groups: 2, dilation: 2 },
 ];
 
 /** How describe() names them. */
@@ -102,18 +109,18 @@ function outputShape(row: Case): Shape {
 
 /** One blocked convolution, from its two inputs to its outputs. */
 function programOf(row: Case, operator: Pass, threads: number): ProgramSpec {
-  const { x, filters, padding, stride = 1, kernel = 3, dilation = 1, flipKernel = false } = row;
+  const { x, filters, padding, stride = 1, kernel = 3, dilation = 1, groups = 1, flipKernel = false } = row;
   const conv: Attributes = {
     stride: [stride, stride],
     padding,
     dilation: [dilation, dilation],
-    groups: 1,
+    groups,
     paddingMode: 'zeros',
     flipKernel,
   };
   const blocked = (shape: Shape) => ({ shape, dtype: 'float32', layout: 'blocked' }) as const;
   const plain = (shape: readonly number[]) => ({ shape, dtype: 'float32', layout: 'plain' }) as const;
-  const weight = plain([filters, x[1], kernel, kernel]);
+  const weight = plain([filters, x[1] / groups, kernel, kernel]);
   const y = blocked(outputShape(row));
   const { values, attributes } = {
     conv2d: { values: [blocked(x), weight, y], attributes: { ...conv, activation: 'none' } },
@@ -151,8 +158,8 @@ describe.runIf(native)('Winograd', () => {
   beforeAll(() => useBackend('native'));
 
   for (const [i, row] of cases.entries()) {
-    const { name, x, filters, padding, stride = 1, kernel = 3, dilation = 1, flipKernel = false } = row;
-    const [depth, taps] = [x[1], kernel ** 2];
+    const { name, x, filters, padding, stride = 1, kernel = 3, dilation = 1, groups = 1, flipKernel = false } = row;
+    const [depth, taps] = [x[1] / groups, kernel ** 2];
     const [top, bottom, left, right] = padding;
     const options = {
       padding: [
@@ -161,6 +168,7 @@ describe.runIf(native)('Winograd', () => {
       ],
       stride,
       dilation,
+      groups,
       flipKernel,
     } as const;
     const input = normals(x, 10 * i + 1);
@@ -185,7 +193,7 @@ describe.runIf(native)('Winograd', () => {
       test('keeps the contract in the gradient of its input', () => {
         const { gradInput } = ops.conv2dBackward(dy, input, weight, options);
         const expected = ops.conv2dBackward(doubles(dy), doubles(input), doubles(weight), options).gradInput;
-        expectWithinContract(gradInput, expected, taps * filters);
+        expectWithinContract(gradInput, expected, (taps * filters) / groups);
       });
 
       test('keeps the contract in the gradients of weight and bias', () => {

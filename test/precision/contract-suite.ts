@@ -28,7 +28,7 @@ const stemPasses: readonly Pass[] = ['conv2d', 'conv2dGradWeight'];
 /** A convolution whose padding, of stride 1, keeps the size of the image. The kernel is square, of 3×3 at most times. */
 type Sizes = readonly [
   ...[n: number, channels: number, h: number, w: number, filters: number],
-  ...[stride?: 1 | 2, kernel?: number, dilation?: number],
+  ...[stride?: 1 | 2, kernel?: number, dilation?: number, groups?: number],
 ];
 
 interface Tensors {
@@ -39,6 +39,7 @@ interface Tensors {
 
 interface Operands extends Tensors {
   readonly dilation: number;
+  readonly groups: number;
 }
 
 // Of the tests that are being declared: a file is one process and tests of one level.
@@ -111,6 +112,16 @@ const otherFilters: readonly Sizes[] = [
   [1, 64, 27, 27, 48, 1, 5, 2],
 ];
 
+/** Whose groups are of whole blocks of 16 channels. */
+const grouped: readonly Sizes[] = [
+  [3, 48, 28, 31, 48, 1, 3, 1, 3],
+  [16, 96, 7, 7, 192, 1, 3, 1, 3],
+  [2, 256, 14, 14, 128, 1, 3, 1, 2],
+  [5, 64, 31, 27, 128, 2, 3, 1, 4],
+  [2, 64, 20, 23, 96, 1, 5, 1, 2],
+  [2, 64, 30, 31, 64, 1, 3, 2, 2],
+];
+
 function other(backend: NativeBackend): void {
   normalData(backend, otherFilters, passes);
   describe('5×5', () => {
@@ -120,6 +131,10 @@ function other(backend: NativeBackend): void {
   describe('dilation 2', () => {
     wideRange(backend, [2, 32, 15, 17, 48, 1, 3, 2], passes);
     specials(backend, [2, 32, 15, 17, 48, 1, 3, 2], passes);
+  });
+  describe('groups', () => {
+    normalData(backend, grouped, passes);
+    specials(backend, [2, 96, 16, 16, 48, 1, 3, 1, 3], passes);
   });
 }
 
@@ -134,8 +149,9 @@ function normalData(backend: NativeBackend, all: readonly Sizes[], passes: reado
   for (const sizes of all) {
     const operands = normals(sizes, 1);
     for (const pass of kernelOf(sizes) === 3 ? passes : ungraded) {
-      const [, , , , filters, stride = 1, kernel = 3, dilation = 1] = sizes;
-      const filter = `${kernel}×${kernel}, stride ${stride}${dilation > 1 ? `, dilation ${dilation}` : ''}`;
+      const [, , , , filters, stride = 1, kernel = 3, dilation = 1, groups = 1] = sizes;
+      const more = `${dilation > 1 ? `, dilation ${dilation}` : ''}${groups > 1 ? `, ${groups} groups` : ''}`;
+      const filter = `${kernel}×${kernel}, stride ${stride}${more}`;
       test(`${pass} of ${sizes.slice(0, 4).join('×')} → ${filters}, ${filter}`, () => {
         const { actual, expected, algorithm } = compute(backend, callOf(pass, operands), way, layoutOf(operands.x));
         expect(algorithm).toMatch(named());
@@ -169,10 +185,10 @@ function wideRange(backend: NativeBackend, sizes: Sizes, passes: readonly Pass[]
   for (const pass of passes) {
     test(`${pass}: values over 12 decades`, () => {
       const random = new Random(3);
-      const { dilation, x, weight, dy } = normals(sizes, 2);
+      const { x, weight, dy, ...others } = normals(sizes, 2);
       const spread = (tensor: Tensor) => map(tensor, (value) => value * 10 ** (12 * random.uniform() - 6));
       const { actual, expected } = computePass(backend, pass, {
-        dilation,
+        ...others,
         x: spread(x),
         weight: spread(weight),
         dy: spread(dy),
@@ -182,11 +198,11 @@ function wideRange(backend: NativeBackend, sizes: Sizes, passes: readonly Pass[]
   }
   for (const pass of passes) {
     test.each([1e-10, 1e-14])(`${pass}: all values as small as %s`, (size) => {
-      const { dilation, ...tensors } = normals(sizes, 7);
-      const [x, weight, dy] = [tensors.x, tensors.weight, tensors.dy].map((tensor) =>
+      const operands = normals(sizes, 7);
+      const [x, weight, dy] = [operands.x, operands.weight, operands.dy].map((tensor) =>
         map(tensor, (value) => value * size),
       ) as [Tensor, Tensor, Tensor];
-      const { actual, expected } = computePass(backend, pass, { dilation, x, weight, dy });
+      const { actual, expected } = computePass(backend, pass, { ...operands, x, weight, dy });
       expect(relativeError(actual, expected)).toBeLessThan(bound(pass, sizes));
     });
   }
@@ -208,7 +224,8 @@ function wideRange(backend: NativeBackend, sizes: Sizes, passes: readonly Pass[]
 }
 
 function specials(backend: NativeBackend, sizes: Sizes, passes: readonly Pass[]): void {
-  const { x, weight, dy, dilation } = normals(sizes, 5);
+  const all = normals(sizes, 5);
+  const { x, weight, dy } = all;
   const taps = tapsOf(sizes);
 
   for (const pass of passes) {
@@ -216,22 +233,20 @@ function specials(backend: NativeBackend, sizes: Sizes, passes: readonly Pass[])
       // Sums of at most some 1e38 that a transformed tile, with larger terms, cannot hold.
       const size = { conv2d: 2e36, conv2dGradInput: 2e36, conv2dGradWeight: 1e36 }[pass];
       const big = (tensor: Tensor) => map(tensor, (value) => value * size);
-      const operands =
-        pass === 'conv2dGradInput' ? { dilation, x, weight, dy: big(dy) } : { dilation, x: big(x), weight, dy };
-      const { actual, expected } = computePass(backend, pass, operands);
+      const large = pass === 'conv2dGradInput' ? { dy: big(dy) } : { x: big(x) };
+      const { actual, expected } = computePass(backend, pass, { ...all, ...large });
       expect(actual.data.every(Number.isFinite)).toBe(true);
       expect(relativeError(actual, expected)).toBeLessThan(bound(pass, sizes));
     });
 
     for (const operand of operandsOf[pass]) {
       test(`${pass}: ±∞ and NaN in ${operand} reach what they reach in a direct sum`, () => {
-        const operands = { dilation, x, weight, dy };
-        const { length } = operands[operand].data;
+        const { length } = all[operand].data;
         for (const [i, special] of [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN].entries()) {
           // The middle of a filter never meets padding: 0·∞ would be NaN there.
           const place = Math.floor((length * (2 * i + 1)) / (7 * taps)) * taps + Math.floor(taps / 2);
-          const marked = map(operands[operand], (value, at) => (at === place ? special : value));
-          const { actual, expected } = computePass(backend, pass, { ...operands, [operand]: marked });
+          const marked = map(all[operand], (value, at) => (at === place ? special : value));
+          const { actual, expected } = computePass(backend, pass, { ...all, [operand]: marked });
           expectSameKinds(actual, expected);
           expect(relativeError(finite(actual), finite(expected))).toBeLessThan(bound(pass, sizes));
         }
@@ -241,9 +256,8 @@ function specials(backend: NativeBackend, sizes: Sizes, passes: readonly Pass[])
     test(`${pass}: ±0 gives 0, and so do denormals`, () => {
       for (const value of [0, -0, 1e-40, -1e-40]) {
         for (const operand of operandsOf[pass]) {
-          const operands = { dilation, x, weight, dy };
-          const none = map(operands[operand], () => value);
-          const { actual } = computePass(backend, pass, { ...operands, [operand]: none });
+          const none = map(all[operand], () => value);
+          const { actual } = computePass(backend, pass, { ...all, [operand]: none });
           expect(actual.data.every((result: number) => result === 0)).toBe(true);
         }
       }
@@ -253,19 +267,19 @@ function specials(backend: NativeBackend, sizes: Sizes, passes: readonly Pass[])
   test('conv2d: a ReLU does not hide what overflowed', () => {
     const big = map(x, (value) => -Math.abs(value) * 2e36);
     const positive = map(weight, (value, i) => (i < weight.data.length / 2 ? Math.abs(value) / 8 : value));
-    const call = callOf('conv2d', { dilation, x: big, weight: positive, dy });
+    const call = callOf('conv2d', { ...all, x: big, weight: positive });
     const relu = { ...call, attributes: { ...call.attributes, activation: 'relu' } };
     const { actual, expected } = compute(backend, relu, way, layoutOf(x));
     expect(relativeError(actual, expected)).toBeLessThan(bound('conv2d', sizes));
   });
 
   if (!passes.includes('conv2dGradWeight')) return;
-  if (layoutOf(x) === 'blocked') infinitePadding(backend, sizes, { dilation, x, weight, dy });
+  if (layoutOf(x) === 'blocked') infinitePadding(backend, sizes, all);
   test('conv2dGradWeight: ∞ and NaN in dy reach the gradient of the bias', () => {
     const [p, q] = outputSides(sizes);
     const second = p * q;
     const marked = map(dy, (value, i) => (i === 7 ? Number.NEGATIVE_INFINITY : i === second ? Number.NaN : value));
-    const { bias } = computePass(backend, 'conv2dGradWeight', { dilation, x, weight, dy: marked });
+    const { bias } = computePass(backend, 'conv2dGradWeight', { ...all, dy: marked });
     expect(bias?.data[0]).toBe(Number.NEGATIVE_INFINITY);
     expect(bias?.data[1]).toBeNaN();
     expect(bias?.data.slice(2).every(Number.isFinite)).toBe(true);
@@ -273,17 +287,18 @@ function specials(backend: NativeBackend, sizes: Sizes, passes: readonly Pass[])
 }
 
 /** Of blocked images: those of planes are multiplied with their padding. */
-function infinitePadding(backend: NativeBackend, sizes: Sizes, { dilation, x, weight, dy }: Operands): void {
+function infinitePadding(backend: NativeBackend, sizes: Sizes, operands: Operands): void {
   test('conv2dGradWeight: ∞ in dy does not meet the padding of x', () => {
     const plane = outputSides(sizes).reduce((p, q) => p * q);
     const infinite = new Map([
       [0, Number.POSITIVE_INFINITY],
       [2 * plane - 1, Number.NEGATIVE_INFINITY],
     ]);
-    const marked = map(dy, (value, at) => infinite.get(at) ?? value);
-    const { actual, expected } = computePass(backend, 'conv2dGradWeight', { dilation, x, weight, dy: marked });
+    const dy = map(operands.dy, (value, at) => infinite.get(at) ?? value);
+    const { actual, expected } = computePass(backend, 'conv2dGradWeight', { ...operands, dy });
     expectSameKinds(actual, expected);
-    expect(finite(expected).data.slice(0, tapsOf(sizes) * sizes[1])).toContain(0); // some of the first filter's are infinite
+    const first = finite(expected).data.slice(0, (tapsOf(sizes) * sizes[1]) / groupsOf(sizes));
+    expect(first).toContain(0); // some of the first filter's are infinite
     expect([...expected.data].filter(Number.isNaN)).toEqual([]);
     expect(relativeError(finite(actual), finite(expected))).toBeLessThan(bound('conv2dGradWeight', sizes));
   });
@@ -300,8 +315,8 @@ const bound = (pass: Pass, sizes: Sizes): number => {
   const [n, channels, , , filters, stride = 1] = sizes;
   const [p, q] = outputSides(sizes);
   const products = {
-    conv2d: tapsOf(sizes) * channels,
-    conv2dGradInput: (tapsOf(sizes) * filters) / stride ** 2,
+    conv2d: (tapsOf(sizes) * channels) / groupsOf(sizes),
+    conv2dGradInput: (tapsOf(sizes) * filters) / stride ** 2 / groupsOf(sizes),
     conv2dGradWeight: n * p * q,
   }[pass];
   return bounds[way.precision](products);
@@ -309,26 +324,28 @@ const bound = (pass: Pass, sizes: Sizes): number => {
 
 const kernelOf = ([, , , , , , kernel = 3]: Sizes) => kernel;
 const tapsOf = (sizes: Sizes) => kernelOf(sizes) ** 2;
+const groupsOf = ([, , , , , , , , groups = 1]: Sizes) => groups;
 const outputSides = ([, , h, w, , stride = 1]: Sizes) => [Math.ceil(h / stride), Math.ceil(w / stride)] as const;
 
 function normals(sizes: Sizes, seed: number): Operands {
-  const [n, channels, h, w, filters, , kernel = 3, dilation = 1] = sizes;
+  const [n, channels, h, w, filters, , kernel = 3, dilation = 1, groups = 1] = sizes;
   const random = new Random(seed);
   const draw = (shape: readonly number[]) => map(Tensor.zeros(shape), () => random.normal());
   return {
     dilation,
+    groups,
     x: draw([n, channels, h, w]),
-    weight: draw([filters, channels, kernel, kernel]),
+    weight: draw([filters, channels / groups, kernel, kernel]),
     dy: draw([n, filters, ...outputSides(sizes)]),
   };
 }
 
-function callOf(pass: Pass, { dilation, x, weight, dy }: Operands): Call {
+function callOf(pass: Pass, { dilation, groups, x, weight, dy }: Operands): Call {
   const like = ({ shape }: Tensor): Spec => ({ shape, dtype: 'float32' });
   const stride = x.shape[2] === dy.shape[2] ? 1 : 2;
   const kernel = weight.shape[2] as number;
   const attributes: Attributes = {
-    ...{ stride: [stride, stride], dilation: [dilation, dilation], groups: 1 },
+    ...{ stride: [stride, stride], dilation: [dilation, dilation], groups },
     ...{ padding: Array(4).fill((dilation * (kernel - 1)) / 2), paddingMode: 'zeros', flipKernel: false },
   };
   const filters: Spec = { shape: [dy.shape[1] as number], dtype: 'float32' };

@@ -4,7 +4,10 @@ import { callOf } from '../oracle/compare.js';
 import { bf16Suite } from './bf16-suite.js';
 import { contractSuite } from './contract-suite.js';
 
-/** Square filters of 3×3 or, but for their gradient and from 32 channels on, 5×5, from 16 channels to 16 filters at least. */
+/**
+ * Square filters of 3×3 or, but for their gradient and from 32 channels on, 5×5, from 16 channels to 16 filters at least;
+ * of groups whole blocks of 16.
+ */
 function takes(operator: Operator, row: Case): boolean {
   const { inputs, outputs } = callOf(operator, row, 'ones');
   const gradient = operator.name === 'conv2dGradWeight';
@@ -12,7 +15,9 @@ function takes(operator: Operator, row: Case): boolean {
   if (gradient && kernel[0] === 5) return false;
   const { stride, dilation, groups, paddingMode } = row.attributes;
   const shape = String([kernel, stride, dilation]);
-  const plain = groups === 1 && paddingMode === 'zeros' && Math.min(k, c) >= (kernel[0] === 5 ? 32 : 16);
+  const filters = k / Number(groups);
+  const aligned = groups === 1 || (c % 16 === 0 && filters % 16 === 0);
+  const plain = aligned && paddingMode === 'zeros' && Math.min(filters, c) >= (kernel[0] === 5 ? 32 : 16);
   return plain && /^(3,3,1,1,(\d),\2|3,3,2,2,1,1|5,5,1,1,(\d),\3)$/.test(shape);
 }
 
