@@ -78,6 +78,10 @@ Status make_unmerged(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<
 
 constexpr auto merged_in_bf16 = make_merged<make_stream, with_merged_weight, make_unmerged, true>;
 constexpr auto merged_in_float32 = make_merged<make_stream, with_merged_weight, make_unmerged, false>;
+constexpr auto merged_winograd =
+    make_merged<Winograd::make_for_merged<false>, with_merged_weight, make_unmerged, false>;
+constexpr auto merged_winograd_int16 =
+    make_merged<Winograd::make_for_merged<true>, with_merged_weight, make_unmerged, false>;
 
 const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", depthwise_with_zeros, make_depthwise_grad_input},
@@ -86,6 +90,7 @@ const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"winograd", Winograd::wins, Winograd::make},
     {"bf16 merged", bf16_merged_wins, merged_in_bf16, kTiled},
     {"bf16", bf16_wins, in_bf16<make_stream>, kTiled},
+    {"winograd merged", Winograd::merged_wins, merged_winograd},
     {"brgemm merged", merged_wins, merged_in_float32, kTiled},
     {"brgemm", direct_possible, in_float32<make_stream>, kTiled},
     {"bf16", bf16_possible, in_bf16<make_stream>, kTiled},  // where the model does not prefer it: measured, or by name
@@ -93,6 +98,8 @@ const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"brgemm merged", merged_possible, merged_in_float32, kTiled},
     {"winograd", Winograd::possible, Winograd::make},
     {"winograd int16", Winograd::int16_possible, Winograd::make_int16},
+    {"winograd merged", Winograd::merged_possible, merged_winograd},
+    {"winograd int16 merged", Winograd::int16_merged_possible, merged_winograd_int16},
 };
 
 }  // namespace

@@ -130,6 +130,24 @@ bool winograd_int16_wins(const OpSpec& spec, const ConvGeometry& g) {
   return winograd_int16_possible(spec, g) && !bf16_beats_winograd(spec.precision) && winograd_grad_int16_pays(g);
 }
 
+bool winograd_merged_possible(const OpSpec& spec, const ConvGeometry& g) {
+  return merged_possible(spec, g) && winograd_possible(spec, merged_geometry(g));
+}
+
+bool winograd_merged_wins(const OpSpec& spec, const ConvGeometry& g) {
+  return merged_wins(spec, g) && winograd_wins(spec, merged_geometry(g));
+}
+
+bool winograd_int16_merged_possible(const OpSpec& spec, const ConvGeometry& g) {
+  return winograd_merged_possible(spec, g) && winograd_int16_possible(spec);
+}
+
+// For make_merged().
+template <bool int16>
+Status make_winograd_for_merged(const OpSpec& spec, const ConvGeometry& g, int, std::unique_ptr<Operation>* operation) {
+  return make_winograd<int16>(spec, g, operation);
+}
+
 // In float32, of channels where they lie if that can be: they may be rounded there.
 Status make_unmerged(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
   return supports_depthwise(spec, g) ? make_depthwise_grad_weight(spec, g, operation)
@@ -138,6 +156,10 @@ Status make_unmerged(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<
 
 constexpr auto merged_in_bf16 = make_merged<make_stream, with_merged_gradient, make_unmerged, true>;
 constexpr auto merged_in_float32 = make_merged<make_stream, with_merged_gradient, make_unmerged, false>;
+constexpr auto merged_winograd =
+    make_merged<make_winograd_for_merged<false>, with_merged_gradient, make_unmerged, false>;
+constexpr auto merged_winograd_int16 =
+    make_merged<make_winograd_for_merged<true>, with_merged_gradient, make_unmerged, false>;
 
 const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", supports_depthwise, make_depthwise_grad_weight},
@@ -145,6 +167,7 @@ const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"winograd", winograd_wins, make_winograd<false>},
     {"bf16 merged", bf16_merged_wins, merged_in_bf16, kTiled},
     {"bf16", bf16_wins, in_bf16<make_stream>, kTiled},
+    {"winograd merged", winograd_merged_wins, merged_winograd},
     {"brgemm merged", merged_wins, merged_in_float32, kTiled},
     {"brgemm", direct_possible, in_float32<make_stream>, kTiled},
     {"bf16", bf16_possible, in_bf16<make_stream>, kTiled},  // where the model does not prefer it: measured, or by name
@@ -152,6 +175,8 @@ const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"brgemm merged", merged_possible, merged_in_float32, kTiled},
     {"winograd", winograd_possible, make_winograd<false>},
     {"winograd int16", winograd_int16_possible, make_winograd<true>},
+    {"winograd merged", winograd_merged_possible, merged_winograd},
+    {"winograd int16 merged", winograd_int16_merged_possible, merged_winograd_int16},
 };
 
 }  // namespace

@@ -6,8 +6,8 @@
 //   w1 [24 × 24]              └ 0   w1 ┘    three blocks of 16 channels in, three out
 //
 // Blocks of filters meet the channels of their own groups (WeightView::depths): of the nine products of blocks above
-// six are left, of half of which a half is with zeros. Zeros times Inf or NaN of another group's channel are NaN, so
-// behind it stands the sum of channels that are moved.
+// six are left, of half of which a half is with zeros. Winograd's algorithm multiplies all nine. Zeros times Inf or NaN
+// of another group's channel are NaN, so behind it stands the sum of channels that are moved.
 #pragma once
 #include <memory>
 #include <utility>

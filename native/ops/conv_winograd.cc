@@ -498,7 +498,7 @@ bool winograd_possible(const ConvGeometry& g) {
   const bool alike = g.r == g.s && g.stride_h == g.stride_w && g.dilation_h == g.dilation_w;
   const bool filter = g.stride_h == 1 ? g.r == 3 || g.r == 5 : g.stride_h == 2 && g.r == 3 && g.dilation_h == 1;
   const int64_t least = g.r == 5 ? 2 * kBlock : kBlock;  // channels: winograd.h has the errors
-  const bool enough = std::min(g.c_group(), g.k_group()) >= least;
+  const bool enough = std::min(g.c_group(), g.k_group()) / g.merged >= least;
   return alike && filter && g.groups_align() && g.mode == PaddingMode::kZeros && enough;
 }
 

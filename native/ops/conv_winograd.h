@@ -5,7 +5,8 @@
 //   U[f][filter group][channel][16·nb]   transform_weight, nb blocks to a group
 //   M[f][filter block][tile][16]         multiply_tiles, for one task
 //
-// The operand that is used most often is transformed once, before the tasks; the other one within each task.
+// for each group of channels. The operand that is used most often is transformed once, before the tasks; the other one
+// within each task.
 #pragma once
 #include <algorithm>
 #include <memory>

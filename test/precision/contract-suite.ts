@@ -63,6 +63,11 @@ export function contractSuite(cap: 'baseline' | 'avx2' | 'avx512' | 'avx512bf16'
         return;
       }
       test('the cap is obeyed', () => expect(backend.info.isa).toBe(cap));
+      if (way.algorithm.endsWith('merged')) {
+        normalData(backend, merged, passes);
+        specials(backend, [2, 96, 16, 16, 48, 1, 3, 1, 2], passes);
+        return;
+      }
       normalData(backend, channelCounts, passes);
       oneImage(backend);
       for (const stride of [1, 2] as const) {
@@ -120,6 +125,16 @@ const grouped: readonly Sizes[] = [
   [5, 64, 31, 27, 128, 2, 3, 1, 4],
   [2, 64, 20, 23, 96, 1, 5, 1, 2],
   [2, 64, 30, 31, 64, 1, 3, 2, 2],
+];
+
+/** Whose groups are, two or four of them together. */
+const merged: readonly Sizes[] = [
+  [3, 48, 28, 31, 48, 1, 3, 1, 2],
+  [16, 240, 7, 7, 240, 1, 3, 1, 10],
+  [3, 80, 20, 23, 160, 1, 3, 1, 2],
+  [4, 80, 18, 17, 80, 1, 3, 1, 4],
+  [5, 96, 31, 27, 48, 2, 3, 1, 2],
+  [2, 80, 20, 23, 112, 1, 5, 1, 2],
 ];
 
 function other(backend: NativeBackend): void {
@@ -373,6 +388,8 @@ function callOf(pass: Pass, { dilation, groups, x, weight, dy }: Operands): Call
 
 const named = () => {
   if (way.algorithm === 'winograd int16') return /winograd .* in int16: /;
+  if (way.algorithm === 'winograd int16 merged') return /winograd .* in int16: .*groups merged by/;
+  if (way.algorithm === 'winograd merged') return /winograd [24]x[24].*groups merged by/;
   return way.algorithm === 'winograd' ? /winograd [24]x[24]/ : new RegExp(`${way.algorithm}: `);
 };
 

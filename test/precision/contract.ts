@@ -7,7 +7,14 @@ import { runGuarded } from '../helpers/run.js';
 
 /** An algorithm and the precision that it is asked for. */
 export interface Way {
-  readonly algorithm: 'winograd' | 'winograd int16' | 'bf16' | 'brgemm' | 'matvec';
+  readonly algorithm:
+    | 'winograd'
+    | 'winograd int16'
+    | 'winograd merged'
+    | 'winograd int16 merged'
+    | 'bf16'
+    | 'brgemm'
+    | 'matvec';
   readonly precision: Precision;
 }
 
