@@ -71,7 +71,7 @@ void ConvStream::run_phase(const Task& task, const LaneRound& round, const Phase
         call.rounded_row = abreast_ ? target.rounded.image : tile.c_row;
         if (last && operands.added.at) call.add = operands.added.at + (written(call) - operands.dest.at());
         asked->fetch();
-        std::tie(call.ahead, call.ahead_end) = read->run(kAllLines);
+        if (read) std::tie(call.ahead, call.ahead_end) = read->run(kAllLines);
         const int m = abreast_ ? rows : tile.m;
         kernels_->at(tile.kind, m, static_cast<int>(round.blocks))(call);
       }
@@ -164,11 +164,13 @@ void ConvStream::run_task(int64_t index, const std::vector<Phase>& phases, const
       const Target target = target_of(task, round, operands.dest, scratch + scratch_floats_);
       if (holes_ && chunk == 0)
         tiles_round_ ? clear_round(task, round, target.rounded) : clear_round(task, round, target.sums);
-      Ahead read;
-      if (chunk == chunks_ - 1 && operands.epilogue) read = read_by_epilogue(task, round, *operands.epilogue);
+      const bool reads = chunk == chunks_ - 1 && operands.epilogue && operands.epilogue->read();
+      Ahead read = reads ? read_by_epilogue(task, round, *operands.epilogue) : Ahead();
       read.share(round_calls);
-      for (const Phase& phase : phases)
-        run_phase(task, round, phase, chunk, base, stride, operands, panels, target, &asked, &read, not_finite);
+      for (const Phase& phase : phases) {
+        run_phase(task, round, phase, chunk, base, stride, operands, panels, target, &asked, reads ? &read : nullptr,
+                  not_finite);
+      }
       if (chunk < chunks_ - 1) continue;
       if (operands.dest.half() && !tiles_round_) round_off(task, round, target);
       if (!operands.epilogue) continue;
@@ -216,9 +218,7 @@ void ConvStream::clear_round(const Task& task, const LaneRound& round, const Pla
 // Where the blocks of the round lie that finish() will read.
 Ahead ConvStream::read_by_epilogue(const Task& task, const LaneRound& round, const ConvEpilogue& epilogue) const {
   Ahead ahead;
-  const std::byte* const at = epilogue.read();
-  if (!at) return ahead;
-  const Values values(at, problem_.dest_type);
+  const Values values(epilogue.read(), problem_.dest_type);
   const int64_t row = problem_.dest_w * kBlock, plane = problem_.dest_h * row;
   const Lines lines = lines_of(task);
   for (int64_t image = task.image; image < task.image + task.images; ++image) {

@@ -21,23 +21,11 @@ FOVEA_INLINE T* kept(T* address) {
   return address;
 }
 
-// GCC takes a prefetch for something without effect, and leaves out calls of what does nothing else: of a lambda that
-// asks for a line, say.
-FOVEA_INLINE void has_effect() {
-#if defined(__GNUC__)
-  asm volatile("");
-#endif
-}
-
-// Asks for a line of memory before its turn, into L1. Any address will do: what is not there is not fetched.
-FOVEA_INLINE void ask_to_read(const void* address) {
-  __builtin_prefetch(address, 0, 3);
-  has_effect();
-}
-FOVEA_INLINE void ask_to_write(const void* address) {
-  __builtin_prefetch(address, 1, 3);
-  has_effect();
-}
+// Asks for a line of memory before its turn, into L1. Any address will do: what is not there is not fetched. GCC takes
+// that for something without effect, and leaves out calls of a function or a lambda that does nothing else, unless it
+// is FOVEA_INLINE.
+FOVEA_INLINE void ask_to_read(const void* address) { __builtin_prefetch(address, 0, 3); }
+FOVEA_INLINE void ask_to_write(const void* address) { __builtin_prefetch(address, 1, 3); }
 
 // Stores past the caches come before all stores that follow.
 FOVEA_INLINE void stores_are_seen() {
