@@ -55,12 +55,16 @@ void ConvStream::run_phase(const Task& task, const LaneRound& round, const Phase
       const float* a = base + image * image_stride;
       float* c = target.sums.at + image * target.sums.image;
       Bfloat16* rounded = last && tiles_round_ ? target.rounded.at + image * target.rounded.image : nullptr;
+      int known = -1;  // the cover whose entries the call has: mostly all tiles are of one
       for (const Tile& tile : tiles_of(task, phase)) {
-        const Cover& cover = phase.covers[static_cast<size_t>(tile.cover)];
-        const Steps& steps = cover.steps[rounds_differ() ? rounds_.index(round) : 0];
-        const int64_t* const before = steps.before.data() + piece.first;
-        call.entries = steps.entries.data() + before[0];
-        call.count = before[piece.count] - before[0];
+        if (tile.cover != known) {
+          const Cover& cover = phase.covers[static_cast<size_t>(tile.cover)];
+          const Steps& steps = cover.steps[rounds_differ() ? rounds_.index(round) : 0];
+          const int64_t* const before = steps.before.data() + piece.first;
+          call.entries = steps.entries.data() + before[0];
+          call.count = before[piece.count] - before[0];
+          known = tile.cover;
+        }
         call.a = a + tile.a;
         call.a_step = tile.a_step;
         call.a_second = tile.a_second;

@@ -250,10 +250,10 @@ class BrgemmAsks {
     ahead_ = call.ahead, end_ = call.ahead_end;
     const ptrdiff_t bytes = call.rounded ? sizeof(Bfloat16) : sizeof(float);
     const ptrdiff_t row = bytes * (call.rounded ? call.rounded_row : call.c_row);
-    const int rows = row == kLine / 2 ? 2 : 1;
-    line_ = rows * row;
+    const bool twos = row == kLine / 2;  // rows of a line
+    line_ = twos ? kLine : row;
     block_ = bytes * (call.rounded ? call.rounded_block : call.c_block);
-    left_ = added_ ? (M + rows - 1) / rows : 0;
+    left_ = !added_ ? 0 : twos ? (M + 1) / 2 : M;
   }
   FOVEA_INLINE void ask() {
     if (left_ > 0) {
