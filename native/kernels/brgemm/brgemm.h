@@ -80,8 +80,8 @@ struct BrgemmCall {
   // Whole cache lines of what is written need no place in the caches: it is more than they hold. A hint; whoever gives
   // it calls stores_are_seen() (simd/macros.h) before another thread reads.
   bool past_caches;
-  // Not kPlanes, kColumns: memory that is asked for meanwhile, brgemm_ahead_lines() for each kBrgemmUnroll steps of a
-  // run. Null: none.
+  // Not kPlanes, kColumns: memory that is asked for meanwhile, a few lines for each kBrgemmUnroll steps of a run:
+  // brgemm_ahead_lines(), of pixels four. Null: none.
   const std::byte *ahead, *ahead_end;
   // Set to true when a sum is Inf or NaN, with all but ReLU; null: nobody wants to know. Split or rounded operands give
   // Inf or NaN where float32 might not, and never the other way round.

@@ -269,10 +269,7 @@ class BrgemmAsks {
     }
   }
 
-  static constexpr int kLine = 64, kAtOnce = 4,
-                       kLines = NB == 1   ? kAtOnce
-                                : NB == 2 ? kAtOnce / 2
-                                          : 1;  // of each block
+  static constexpr int kLine = 64, kAtOnce = 4, kLines = NB > 2 ? 1 : kAtOnce / NB;  // of each block
   const bool any_;
   const std::byte *added_, *ahead_, *end_;
   ptrdiff_t line_, block_;  // bytes from a line to the next, and to that of the next block
