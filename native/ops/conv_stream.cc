@@ -76,6 +76,11 @@ void ConvStream::run_phase(const Task& task, const LaneRound& round, const Phase
         if (last && operands.added.at) call.add = operands.added.at + (written(call) - operands.dest.at());
         asked->fetch();
         if (read) std::tie(call.ahead, call.ahead_end) = read->run(kAllLines);
+        if (tile.strip > 0) {
+          call.pixels = tile.m;
+          kernels_->strip(tile.kind, tile.strip)(call);
+          continue;
+        }
         const int m = abreast_ ? rows : tile.m;
         kernels_->at(tile.kind, m, static_cast<int>(round.blocks))(call);
       }
@@ -370,6 +375,11 @@ std::vector<std::vector<double>> ConvStream::loops() const {
   return {std::vector<double>(static_cast<size_t>(packed), pack * kPackBlocks), main};
 }
 
+bool ConvStream::has_strips() const {
+  return !phases_.empty() && !phases_[0].tiles.empty() && !phases_[0].tiles[0].empty() &&
+         phases_[0].tiles[0][0].strip > 0;
+}
+
 std::string ConvStream::describe() const {
   return std::string(kernels_->name) + " x" + std::to_string(step_ * kBlock) +
          (problem_.planes > 0 ? ", " + std::to_string(products_.size()) + " products" : "") +
@@ -377,9 +387,9 @@ std::string ConvStream::describe() const {
          (direct_    ? ", in place"
           : abreast_ ? ", images abreast"
                      : ", packed") +
-         (skips_ ? ", no padding" : "") + ", rows " + std::to_string(band_) + ", images " +
-         std::to_string(group_images_) + ", channels " + std::to_string(chunk_ * unit_depth_) + ", tasks " +
-         std::to_string(tasks());
+         (skips_ ? ", no padding" : "") + (has_strips() ? ", strips" : "") + ", rows " + std::to_string(band_) +
+         ", images " + std::to_string(group_images_) + ", channels " + std::to_string(chunk_ * unit_depth_) +
+         ", tasks " + std::to_string(tasks());
 }
 
 }  // namespace fovea

@@ -59,6 +59,7 @@ class ConvStream {
     int64_t a_step, c_row;  // from one pixel to the next
     int m, cover;           // m: pixels; 1 where a tile has the same pixel of several images
     BrgemmRows kind;
+    int64_t strip = 0;                   // words of the sum of one, else 0
     int64_t a_second = 0, c_second = 0;  // kTwoRuns: from the first run of pixels to the second
   };
   struct Piece {                  // steps that pass over a group of pixels together: panel_bytes() of their panels
@@ -139,6 +140,9 @@ class ConvStream {
   // From one pixel to the next.
   int64_t pixel_floats() const { return abreast_ ? group_images_ * lanes_ : lanes_; }
   void add_tiles(const Phase& phase, int cover, int64_t first, int64_t rows, std::vector<Tile>* tiles) const;
+  bool sums_are_short() const;
+  bool has_strips() const;
+  int64_t strip_words(const Phase& phase, const Cover& cover) const;
   static void join_halves(const Tile& half, int64_t lines, int64_t a_line, int64_t c_line, std::vector<Tile>* tiles);
   int64_t images_abreast(int64_t images) const { return abreast_ ? even(images, kernels_->rows[step_ - 1]) : 1; }
   void pack_band(Values source, const Task& task, int64_t chunk, float* scratch) const;

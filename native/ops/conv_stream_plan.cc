@@ -83,7 +83,11 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   s.asks_ahead_ = s.direct_ ? problem.columns.step() > 1 : problem.planes > 0 ? strided : taps;
   // Vectors of pairs: of tiles that are equally fast, those with the smallest panels.
   const bool pairs = problem.planes > 0 && s.kernels_->tile_rows == 1, parts = problem.weight.parts > 1;
-  const int wanted = problem.tile_blocks > 0 ? problem.tile_blocks : parts ? s.blocks_by_group() : pairs ? 2 : 0;
+  const int wanted = problem.tile_blocks > 0 ? problem.tile_blocks
+                     : parts                 ? s.blocks_by_group()
+                     : s.sums_are_short()    ? 1
+                     : pairs                 ? 2
+                                             : 0;
   const bool possible = wanted > 0 && wanted <= s.kernels_->blocks && wanted <= s.dest_blocks_;
   s.step_ = possible ? wanted : tiles.nb;
   s.choose_blocking();

@@ -183,6 +183,8 @@ void ConvStream::add_tiles(const Phase& phase, int index, int64_t first, int64_t
   const bool down = !flat && width * ceil_div(height, most) < height * ceil_div(width, most);
   const int64_t lines = flat ? 1 : down ? width : height, length = flat ? height * width : down ? height : width;
   const int64_t half = lines > 1 && !abreast_ ? last_half(*kernels_, length, step_) : 0, whole = length - half;
+  const int64_t words = flat && a_right == 1 ? strip_words(phase, cover) : 0, rows_at_once = brgemm_strip_rows(words);
+  const int64_t strip = words > 0 ? length / rows_at_once * rows_at_once : 0;
   const int64_t parts = ceil_div(whole, most), a_step = down ? a_down : a_right, c_step = down ? c_down : c_right;
   const int64_t a_line = down ? a_right : a_down, c_line = down ? c_right : c_down;
   // Taps of a plane that do not follow each other in the panel.
@@ -201,12 +203,33 @@ void ConvStream::add_tiles(const Phase& phase, int index, int64_t first, int64_t
                 index,
                 apart ? BrgemmRows::kRows : rows_kind_};
   };
+  if (strip > 0) {
+    tiles->push_back(tile(0, 0, strip));
+    tiles->back().strip = words;
+    if (strip < length) tiles->push_back(tile(0, strip, length));
+    return;
+  }
   for (int64_t line = 0; line < lines; ++line) {
     for (int64_t part = 0; part < parts; ++part)
       tiles->push_back(
           tile(line, tile_begin(*kernels_, most, whole, part), tile_begin(*kernels_, most, whole, part + 1)));
   }
   if (half > 0) join_halves(tile(0, whole, length), lines, a_line * pixel_floats(), c_line * kBlock, tiles);
+}
+
+// Whether there are strips for sums of so few words.
+bool ConvStream::sums_are_short() const {
+  const StreamProblem& p = problem_;
+  if (p.tap_offsets.size() > 1 || p.weight.parts > 1 || planes_ > 1) return false;
+  return kernels_->strip(rows_kind_, (units_ - 1) * lanes_ + round_up(last_depth(), kBrgemmUnroll)) != nullptr;
+}
+
+// Of the sums of pixels that follow each other, if they come in strips, else 0. One is a single call: too few to share
+// among what is asked for ahead.
+int64_t ConvStream::strip_words(const Phase& phase, const Cover& cover) const {
+  if (!sums_are_short() || step_ > 1 || chunks_ > 1 || abreast_ || asks_ahead_ || phase.last.size() > 1) return 0;
+  const int64_t words = static_cast<int64_t>(cover.steps[0].entries.size()) * phase.last[0].depth;
+  return kernels_->strip(rows_kind_, words) ? words : 0;
 }
 
 // Of as many lines, the first of which is given: two lines' as one tile, and what is left alone.

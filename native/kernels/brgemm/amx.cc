@@ -11,7 +11,7 @@
 
 #include <utility>
 
-#include "kernels/brgemm/brgemm.inl.h"
+#include "kernels/brgemm/tile.inl.h"
 #include "simd/vec_avx512bf16.h"
 
 namespace fovea {
@@ -298,7 +298,7 @@ constexpr void fill_all(BrgemmKernels& kernels) {
 }
 
 constexpr BrgemmKernels make(const char* name) {
-  BrgemmKernels kernels{name, 16, 4, {32, 32, 16, 16}, 16, true, {}, enter, leave};
+  BrgemmKernels kernels{name, 16, 4, {32, 32, 16, 16}, 16, true, {}, {}, enter, leave};
   fill_all<1, 32>(kernels);
   fill_all<2, 32>(kernels);
   fill_all<3, 16>(kernels);

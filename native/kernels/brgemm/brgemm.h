@@ -60,6 +60,7 @@ struct BrgemmCall {
   ptrdiff_t depth;          // q
   ptrdiff_t a_step;         // kPlanes, kColumns, kList, kRows, kTwoRuns
   const ptrdiff_t* a_rows;  // kList: m of them
+  ptrdiff_t pixels;         // of a strip, in place of m
   // kTwoRuns: from a row to that of the second run, of A and of what is written.
   ptrdiff_t a_second, c_second;
   // Tiles of AMX may read rows of A beyond m, up to 16 or 32 in all, whatever stands there: then those of all heights
@@ -92,6 +93,14 @@ using BrgemmTile = void (*)(const BrgemmCall& call);
 
 constexpr int kBrgemmMaxRows = 32;
 constexpr int kBrgemmMaxBlocks = 4;
+constexpr int kBrgemmStripWords = 12;  // of a sum: rows of B that stay in registers
+
+// Pixels of a strip that are added up at once: what leaves a register or two of 32 beside so many rows of B, up to what
+// covers the time that a product takes.
+constexpr int brgemm_strip_rows(int64_t words) {
+  const int left = (30 - static_cast<int>(words)) / 2 * 2;
+  return left < 16 ? left : 16;
+}
 
 // One instruction set's tiles, for every 1 <= nb <= blocks and 1 <= m <= rows[nb - 1].
 struct BrgemmKernels {
@@ -103,7 +112,16 @@ struct BrgemmKernels {
   bool rounds;    // takes BrgemmCall::rounded
   BrgemmTile tile[kBrgemmRowKinds][kBrgemmMaxBlocks][kBrgemmMaxRows];  // [kind][nb - 1][m - 1]
 
+  // Tiles of any number of pixels by 16 columns, of sums of up to kBrgemmStripWords words in one or more entries of
+  // whole kBrgemmUnroll: [kind][words / kBrgemmUnroll - 1]. Pixels after the last whole brgemm_strip_rows(words) are
+  // left. Null where there are none.
+  BrgemmTile strips[kBrgemmRowKinds][kBrgemmStripWords / kBrgemmUnroll];
+
   BrgemmTile at(BrgemmRows kind, int m, int nb) const { return tile[static_cast<int>(kind)][nb - 1][m - 1]; }
+  BrgemmTile strip(BrgemmRows kind, int64_t words) const {
+    const bool fits = words > 0 && words <= kBrgemmStripWords && words % kBrgemmUnroll == 0;
+    return fits ? strips[static_cast<int>(kind)][words / kBrgemmUnroll - 1] : nullptr;
+  }
 
   // Around the calls of one task on one thread, where the registers need to be set up and given back; else null.
   void (*enter)();

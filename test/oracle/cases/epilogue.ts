@@ -30,6 +30,7 @@ const fused: readonly Fused[] = [
   { name: 'brgemm, images abreast', x: [23, 20, 4, 5], k: 17, kernel: 5, padding: 2, bias: true },
   { name: 'brgemm, stride 2', x: [2, 18, 11, 14], k: 33, stride: 2, padding: 1 },
   { name: '1x1, stride 2: rows that nothing reads', x: [2, 32, 9, 10], k: 16, kernel: 1, stride: 2 },
+  { name: '1x1, strips of pixels', x: [2, 24, 9, 11], k: 24, kernel: 1, bias: true },
   { name: '1x1 of more pixels than fill L2', x: [1, 2320, 12, 11], k: 17, kernel: 1 },
   { name: 'stem, planar', x: [2, 3, 17, 18], k: 16, kernel: 7, stride: 2, padding: 3 },
   { name: 'groups in whole blocks', x: [2, 32, 6, 7], k: 32, groups: 2, padding: 1 },
