@@ -375,11 +375,6 @@ std::vector<std::vector<double>> ConvStream::loops() const {
   return {std::vector<double>(static_cast<size_t>(packed), pack * kPackBlocks), main};
 }
 
-bool ConvStream::has_strips() const {
-  return !phases_.empty() && !phases_[0].tiles.empty() && !phases_[0].tiles[0].empty() &&
-         phases_[0].tiles[0][0].strip > 0;
-}
-
 std::string ConvStream::describe() const {
   return std::string(kernels_->name) + " x" + std::to_string(step_ * kBlock) +
          (problem_.planes > 0 ? ", " + std::to_string(products_.size()) + " products" : "") +
@@ -387,7 +382,7 @@ std::string ConvStream::describe() const {
          (direct_    ? ", in place"
           : abreast_ ? ", images abreast"
                      : ", packed") +
-         (skips_ ? ", no padding" : "") + (has_strips() ? ", strips" : "") + ", rows " + std::to_string(band_) +
+         (skips_ ? ", no padding" : "") + (comes_in_strips() ? ", strips" : "") + ", rows " + std::to_string(band_) +
          ", images " + std::to_string(group_images_) + ", channels " + std::to_string(chunk_ * unit_depth_) +
          ", tasks " + std::to_string(tasks());
 }

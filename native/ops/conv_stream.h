@@ -140,9 +140,8 @@ class ConvStream {
   // From one pixel to the next.
   int64_t pixel_floats() const { return abreast_ ? group_images_ * lanes_ : lanes_; }
   void add_tiles(const Phase& phase, int cover, int64_t first, int64_t rows, std::vector<Tile>* tiles) const;
-  bool sums_are_short() const;
-  bool has_strips() const;
-  int64_t strip_words(const Phase& phase, const Cover& cover) const;
+  int64_t strip_words() const;
+  bool comes_in_strips() const;
   static void join_halves(const Tile& half, int64_t lines, int64_t a_line, int64_t c_line, std::vector<Tile>* tiles);
   int64_t images_abreast(int64_t images) const { return abreast_ ? even(images, kernels_->rows[step_ - 1]) : 1; }
   void pack_band(Values source, const Task& task, int64_t chunk, float* scratch) const;

@@ -85,7 +85,7 @@ Status ConvStream::plan(const StreamProblem& problem, int threads, ConvStream* s
   const bool pairs = problem.planes > 0 && s.kernels_->tile_rows == 1, parts = problem.weight.parts > 1;
   const int wanted = problem.tile_blocks > 0 ? problem.tile_blocks
                      : parts                 ? s.blocks_by_group()
-                     : s.sums_are_short()    ? 1
+                     : s.strip_words() > 0   ? 1
                      : pairs                 ? 2
                                              : 0;
   const bool possible = wanted > 0 && wanted <= s.kernels_->blocks && wanted <= s.dest_blocks_;

@@ -61,6 +61,7 @@ int64_t ConvStream::last_depth() const {
 int64_t ConvStream::choose_depth(int64_t taps) const {
   constexpr double kEntry = 8;  // cycles
   const int64_t last = last_depth(), whole = (units_ - 1) * lanes_;
+  if (comes_in_strips()) return kBrgemmUnroll;
   if (last == lanes_ && !rounds_differ()) return lanes_;
   const auto tile = [&](int64_t words) {
     return tiles_cycles(*kernels_, kernels_->rows[step_ - 1], step_, step_, taps * words);
@@ -183,7 +184,8 @@ void ConvStream::add_tiles(const Phase& phase, int index, int64_t first, int64_t
   const bool down = !flat && width * ceil_div(height, most) < height * ceil_div(width, most);
   const int64_t lines = flat ? 1 : down ? width : height, length = flat ? height * width : down ? height : width;
   const int64_t half = lines > 1 && !abreast_ ? last_half(*kernels_, length, step_) : 0, whole = length - half;
-  const int64_t words = flat && a_right == 1 ? strip_words(phase, cover) : 0, rows_at_once = brgemm_strip_rows(words);
+  const int64_t words = flat && a_right == 1 && comes_in_strips() ? strip_words() : 0,
+                rows_at_once = brgemm_strip_rows(words);
   const int64_t strip = words > 0 ? length / rows_at_once * rows_at_once : 0;
   const int64_t parts = ceil_div(whole, most), a_step = down ? a_down : a_right, c_step = down ? c_down : c_right;
   const int64_t a_line = down ? a_right : a_down, c_line = down ? c_right : c_down;
@@ -217,20 +219,16 @@ void ConvStream::add_tiles(const Phase& phase, int index, int64_t first, int64_t
   if (half > 0) join_halves(tile(0, whole, length), lines, a_line * pixel_floats(), c_line * kBlock, tiles);
 }
 
-// Whether there are strips for sums of so few words.
-bool ConvStream::sums_are_short() const {
+// Words of a sum, if there are strips for so few; else 0. Channels that do not exist are zeros, in pixels and panels.
+int64_t ConvStream::strip_words() const {
   const StreamProblem& p = problem_;
-  if (p.tap_offsets.size() > 1 || p.weight.parts > 1 || planes_ > 1) return false;
-  return kernels_->strip(rows_kind_, (units_ - 1) * lanes_ + round_up(last_depth(), kBrgemmUnroll)) != nullptr;
+  const int64_t words = (units_ - 1) * lanes_ + round_up(last_depth(), kBrgemmUnroll);
+  const bool plain = p.tap_offsets.size() == 1 && p.weight.parts == 1 && planes_ == 1 && !abreast_;
+  return plain && kernels_->strip(rows_kind_, words) ? words : 0;
 }
 
-// Of the sums of pixels that follow each other, if they come in strips, else 0. One is a single call: too few to share
-// among what is asked for ahead.
-int64_t ConvStream::strip_words(const Phase& phase, const Cover& cover) const {
-  if (!sums_are_short() || step_ > 1 || chunks_ > 1 || abreast_ || asks_ahead_ || phase.last.size() > 1) return 0;
-  const int64_t words = static_cast<int64_t>(cover.steps[0].entries.size()) * phase.last[0].depth;
-  return kernels_->strip(rows_kind_, words) ? words : 0;
-}
+// A strip is a single call: too few to share among what is asked for ahead.
+bool ConvStream::comes_in_strips() const { return strip_words() > 0 && step_ == 1 && chunks_ == 1 && !asks_ahead_; }
 
 // Of as many lines, the first of which is given: two lines' as one tile, and what is left alone.
 void ConvStream::join_halves(const Tile& half, int64_t lines, int64_t a_line, int64_t c_line,

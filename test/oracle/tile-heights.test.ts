@@ -116,7 +116,7 @@ function matmul(transposeA: boolean): Pick<Kind, 'operator' | 'layout' | 'of'> {
 
 const kinds: readonly Kind[] = [
   { name: 'pixels', layout: 'blocked', ...row(16, 1, 1) },
-  ...[8, 24].map(
+  ...[2, 8, 24].map(
     (channels): Kind => ({ name: `pixels of ${channels} channels`, layout: 'blocked', ...row(channels, 1, 1) }),
   ),
   { name: 'pixels under three taps', layout: 'blocked', ...row(16, 3, 1) },
