@@ -19,10 +19,23 @@ struct Windows {
   int64_t channels = 0;
   DType index_type = DType::kUint8;
 
-  MaxPoolGeometry geometry() const {
-    return {int(rows.in),     int(cols.in),     int(rows.out),      int(cols.out),
-            int(rows.kernel), int(cols.kernel), int(rows.stride),   int(cols.stride),
-            int(rows.before), int(cols.before), int(rows.dilation), int(cols.dilation)};
+  // element_bytes: of x and y.
+  MaxPoolGeometry geometry(int64_t element_bytes) const {
+    const double bytes = double(planes * element_bytes) * double(input_floats() + output_floats());
+    const bool close = rows.stride <= rows.kernel && cols.stride <= cols.kernel;
+    return {int(rows.in),
+            int(cols.in),
+            int(rows.out),
+            int(cols.out),
+            int(rows.kernel),
+            int(cols.kernel),
+            int(rows.stride),
+            int(cols.stride),
+            int(rows.before),
+            int(cols.before),
+            int(rows.dilation),
+            int(cols.dilation),
+            close && outgrows_caches(bytes)};
   }
   int64_t channel_blocks() const { return blocks(channels); }
   int64_t input_floats() const { return rows.in * cols.in * kBlock; }
@@ -110,7 +123,7 @@ class MaxPool2d : public Operation {
 
   Windows windows_;
   bool with_indices_;
-  MaxPoolGeometry geometry_ = windows_.geometry();
+  MaxPoolGeometry geometry_ = windows_.geometry(sizeof(X));
   const PoolKernelsOf<X, Y>& kernels_ = pool_kernels_of<X, Y>();
 };
 
@@ -143,7 +156,7 @@ class MaxPool2dBackward : public Operation {
 
   Windows windows_;
   TapLists rows_, cols_;
-  MaxPoolGeometry geometry_ = windows_.geometry();
+  MaxPoolGeometry geometry_ = windows_.geometry(sizeof(X));
   const PoolKernelsOf<X, Y>& kernels_ = pool_kernels_of<X, Y>();
 };
 

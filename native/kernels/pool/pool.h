@@ -10,6 +10,7 @@ namespace fovea {
 
 struct MaxPoolGeometry {
   int H, W, P, Q, R, S, sh, sw, top, left, dh, dw;
+  bool asks;  // for rows of x before their turn: they come from memory, and no stride exceeds its window
 };
 
 // For each index of one axis a list: entries [start[i], start[i + 1]) of `other` and `tap`.

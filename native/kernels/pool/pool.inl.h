@@ -102,13 +102,24 @@ FOVEA_INLINE Inside inside(int in, int out, int taps, int stride, int pad, int d
   return {int(first), int(last)};
 }
 
+// The pixels that a window leaves to its neighbours, of a window further down.
+template <class X>
+FOVEA_INLINE void ask_for_window(const MaxPoolGeometry& g, const X* x) {
+  constexpr int kLine = 64 / (16 * sizeof(X));  // pixels
+  for (int r = 0; r < g.sh; ++r) {
+    for (int s = 0; s < g.sw; s += kLine) ask_to_read(x + at(r, s, g.W));
+  }
+}
+
 template <class V, int R, int S, class X, class Y, class Index>
 FOVEA_INLINE void max_plane_fixed(const MaxPoolGeometry& g, const X* x, Y* y, Index* index) {
   const Inside rows = inside<V>(g.H, g.P, g.R, g.sh, g.top, g.dh), cols = inside<V>(g.W, g.Q, g.S, g.sw, g.left, g.dw);
   const int64_t row_step = int64_t(g.W) * g.dh * 16, col_step = int64_t(g.dw) * 16;
   for (int p = 0; p < g.P; ++p) {
     const bool row_inside = p >= rows.first && p < rows.last;
+    const X* const later = x + at(p * g.sh - g.top + (g.R - 1) * g.dh + 1 + g.sh, 0, g.W);
     for (int q = 0; q < g.Q; ++q) {
+      if (R > 0 && g.asks) ask_for_window(g, later + at(0, q * g.sw, g.W));
       Y* const out = y + at(p, q, g.Q);
       Index* const place = index ? index + at(p, q, g.Q) : nullptr;
       if (R > 0 && row_inside && q >= cols.first && q < cols.last) {
