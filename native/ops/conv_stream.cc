@@ -25,66 +25,76 @@ const std::byte* written(const BrgemmCall& call) {
 
 }  // namespace
 
-void ConvStream::run_phase(const Task& task, const LaneRound& round, const Phase& phase, int64_t chunk,
-                           const float* base, int64_t image_stride, const Operands& operands, const Panels& panels,
-                           const Target& target, Ahead* asked, Ahead* read, bool* not_finite) const {
-  const StreamProblem& p = problem_;
-  const bool last_chunk = chunk == chunks_ - 1;
-  const std::vector<Piece>& pieces = pieces_of(phase, chunk);
+void ConvStream::run_phase(const Pass& pass, const Phase& phase) const {
+  const std::vector<Piece>& pieces = pieces_of(phase, pass.chunk);
+  const int64_t taps = static_cast<int64_t>(phase.taps.size());
   BrgemmCall call{};
-  call.b = panels.at + phase.panel + (round.block - panels.first) * phase.block_floats +
-           chunk * chunk_ * panel_floats(static_cast<int64_t>(phase.taps.size()));
+  call.b = pass.panels.at + phase.panel + (pass.round.block - pass.panels.first) * phase.block_floats +
+           pass.chunk * chunk_ * panel_floats(taps);
   call.b_block = phase.block_floats;
-  call.c_block = target.sums.block;
-  call.rounded_block = target.rounded.block;
+  call.c_block = pass.target.sums.block;
+  call.rounded_block = pass.target.rounded.block;
   call.past_caches = past_caches_;
   call.a_goes_on = !direct_;  // see beyond_floats_
-  call.c_first = p.planes == 1;
+  call.c_first = problem_.planes == 1;
   for (size_t i = 0; i < pieces.size(); ++i) {
-    const Piece& piece = pieces[i];
-    const bool last = last_chunk && i + 1 == pieces.size();
-    call.depth = piece.depth;
-    call.blocks_begun = static_cast<int>(chunk > 0 || i > 0 ? 0 : round.begun);
-    call.accumulate = chunk > 0 || i > 0 || round.begun > 0;
-    call.bias = last && operands.bias ? operands.bias + task.group * bias_floats() + round.before * kBlock : nullptr;
-    call.relu = last && (p.relu || operands.added.relu);
-    call.not_finite = last ? not_finite : nullptr;
-    const int64_t together = images_abreast(task.images);
-    for (int64_t image = 0; image < task.images; image += together) {
-      const int rows = static_cast<int>(std::min(together, task.images - image));
-      const float* a = base + image * image_stride;
-      float* c = target.sums.at + image * target.sums.image;
-      Bfloat16* rounded = last && tiles_round_ ? target.rounded.at + image * target.rounded.image : nullptr;
-      int known = -1;  // the cover whose entries the call has: mostly all tiles are of one
-      for (const Tile& tile : tiles_of(task, phase)) {
-        if (tile.cover != known) {
-          const Cover& cover = phase.covers[static_cast<size_t>(tile.cover)];
-          const Steps& steps = cover.steps[rounds_differ() ? rounds_.index(round) : 0];
-          const int64_t* const before = steps.before.data() + piece.first;
-          call.entries = steps.entries.data() + before[0];
-          call.count = before[piece.count] - before[0];
-          known = tile.cover;
-        }
-        call.a = a + tile.a;
-        call.a_step = tile.a_step;
-        call.a_second = tile.a_second;
-        call.c = c + tile.c;
-        call.c_second = tile.c_second;
-        call.c_row = abreast_ ? target.sums.image : tile.c_row;
-        call.rounded = rounded ? rounded + tile.c : nullptr;
-        call.rounded_row = abreast_ ? target.rounded.image : tile.c_row;
-        if (last && operands.added.at) call.add = operands.added.at + (written(call) - operands.dest.at());
-        asked->fetch();
-        if (read) std::tie(call.ahead, call.ahead_end) = read->run(kAllLines);
-        if (tile.strip > 0) {
-          call.pixels = tile.m;
-          kernels_->strip(tile.kind, tile.strip)(call);
-          continue;
-        }
-        const int m = abreast_ ? rows : tile.m;
-        kernels_->at(tile.kind, m, static_cast<int>(round.blocks))(call);
-      }
+    const bool first = pass.chunk == 0 && i == 0, last = pass.chunk == chunks_ - 1 && i + 1 == pieces.size();
+    run_piece(pass, phase, pieces[i], first, last, &call);
+  }
+}
+
+// Adds up one piece of each sum: starts with the first, and with the last does all that comes after.
+void ConvStream::run_piece(const Pass& pass, const Phase& phase, const Piece& piece, bool first, bool last,
+                           BrgemmCall* call) const {
+  const Operands& operands = pass.operands;
+  const float* const bias = last ? operands.bias : nullptr;
+  call->depth = piece.depth;
+  call->blocks_begun = static_cast<int>(first ? pass.round.begun : 0);
+  call->accumulate = !first || pass.round.begun > 0;
+  call->bias = bias ? bias + pass.task.group * bias_floats() + pass.round.before * kBlock : nullptr;
+  call->relu = last && (problem_.relu || operands.added.relu);
+  call->not_finite = last ? pass.not_finite : nullptr;
+  const int64_t together = images_abreast(pass.task.images);
+  for (int64_t image = 0; image < pass.task.images; image += together) {
+    const int64_t rows = std::min(together, pass.task.images - image);
+    run_tiles(pass, phase, piece, {image, static_cast<int>(rows), last}, call);
+  }
+}
+
+void ConvStream::run_tiles(const Pass& pass, const Phase& phase, const Piece& piece, const Images& images,
+                           BrgemmCall* call) const {
+  const Target& target = pass.target;
+  const Operands& operands = pass.operands;
+  const float* const a = pass.base + images.first * pass.image_stride;
+  float* const c = target.sums.at + images.first * target.sums.image;
+  const bool rounds = images.last_piece && tiles_round_, adds = images.last_piece && operands.added.at;
+  Bfloat16* const rounded = rounds ? target.rounded.at + images.first * target.rounded.image : nullptr;
+  int known = -1;  // the cover whose entries the call has: mostly all tiles are of one
+  for (const Tile& tile : tiles_of(pass.task, phase)) {
+    if (tile.cover != known) {
+      const Cover& cover = phase.covers[static_cast<size_t>(tile.cover)];
+      const Steps& steps = cover.steps[rounds_differ() ? rounds_.index(pass.round) : 0];
+      const int64_t* const before = steps.before.data() + piece.first;
+      call->entries = steps.entries.data() + before[0];
+      call->count = before[piece.count] - before[0];
+      known = tile.cover;
     }
+    call->a = a + tile.a;
+    call->a_step = tile.a_step;
+    call->a_second = tile.a_second;
+    call->c = c + tile.c;
+    call->c_second = tile.c_second;
+    call->c_row = abreast_ ? target.sums.image : tile.c_row;
+    call->rounded = rounded ? rounded + tile.c : nullptr;
+    call->rounded_row = abreast_ ? target.rounded.image : tile.c_row;
+    if (adds) call->add = operands.added.at + (written(*call) - operands.dest.at());
+    pass.asked->fetch();
+    if (pass.read) std::tie(call->ahead, call->ahead_end) = pass.read->run(kAllLines);
+    call->pixels = tile.m;
+    const BrgemmTile run =
+        tile.strip > 0 ? kernels_->strip(tile.kind, tile.strip)
+                       : kernels_->at(tile.kind, abreast_ ? images.count : tile.m, static_cast<int>(pass.round.blocks));
+    run(*call);
   }
 }
 
@@ -176,10 +186,9 @@ void ConvStream::run_task(int64_t index, const std::vector<Phase>& phases, const
       const bool reads = chunk == chunks_ - 1 && operands.epilogue && operands.epilogue->read();
       Ahead read = reads ? read_by_epilogue(task, round, *operands.epilogue) : Ahead();
       read.share(round_calls);
-      for (const Phase& phase : phases) {
-        run_phase(task, round, phase, chunk, base, stride, operands, panels, target, &asked, reads ? &read : nullptr,
-                  not_finite);
-      }
+      const Pass pass{task,      round, chunk, base, stride, operands, panels, target, &asked, reads ? &read : nullptr,
+                      not_finite};
+      for (const Phase& phase : phases) run_phase(pass, phase);
       if (chunk < chunks_ - 1) continue;
       if (operands.dest.half() && !tiles_round_) round_off(task, round, target);
       if (!operands.epilogue) continue;

@@ -194,9 +194,30 @@ class ConvStream {
                        float* scratch, bool* not_finite) const;
   void run_task(int64_t index, const std::vector<Phase>& phases, const Operands& operands, const Panels& panels,
                 float* scratch, bool* not_finite) const;
-  void run_phase(const Task& task, const LaneRound& round, const Phase& phase, int64_t chunk, const float* base,
-                 int64_t image_stride, const Operands& operands, const Panels& panels, const Target& target,
-                 Ahead* asked, Ahead* read, bool* not_finite) const;
+  // A task's pixels, of one chunk of channels, past the filters of one round.
+  struct Pass {
+    const Task& task;
+    const LaneRound& round;
+    int64_t chunk;
+    const float* base;  // the pixels, packed or where they lie
+    int64_t image_stride;
+    const Operands& operands;
+    const Panels& panels;
+    const Target& target;
+    Ahead* asked;  // for what comes next
+    Ahead* read;   // by the epilogue, or null
+    bool* not_finite;
+  };
+  struct Images {  // that one tile has a pixel of
+    int64_t first;
+    int count;
+    bool last_piece;
+  };
+  void run_phase(const Pass& pass, const Phase& phase) const;
+  void run_piece(const Pass& pass, const Phase& phase, const Piece& piece, bool first, bool last,
+                 BrgemmCall* call) const;
+  void run_tiles(const Pass& pass, const Phase& phase, const Piece& piece, const Images& images,
+                 BrgemmCall* call) const;
   Ahead read_by_epilogue(const Task& task, const LaneRound& round, const ConvEpilogue& epilogue) const;
   Lines lines_of(const Task& task) const;
   Target target_of(const Task& task, const LaneRound& round, MutableValues dest, float* scratch) const;
