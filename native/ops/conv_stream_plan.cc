@@ -259,8 +259,9 @@ void ConvStream::choose_blocking() {
   tiles_round_ = tiles_round_ && !rounds_.by_group();
   const int64_t steps = ceil_div(dest_blocks_, rounds_.least_split()), count = pixel_tasks();
   // All pixels in one task: then every task reads all of them, and as many as there are threads will do. Of 22 instead
-  // of two, each thread lost 12 us a task where cores share no cache (1024 channels from 256 at 14x14, Zen 5).
-  const int64_t splits = count == 1 ? times(threads_, p.cut) : wanted / 2 / count;
+  // of two, each thread lost 12 us a task where cores share no cache (1024 channels from 256 at 14x14, Zen 5): in a
+  // program, whose threads take other tasks each time, and not when such a cut is measured.
+  const int64_t splits = count == 1 ? threads_ : wanted / 2 / count;
   split_blocks_ = even(steps, ceil_div(steps, std::clamp<int64_t>(splits, 1, steps))) * rounds_.least_split();
   cut_for_threads();
   image_groups_ = ceil_div(p.images, group_images_);
