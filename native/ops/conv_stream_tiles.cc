@@ -184,9 +184,8 @@ void ConvStream::add_tiles(const Phase& phase, int index, int64_t first, int64_t
   const bool down = !flat && width * ceil_div(height, most) < height * ceil_div(width, most);
   const int64_t lines = flat ? 1 : down ? width : height, length = flat ? height * width : down ? height : width;
   const int64_t half = lines > 1 && !abreast_ ? last_half(*kernels_, length, step_) : 0, whole = length - half;
-  const int64_t words = flat && a_right == 1 && comes_in_strips() ? strip_words() : 0,
-                rows_at_once = brgemm_strip_rows(words);
-  const int64_t strip = words > 0 ? length / rows_at_once * rows_at_once : 0;
+  const int64_t words = flat && a_right == 1 && comes_in_strips() ? strip_words() : 0;
+  const int64_t strip = words > 0 ? length / kBrgemmStripRows * kBrgemmStripRows : 0;
   const int64_t parts = ceil_div(whole, most), a_step = down ? a_down : a_right, c_step = down ? c_down : c_right;
   const int64_t a_line = down ? a_right : a_down, c_line = down ? c_right : c_down;
   // Taps of a plane that do not follow each other in the panel.

@@ -93,14 +93,8 @@ using BrgemmTile = void (*)(const BrgemmCall& call);
 
 constexpr int kBrgemmMaxRows = 32;
 constexpr int kBrgemmMaxBlocks = 4;
-constexpr int kBrgemmStripWords = 12;  // of a sum: rows of B that stay in registers
-
-// Pixels of a strip that are added up at once: what leaves a register or two of 32 beside so many rows of B, up to what
-// covers the time that a product takes.
-constexpr int brgemm_strip_rows(int64_t words) {
-  const int left = (30 - static_cast<int>(words)) / 2 * 2;
-  return left < 16 ? left : 16;
-}
+// Of a strip: most words of a sum, whose rows of B stay in registers, and pixels that are added up at once beside them.
+constexpr int kBrgemmStripWords = 12, kBrgemmStripRows = 16;
 
 // One instruction set's tiles, for every 1 <= nb <= blocks and 1 <= m <= rows[nb - 1].
 struct BrgemmKernels {
@@ -112,9 +106,9 @@ struct BrgemmKernels {
   bool rounds;    // takes BrgemmCall::rounded
   BrgemmTile tile[kBrgemmRowKinds][kBrgemmMaxBlocks][kBrgemmMaxRows];  // [kind][nb - 1][m - 1]
 
-  // Tiles of any number of pixels by 16 columns, of sums of up to kBrgemmStripWords words in one or more entries of
-  // whole kBrgemmUnroll: [kind][words / kBrgemmUnroll - 1]. Pixels after the last whole brgemm_strip_rows(words) are
-  // left. Null where there are none.
+  // Of pairs only: any number of pixels by 16 columns, of sums of up to kBrgemmStripWords words in entries of whole
+  // kBrgemmUnroll. Pixels after the last whole kBrgemmStripRows are left. [kind][words / kBrgemmUnroll - 1], null where
+  // there are none.
   BrgemmTile strips[kBrgemmRowKinds][kBrgemmStripWords / kBrgemmUnroll];
 
   BrgemmTile at(BrgemmRows kind, int m, int nb) const { return tile[static_cast<int>(kind)][nb - 1][m - 1]; }
