@@ -46,15 +46,6 @@ Status DepthwiseBands::plan(int64_t least_tasks, int64_t most_pixels) {
   return {};
 }
 
-int64_t DepthwiseBands::rows_read_at_once() const {
-  int64_t first = rows.source, last = -1;
-  for (const AxisPhase& phase : rows.phases) {
-    for (const AxisTap& tap : phase.taps)
-      first = std::min(first, rows.where(tap)), last = std::max(last, rows.where(tap));
-  }
-  return std::max<int64_t>(0, last - first + 1);
-}
-
 // Whether most outputs have all of their taps, and few are in regions of their own.
 bool DepthwiseBands::pays_in_place() const {
   const AxisPhase &row = rows.phases.front(), &column = columns.phases.front();

@@ -45,8 +45,6 @@ struct DepthwiseBands {
 
   // Bands of at most so many pixels, and at least so many tasks, for the axes and the channels as they stand.
   Status plan(int64_t least_tasks, int64_t most_pixels);
-  // From the first row that an output reads to the last.
-  int64_t rows_read_at_once() const;
   // The largest first: it reads row after row, and what the columns at the edges read is then in the cache. One region
   // when the operand is packed.
   std::vector<DepthwiseRegion> regions(const AxisPhase& row, const AxisPhase& column) const;

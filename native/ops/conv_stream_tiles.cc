@@ -218,16 +218,16 @@ void ConvStream::add_tiles(const Phase& phase, int index, int64_t first, int64_t
   if (half > 0) join_halves(tile(0, whole, length), lines, a_line * pixel_floats(), c_line * kBlock, tiles);
 }
 
-// Words of a sum, if there are strips for so few; else 0. Channels that do not exist are zeros, in pixels and panels.
+// Words of a sum, if strips can have so few; else 0. Channels that do not exist are zeros, in pixels and panels. A
+// strip is a single call: too few to share among what is asked for ahead.
 int64_t ConvStream::strip_words() const {
   const StreamProblem& p = problem_;
   const int64_t words = (units_ - 1) * lanes_ + round_up(last_depth(), kBrgemmUnroll);
-  const bool plain = p.tap_offsets.size() == 1 && p.weight.parts == 1 && planes_ == 1 && !abreast_;
+  const bool plain = p.tap_offsets.size() == 1 && p.weight.parts == 1 && planes_ == 1 && !abreast_ && !asks_ahead_;
   return plain && kernels_->strip(rows_kind_, words) ? words : 0;
 }
 
-// A strip is a single call: too few to share among what is asked for ahead.
-bool ConvStream::comes_in_strips() const { return strip_words() > 0 && step_ == 1 && chunks_ == 1 && !asks_ahead_; }
+bool ConvStream::comes_in_strips() const { return strip_words() > 0 && step_ == 1 && chunks_ == 1; }
 
 // Of as many lines, the first of which is given: two lines' as one tile, and what is left alone.
 void ConvStream::join_halves(const Tile& half, int64_t lines, int64_t a_line, int64_t c_line,

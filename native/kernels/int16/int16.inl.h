@@ -1,11 +1,11 @@
 // The template behind both instances. int16.h says what the kernels do.
 //
-// P is a vector of pairs, which has beside what brgemm.inl.h asks for: Float, a vector of as many floats, and for Sum,
+// P is a vector of pairs, which has beside what tile.inl.h asks for: Float, a vector of as many floats, and for Sum,
 // its vector of 32-bit integers, round() and to_float(). Sixteen lanes are 16 / P::kLanes vectors, `part` by `part`.
 #pragma once
 #include <math.h>
 
-#include "kernels/brgemm/brgemm.inl.h"
+#include "kernels/brgemm/tile.inl.h"
 #include "kernels/int16/int16.h"
 
 namespace fovea {
