@@ -7,9 +7,11 @@
 #include <cstring>
 #include <mutex>
 
+#include "cpu/features.h"
 #include "kernels/layout/layout.h"
 #include "runtime/arena.h"
 #include "runtime/thread_pool.h"
+#include "simd/macros.h"
 
 namespace fovea {
 
@@ -99,7 +101,9 @@ class Operands {
   std::vector<void*> outputs_;
 };
 
-// A candidate on the way through the rounds.
+// A candidate on the way through the rounds. What it keeps of weights, if a core's own cache does not hold it, comes
+// from memory each time: in a network, layers between one run and the next have their own. A transformed filter can
+// have nine times the bytes of a packed one.
 struct Runner {
   std::string name;
   std::unique_ptr<Operation> operation;
@@ -112,6 +116,8 @@ struct Runner {
     RunContext context{operands.inputs(), operands.outputs(), workspace->data(), pool, never, 0, &not_finite};
     context.kept = kept->data();
     context.holds = kept->data() && spent > 0;
+    if (context.holds && operation->kept().bytes > cpu_features().l2_bytes)
+      leave_caches(kept->data(), operation->kept().bytes);
     const Clock::time_point start = Clock::now();
     const bool ok = operation->run(context).ok();
     const double now = milliseconds_since(start);
