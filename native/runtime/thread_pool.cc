@@ -126,23 +126,20 @@ struct ThreadPool::State {
   }
 
   void drain(int thread) {
-    if (Range* const own = claim(thread)) {
-      for (int64_t task; (task = own->take(forward)) >= 0;) (*body)(task, thread);
-    }
+    const int share = claim(thread);
+    for (int64_t task; (task = ranges[share].take(forward)) >= 0;) (*body)(task, share);
     for (int victim; (victim = richest()) >= 0;) {
       const int64_t task = ranges[victim].take(!forward);
-      if (task >= 0) (*body)(task, thread);
+      if (task >= 0) (*body)(task, share);
     }
   }
 
   // The share of the core that we are on: threads move between cores, what is in a core's caches does not.
-  Range* claim(int thread) {
+  int claim(int thread) {
     const int core = current_core(thread);
-    for (int i = 0; i < threads(); ++i) {
-      Range& range = ranges[(core + i) % threads()];
-      if (!range.owned.exchange(true, std::memory_order_relaxed)) return &range;
-    }
-    return nullptr;
+    int share = core % threads();
+    while (ranges[share].owned.exchange(true, std::memory_order_relaxed)) share = (share + 1) % threads();
+    return share;
   }
 
   // Whose share has most tasks left; -1 when there are none.
