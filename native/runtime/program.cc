@@ -11,6 +11,7 @@
 #include "ops/registry.h"
 #include "runtime/denormals.h"
 #include "runtime/thread_pool.h"
+#include "runtime/workspaces.h"
 
 namespace fovea {
 namespace {
@@ -126,49 +127,6 @@ Status check_storage(const std::vector<Operand>& operands, const char* letters, 
   return {};
 }
 
-constexpr uint64_t round_up(uint64_t bytes) {
-  return (bytes + Arena::kAlignment - 1) / Arena::kAlignment * Arena::kAlignment;
-}
-
-// visit(value) for every value of the arena that a step names.
-template <class Visit>
-void for_values(const ProgramSpec& spec, const std::vector<int64_t>& named, const Visit& visit) {
-  for (int64_t value : named) {
-    if (value >= 0 && spec.values[size_t(value)].external < 0) visit(size_t(value));
-  }
-}
-
-// By step, the values of the arena whose life begins and ends there. It begins where they are first written; one that
-// is read first is another name for what stands at its place, and lives since that was written, or from the start.
-struct Lives {
-  std::vector<std::vector<size_t>> starting, ending;
-};
-
-Lives lives_of(const ProgramSpec& spec) {
-  const size_t steps = spec.steps.size();
-  Lives lives{std::vector<std::vector<size_t>>(steps), std::vector<std::vector<size_t>>(steps)};
-  std::vector<size_t> last(spec.values.size(), steps);  // step that names it
-  std::map<uint64_t, size_t> written;                   // last step that did, by offset
-  for (size_t s = 0; s < steps; ++s) {
-    const auto start = [&](size_t value, size_t step) {
-      if (last[value] == steps) lives.starting[step].push_back(value);
-      last[value] = s;
-    };
-    for_values(spec, spec.steps[s].inputs, [&](size_t value) {
-      const auto found = written.find(spec.values[value].offset);
-      start(value, found == written.end() ? 0 : found->second);
-    });
-    for_values(spec, spec.steps[s].outputs, [&](size_t value) {
-      start(value, s);
-      written[spec.values[value].offset] = s;
-    });
-  }
-  for (size_t value = 0; value < last.size(); ++value) {
-    if (last[value] < steps) lives.ending[last[value]].push_back(value);
-  }
-  return lives;
-}
-
 }  // namespace
 
 Status Program::make(const ProgramSpec& spec, std::unique_ptr<Program>* program) {
@@ -278,37 +236,20 @@ Status Program::make_step(const ProgramSpec& spec, size_t index) {
 }
 
 Status Program::take_memory(const ProgramSpec& spec) {
-  uint64_t workspace = 0;
-  for (const Step& step : steps_) workspace = std::max<uint64_t>(workspace, step.operation->workspace_bytes());
-  if (spec.arena_bytes > kNoStep / 4 || workspace > kNoStep / 4)
-    return invalid(Code::kMemory, "the arena is too large");
-  memory_bytes_ = place_workspaces(spec);
+  std::vector<uint64_t> wanted;
+  uint64_t most = spec.arena_bytes;
+  for (const Step& step : steps_) {
+    wanted.push_back(step.operation->workspace_bytes());
+    most = std::max(most, wanted.back());
+  }
+  if (most > kNoStep / 4) return invalid(Code::kMemory, "the arena is too large");
+  const Workspaces workspaces = place_workspaces(spec, wanted);
+  for (size_t s = 0; s < steps_.size(); ++s) steps_[s].workspace = workspaces.offsets[s];
+  memory_bytes_ = workspaces.arena_bytes;
   FOVEA_RETURN_IF_ERROR(arena_.allocate(memory_bytes_));
   std::vector<Kept> kept;
   for (const Step& step : steps_) kept.push_back(step.operation->kept());
   return keeping_.plan(spec, kept);
-}
-
-// Each step's workspace goes into the first gap between the values that live while it runs: most steps do not run at
-// the arena's peak. Returns the size of the arena that holds them all.
-uint64_t Program::place_workspaces(const ProgramSpec& spec) {
-  const Lives lives = lives_of(spec);
-  std::set<std::pair<uint64_t, size_t>> living;  // offset and value
-  uint64_t size = spec.arena_bytes;
-  for (size_t s = 0; s < steps_.size(); ++s) {
-    for (size_t value : lives.starting[s]) living.emplace(spec.values[value].offset, value);
-    if (const uint64_t bytes = steps_[s].operation->workspace_bytes()) {
-      uint64_t end = 0;  // of the values below the gap
-      for (const auto& [offset, value] : living) {
-        if (offset >= end + bytes) break;
-        end = std::max(end, round_up(offset + spec.values[value].operand.bytes()));
-      }
-      steps_[s].workspace = end;
-      size = std::max(size, end + bytes);
-    }
-    for (size_t value : lives.ending[s]) living.erase({spec.values[value].offset, value});
-  }
-  return size;
 }
 
 void Program::bind(const ProgramSpec& spec) {

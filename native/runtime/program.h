@@ -86,7 +86,6 @@ class Program {
   static Status make_once(const ProgramSpec& spec, std::unique_ptr<Program>* program);
   Status make_step(const ProgramSpec& spec, size_t index);
   Status take_memory(const ProgramSpec& spec);
-  uint64_t place_workspaces(const ProgramSpec& spec);
   void bind(const ProgramSpec& spec);
   void find_first_update(const ProgramSpec& spec);
   Status run_steps(bool holds, uint64_t counter, ThreadPool& pool, const std::atomic<bool>& cancelled);
