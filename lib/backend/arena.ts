@@ -34,114 +34,146 @@ export function placeIntervals(intervals: readonly Interval[]): Placement {
   const order = intervals.map((_, i) => i).filter((i) => (intervals[i] as Interval).bytes > 0);
   order.sort((a, b) => (intervals[b] as Interval).bytes - (intervals[a] as Interval).bytes || a - b);
   const sorted = order.map((i) => intervals[i] as Interval);
-  const dense = place(sorted, false);
-  for (let sweep = 0; sweep < sweeps; sweep++)
-    for (const piece of dense) moveWhereLessCrosses(piece, dense, endOf(dense));
-  const beside = place(sorted, true);
-  const better = endOf(beside) <= endOf(dense) && crossingOf(beside) < crossingOf(dense);
+  const dense = new Arena(sorted, false);
+  const { pieces } = dense.lines * alignment <= cachesHold ? withLessCrossing(dense, sorted) : dense;
   const offsets = intervals.map(() => 0);
-  for (const [at, piece] of (better ? beside : dense).entries()) offsets[order[at] as number] = piece.offset;
-  return { offsets, bytes: endOf(dense) };
+  for (const [at, { start }] of pieces.entries()) offsets[order[at] as number] = start * alignment;
+  return { offsets, bytes: dense.lines * alignment };
 }
 
-// The second sweep finds what the first has moved; from which size on a line more or less is worth the search.
+function withLessCrossing(dense: Arena, sorted: readonly Interval[]): Arena {
+  for (let sweep = 0; sweep < sweeps; sweep++) dense.sweep();
+  const beside = new Arena(sorted, true);
+  return beside.lines <= dense.lines && beside.crossing() < dense.crossing() ? beside : dense;
+}
+
+// Of a larger arena no caches hold what was there before, whoever wrote it.
+const cachesHold = 64 * 2 ** 20;
+// The second sweep finds what the first has moved.
 const sweeps = 2;
-const worthMoving = 64 * 1024;
+// From so many lines on one more or less is worth the search.
+const worthMoving = 1024;
+// More than any arena has, and still a small integer.
+const endless = 2 ** 30;
 
-// Greedy. With `moving`, each piece at once goes to where least crosses, which keeps more of them beside each other and
-// may leave gaps that nothing fits into.
-function place(sorted: readonly Interval[], moving: boolean): Piece[] {
-  const pieces: Piece[] = [];
-  for (const { bytes, from, to } of sorted) {
-    const piece = { bytes: aligned(bytes), from, to, offset: 0 };
-    piece.offset = smallest(gapsFor(piece, pieces, Number.POSITIVE_INFINITY)).start;
-    if (moving) moveWhereLessCrosses(piece, pieces, Math.max(endOf(pieces), piece.offset + piece.bytes));
-    pieces.push(piece);
-  }
-  return pieces;
-}
-
-function endOf(pieces: readonly Piece[]): number {
-  return pieces.reduce((end, { offset, bytes }) => Math.max(end, offset + bytes), 0);
-}
-
-/** An interval with its place. */
-interface Piece extends Interval {
-  offset: number;
-}
-
-/** A part of the arena. */
-interface Gap {
-  readonly start: number;
-  readonly end: number;
-}
-
-function overlap(a: Interval, b: Interval): boolean {
-  return a.from <= b.to && b.from <= a.to;
-}
-
-// The parts of an arena of `bytes` that are free while the piece lives and that hold it, in order.
-function gapsFor(piece: Piece, pieces: readonly Piece[], bytes: number): Gap[] {
-  const busy = pieces.filter((other) => other !== piece && overlap(other, piece));
-  busy.sort((a, b) => a.offset - b.offset);
-  const gaps: Gap[] = [];
-  let start = 0;
-  for (const other of [...busy, { offset: bytes, bytes: 0 }]) {
-    if (other.offset - start >= piece.bytes) gaps.push({ start, end: other.offset });
-    start = Math.max(start, other.offset + other.bytes);
-  }
-  return gaps;
-}
-
-function smallest(gaps: readonly Gap[]): Gap {
-  return gaps.reduce((best, gap) => (gap.end - gap.start < best.end - best.start ? gap : best));
-}
-
-function moveWhereLessCrosses(piece: Piece, pieces: readonly Piece[], bytes: number): void {
-  if (piece.bytes < worthMoving) return;
-  const others = pieces.filter((other) => other !== piece && !overlap(other, piece));
-  const crossingAt = (offset: number) => others.reduce((sum, other) => sum + crossing({ ...piece, offset }, other), 0);
-  let least = crossingAt(piece.offset);
-  for (const gap of gapsFor(piece, pieces, bytes)) {
-    for (const offset of placesIn(gap, piece.bytes, others)) {
-      const crossed = crossingAt(offset);
-      if (crossed < least) {
-        least = crossed;
-        piece.offset = offset;
-      }
-    }
-  }
-}
-
-// Where to try: at both ends of the gap, and where the middle of `size` bytes is that of something else.
-function placesIn({ start, end }: Gap, size: number, others: readonly Piece[]): number[] {
-  const last = alignedDown(end - size);
-  const near = others.filter(({ offset, bytes }) => offset < end && offset + bytes > start);
-  const middles = near.map((other) => alignedDown(other.offset + (other.bytes - size) / 2));
-  return [start, last, ...middles.filter((offset) => offset > start && offset < last)];
-}
-
-function alignedDown(offset: number): number {
-  return Math.floor(offset / alignment) * alignment;
-}
-
-function crossingOf(pieces: readonly Piece[]): number {
-  const before = (at: number) => pieces.slice(0, at);
-  return pieces.reduce(
-    (sum, a, at) => sum + before(at).reduce((s, b) => s + (overlap(a, b) ? 0 : crossing(a, b)), 0),
-    0,
-  );
+/** An interval with its place, in lines. */
+interface Piece {
+  readonly lines: number;
+  readonly from: number;
+  readonly to: number;
+  start: number;
 }
 
 /**
- * Bytes that lie in the first half of one and in the second half of the other: the fewer, the more steps there are
- * between their lives.
+ * Pieces on their way to their places. All of it counts whole lines: V8 has fractions on the heap, whose megabytes would
+ * count as the training step's.
  */
-function crossing(a: Piece, b: Piece): number {
-  const middleA = a.offset + a.bytes / 2;
-  const middleB = b.offset + b.bytes / 2;
-  const first = Math.min(middleA, b.offset + b.bytes) - Math.max(a.offset, middleB);
-  const second = Math.min(a.offset + a.bytes, middleB) - Math.max(middleA, b.offset);
-  const bytes = Math.max(0, first) + Math.max(0, second);
-  return bytes / (1 + (a.from > b.to ? a.from - b.to : b.from - a.to));
+class Arena {
+  readonly pieces: Piece[] = []; // largest first
+  lines = 0;
+  private readonly inOrder: Piece[] = []; // by start
+
+  /** @param moving  puts each at once where least crosses, which may leave gaps that nothing fits into */
+  constructor(sorted: readonly Interval[], moving: boolean) {
+    for (const { bytes, from, to } of sorted) {
+      const piece = { lines: aligned(bytes) / alignment, from, to, start: 0 };
+      piece.start = this.startOfSmallestGap(piece);
+      this.lines = Math.max(this.lines, piece.start + piece.lines);
+      if (moving) piece.start = this.placeOfLeastCrossing(piece);
+      this.pieces.push(piece);
+      this.insert(piece);
+    }
+  }
+
+  /** Moves each piece to where least of it crosses. */
+  sweep(): void {
+    for (const piece of this.pieces) {
+      const start = this.placeOfLeastCrossing(piece);
+      if (start === piece.start) continue;
+      this.inOrder.splice(this.inOrder.indexOf(piece), 1);
+      piece.start = start;
+      this.insert(piece);
+    }
+  }
+
+  /** What crosses between all of them, twice. */
+  crossing(): number {
+    return this.pieces.reduce((sum, piece) => sum + this.crossingAt(piece.start, piece), 0);
+  }
+
+  private insert(piece: Piece): void {
+    const at = this.inOrder.findIndex(({ start }) => start > piece.start);
+    this.inOrder.splice(at < 0 ? this.inOrder.length : at, 0, piece);
+  }
+
+  // visit(start, end) for the parts of [0, limit) that hold the piece and that are free while it lives.
+  private gaps(piece: Piece, limit: number, visit: (start: number, end: number) => void): void {
+    let start = 0;
+    for (const other of this.inOrder) {
+      if (other === piece || !overlap(other, piece)) continue;
+      if (other.start - start >= piece.lines) visit(start, other.start);
+      start = Math.max(start, other.start + other.lines);
+    }
+    if (limit - start >= piece.lines) visit(start, limit);
+  }
+
+  private startOfSmallestGap(piece: Piece): number {
+    let best = 0;
+    let smallest = 2 * endless;
+    this.gaps(piece, endless, (start, end) => {
+      if (end - start >= smallest) return;
+      smallest = end - start;
+      best = start;
+    });
+    return best;
+  }
+
+  // Tries both ends of each gap, and where the middle of the piece is that of something else.
+  private placeOfLeastCrossing(piece: Piece): number {
+    if (piece.lines < worthMoving) return piece.start;
+    let best = piece.start;
+    let least = this.crossingAt(best, piece);
+    const consider = (start: number) => {
+      const crossed = this.crossingAt(start, piece);
+      if (crossed >= least) return;
+      least = crossed;
+      best = start;
+    };
+    this.gaps(piece, this.lines, (start, end) => {
+      const last = end - piece.lines;
+      consider(start);
+      consider(last);
+      for (const other of this.inOrder) {
+        const beside = other.start + ((other.lines - piece.lines) >> 1);
+        if (other !== piece && beside > start && beside < last && !overlap(other, piece)) consider(beside);
+      }
+    });
+    return best;
+  }
+
+  // What crosses between the piece, if it were at `start`, and all that lie there at other times.
+  private crossingAt(start: number, piece: Piece): number {
+    let sum = 0;
+    for (const other of this.pieces) {
+      if (other !== piece && !overlap(other, piece)) sum += crossing(start, piece, other);
+    }
+    return sum;
+  }
+}
+
+function overlap(a: { from: number; to: number }, b: { from: number; to: number }): boolean {
+  return a.from <= b.to && b.from <= a.to;
+}
+
+/**
+ * Lines that are in the first half of one and in the second half of the other: the fewer, the more steps there are between
+ * their lives.
+ */
+function crossing(start: number, { lines, from, to }: Piece, other: Piece): number {
+  const middle = start + (lines >> 1);
+  const otherMiddle = other.start + (other.lines >> 1);
+  const first = Math.min(middle, other.start + other.lines) - Math.max(start, otherMiddle);
+  const second = Math.min(start + lines, otherMiddle) - Math.max(middle, other.start);
+  const between = from > other.to ? from - other.to : other.from - to;
+  return (Math.max(0, first) + Math.max(0, second)) >> (31 - Math.clz32(between + 1));
 }
