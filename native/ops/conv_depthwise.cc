@@ -59,7 +59,9 @@ class Depthwise : public Operation {
     const double read = bytes * static_cast<double>(bands_.source_floats());
     const double written = bytes * static_cast<double>(target.h * target.w * kBlock);
     asks_ = gaps_ || outgrows_caches(read + written);
-    past_caches_ = target.type == DType::kFloat32 && stored_past_caches(written);
+    // Phases write every other pixel, which memory takes more slowly than pixels in order: 29 MB take 0.83 ms past the
+    // caches and 0.65 through them, 58 MB 1.55 and 1.71 (Zen 5, stride 2).
+    past_caches_ = target.type == DType::kFloat32 && stored_past_caches(phases_.size() == 1 ? written : written / 2);
     if (bands_.bands == 0) return;
     const AxisSpan rows = span_read(bands_.rows, bands_.rows.outputs() / 2, kOutputsAhead);
     floats_ahead_ = (rows.end - rows.first) * bands_.columns.source * kBlock;
