@@ -53,8 +53,8 @@ const cachesHold = 64 * 2 ** 20;
 const sweeps = 2;
 // From so many lines on one more or less is worth the search.
 const worthMoving = 1024;
-// More than any arena has, and still a small integer.
-const endless = 2 ** 30;
+// More than any arena has.
+const endless = 2 ** 50;
 
 /** An interval with its place, in lines. */
 interface Piece {

@@ -243,6 +243,11 @@ test('intervals that live together never overlap, and dead memory is used again'
   assert.equal(placeIntervals(chain).bytes, 128);
 });
 
+test('an arena may be larger than 32 bits count', () => {
+  const intervals = [1, 2, 3].map((from) => ({ bytes: 2 ** 38, from, to: from + 1 }));
+  assert.deepEqual(placeIntervals(intervals), { offsets: [0, 2 ** 38, 0], bytes: 2 ** 39 });
+});
+
 test('what follows in one place has its middle there, so that each half of the cores keeps its side', () => {
   const kilobytes = [6400, 1600, 3200, 800, 800]; // a convolution, a pool, a convolution, a pool, a conversion
   const intervals = kilobytes.map((size, i) => ({ bytes: size * 1024, from: i, to: i + 1 }));
