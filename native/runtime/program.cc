@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
 #include <new>
-#include <set>
 #include <utility>
 
 #include "kernels/layout/layout.h"
