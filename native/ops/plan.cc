@@ -11,7 +11,6 @@
 #include "kernels/layout/layout.h"
 #include "runtime/arena.h"
 #include "runtime/thread_pool.h"
-#include "simd/macros.h"
 
 namespace fovea {
 
@@ -100,6 +99,16 @@ class Operands {
   std::vector<const void*> inputs_;
   std::vector<void*> outputs_;
 };
+
+// Puts bytes out of the caches, where the CPU can; what was written there comes to memory.
+void leave_caches(const std::byte* data, size_t bytes) {
+#if defined(__SSE2__)
+  for (size_t at = 0; at < bytes; at += 64) __builtin_ia32_clflush(data + at);
+  __builtin_ia32_mfence();
+#else
+  static_cast<void>(data), static_cast<void>(bytes);
+#endif
+}
 
 // A candidate on the way through the rounds. What it keeps of weights, if a core's own cache does not hold it, comes
 // from memory each time: in a network, layers between one run and the next have their own. A transformed filter can

@@ -69,23 +69,29 @@ uint64_t largest_behind(uint64_t values, uint64_t most, const std::vector<uint64
   return largest;
 }
 
-// Those of up to `behind` bytes behind the values, others into gaps.
+using Living = std::set<std::pair<uint64_t, size_t>>;  // offset and value
+
+// Where `bytes` first fit between values, or behind them.
+uint64_t first_gap(const ProgramSpec& spec, const Living& living, uint64_t bytes) {
+  uint64_t end = 0;  // of the values below the gap
+  for (const auto& [offset, value] : living) {
+    if (offset >= end + bytes) break;
+    end = std::max(end, round_up(offset + spec.values[value].operand.bytes()));
+  }
+  return end;
+}
+
+// Those of up to `behind` bytes behind all values, others into gaps.
 Workspaces place(const ProgramSpec& spec, const Lives& lives, const std::vector<uint64_t>& wanted, uint64_t behind) {
-  Workspaces placed{{}, spec.arena_bytes};
-  std::set<std::pair<uint64_t, size_t>> living;  // offset and value
+  Workspaces placed{std::vector<uint64_t>(wanted.size(), 0), spec.arena_bytes};
+  Living living;
   for (size_t s = 0; s < wanted.size(); ++s) {
     for (size_t value : lives.starting[s]) living.emplace(spec.values[value].offset, value);
-    uint64_t at = 0;  // behind the values below the gap
-    for (const auto& [offset, value] : living) {
-      if (offset >= at + wanted[s]) break;
-      at = std::max(at, round_up(offset + spec.values[value].operand.bytes()));
+    if (const uint64_t bytes = wanted[s]) {
+      const uint64_t at = bytes <= behind ? round_up(spec.arena_bytes) : first_gap(spec, living, bytes);
+      placed.offsets[s] = at;
+      placed.arena_bytes = std::max(placed.arena_bytes, at + bytes);
     }
-    if (wanted[s] == 0)
-      at = 0;
-    else if (wanted[s] <= behind)
-      at = round_up(spec.arena_bytes);
-    placed.offsets.push_back(at);
-    if (wanted[s] > 0) placed.arena_bytes = std::max(placed.arena_bytes, at + wanted[s]);
     for (size_t value : lives.ending[s]) living.erase({spec.values[value].offset, value});
   }
   return placed;

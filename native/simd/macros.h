@@ -1,6 +1,5 @@
 // What every kernel template needs from the compiler.
 #pragma once
-#include <cstddef>
 
 // Full unrolling of a loop with a constant trip count: without it GCC keeps register tiles as arrays in memory.
 #if defined(__clang__)
@@ -27,16 +26,6 @@ FOVEA_INLINE T* kept(T* address) {
 // is FOVEA_INLINE.
 FOVEA_INLINE void ask_to_read(const void* address) { __builtin_prefetch(address, 0, 3); }
 FOVEA_INLINE void ask_to_write(const void* address) { __builtin_prefetch(address, 1, 3); }
-
-// Puts bytes out of the caches, where the CPU can; what was written there comes to memory.
-inline void leave_caches(const void* data, size_t bytes) {
-#if defined(__SSE2__)
-  for (size_t at = 0; at < bytes; at += 64) __builtin_ia32_clflush(static_cast<const char*>(data) + at);
-  __builtin_ia32_mfence();
-#else
-  static_cast<void>(data), static_cast<void>(bytes);
-#endif
-}
 
 // Stores past the caches come before all stores that follow.
 FOVEA_INLINE void stores_are_seen() {
