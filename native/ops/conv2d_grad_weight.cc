@@ -110,7 +110,9 @@ bool winograd_possible(const OpSpec& spec, const ConvGeometry& g) {
 }
 
 bool winograd_wins(const OpSpec& spec, const ConvGeometry& g) {
-  return winograd_possible(spec, g) && !bf16_beats_winograd(spec.precision) && winograd_grad_pays(g);
+  if (!winograd_possible(spec, g) || bf16_beats_winograd(spec.precision)) return false;
+  const bool pairs = bf16_wins(spec, g) && bf16_planes(spec.precision) < kMaxPlanes;
+  return pairs ? winograd_grad_beats_pairs(g) : winograd_grad_pays(g);
 }
 
 template <bool int16>

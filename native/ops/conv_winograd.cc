@@ -41,12 +41,11 @@ double direct_cycles(const WinogradProblem& p, double product = kProduct, double
 }
 
 double winograd_cycles(const WinogradProblem& p, int tile, double product = kProduct) {
-  const double tiles = static_cast<double>(winograd_tiles(p, tile).count());
+  const WinogradTiles grid = winograd_tiles(p, tile);
+  const double tiles = static_cast<double>(grid.products()), points = static_cast<double>(grid.points);
   const double depth = static_cast<double>(blocks(p.depth)), lanes = static_cast<double>(blocks(p.lanes));
-  const double products = product * tiles * depth * lanes, pixels = kPixel * tiles * (depth + lanes);
-  const double filters = kFilter * kBlock * depth * lanes;
-  const double points = winograd_transforms(p, tile).points;
-  return points * points * (products + pixels + filters);
+  const double filters = points * points * kFilter * kBlock * depth * lanes;
+  return tiles * (product * depth * lanes + kPixel * (depth + lanes)) + filters;
 }
 
 class ConvWinograd : public Operation {
@@ -75,8 +74,8 @@ class ConvWinograd : public Operation {
   void transform_input(Values source, const Task& task, float* v) const;
   void transform_weight(const float* weight, int64_t block, int64_t blocks, int64_t depth_block, int64_t depth_blocks,
                         float* taps, float* u, int64_t u_step) const;
-  void multiply_tiles(const float* v, int64_t v_step, int64_t depth, const float* u, int64_t u_step, int64_t tiles,
-                      int64_t blocks, bool accumulate, float* product) const;
+  void multiply_tiles(const Task& task, const float* v, int64_t v_step, int64_t depth, const float* u, int64_t u_step,
+                      bool accumulate, float* product) const;
   bool transform_output(const float* product, const Task& task, const float* bias, MutableValues dest) const;
   Values source(const RunContext& context, int64_t group) const {
     return Values(context.inputs[0], problem_.source_type) + group * problem_.source_floats();
@@ -105,7 +104,7 @@ class ConvWinograd : public Operation {
   const WinogradKernels* kernels_;
   int tile_;
   WinogradTransforms transforms_;
-  const WinogradBf16Transforms* rounded_;  // for what lies in memory as bfloat16
+  WinogradPixelTransforms pixels_;
   int threads_;
   WinogradTiles grid_;
   int64_t tiles_, depth_blocks_, lane_blocks_;
@@ -130,7 +129,7 @@ ConvWinograd::ConvWinograd(const WinogradProblem& problem, int tile, int threads
       kernels_(&winograd_kernels()),
       tile_(tile),
       transforms_(winograd_transforms(problem, tile)),
-      rounded_(winograd_bf16_transforms(problem, tile)),
+      pixels_(winograd_pixels(problem, tile)),
       threads_(threads),
       grid_(winograd_tiles(problem, tile)) {
   tiles_ = grid_.count();
@@ -187,10 +186,11 @@ ConvWinograd::Task ConvWinograd::task(int64_t group, int64_t tile_group, int64_t
 void ConvWinograd::transform_input(Values source, const Task& task, float* v) const {
   const int64_t plane = problem_.source_h * problem_.source_w * kBlock;
   WinogradWindow windows[kMaxTiles];
-  grid_.windows(task.tile, task.tiles, problem_.source_blocks(), windows);
+  grid_.windows(task.tile, task.tiles, problem_.source_blocks(), {0, task.tiles}, windows);
+  const WinogradOrder order = grid_.order(task.tile, task.tiles);
   for (int64_t block = 0; block < task.blocks; ++block) {
-    winograd_input(transforms_, rounded_, source + (task.block + block) * plane, grid_, windows, task.tiles, task.tiles,
-                   v + block * task.tiles * kBlock, v_step(task.tiles, task.blocks));
+    pixels_.input(source + (task.block + block) * plane, order, windows, task.tiles, v + block * task.tiles * kBlock,
+                  v_step(task.tiles, task.blocks));
   }
 }
 
@@ -205,21 +205,25 @@ void ConvWinograd::transform_weight(const float* weight, int64_t block, int64_t 
   }
 }
 
-void ConvWinograd::multiply_tiles(const float* v, int64_t v_step, int64_t depth, const float* u, int64_t u_step,
-                                  int64_t tiles, int64_t blocks, bool accumulate, float* product) const {
+void ConvWinograd::multiply_tiles(const Task& task, const float* v, int64_t v_step, int64_t depth, const float* u,
+                                  int64_t u_step, bool accumulate, float* product) const {
+  const int64_t tiles = task.tiles, blocks = task.blocks;
+  const WinogradOrder order = grid_.order(task.tile, tiles);
   WinogradMultiply call;
   call.v_block = call.product_block = tiles * kBlock;
-  call.tiles = static_cast<int>(tiles);
   call.depth = static_cast<int>(depth);
   call.sum = static_cast<int>(sum_);
   call.accumulate = accumulate;
   const int64_t m_step = this->v_step(tiles, blocks), block_floats = fovea::blocks(depth) * kBlock * kBlock;
   for (int64_t f = 0; f < frequencies(); ++f) {
-    call.v = v + f * v_step;
+    const WinogradOrder::Range some = grid_.with_frequency(order, f);
+    if (some.count == 0) continue;
+    call.tiles = static_cast<int>(some.count);
+    call.v = v + f * v_step + some.first * kBlock;
     for (int64_t block = 0; block < blocks; block += group_blocks_) {
       call.blocks = static_cast<int>(std::min(group_blocks_, blocks - block));
       call.u = u + f * u_step + block * block_floats;
-      call.product = product + f * m_step + block * tiles * kBlock;
+      call.product = product + f * m_step + (block * tiles + some.first) * kBlock;
       kernels_->multiply(call);
     }
   }
@@ -231,12 +235,13 @@ bool ConvWinograd::transform_output(const float* product, const Task& task, cons
   const int64_t plane = p.dest_h * p.dest_w * kBlock;
   WinogradTarget targets[kMaxTiles];
   grid_.targets(task.tile, task.tiles, problem_.dest_blocks(), targets);
+  const WinogradOrder order = grid_.order(task.tile, task.tiles);
   bool finite = true;
   for (int64_t b = 0; b < task.blocks; ++b) {
     const int64_t block = task.block + b;
-    const bool all = winograd_output(transforms_, rounded_, product + b * task.tiles * kBlock,
-                                     v_step(task.tiles, task.blocks), bias ? bias + block * kBlock : nullptr, p.relu,
-                                     p.lanes - block * kBlock, targets, task.tiles, dest + block * plane, grid_);
+    const bool all = pixels_.output(product + b * task.tiles * kBlock, v_step(task.tiles, task.blocks),
+                                    bias ? bias + block * kBlock : nullptr, p.relu, p.lanes - block * kBlock, order,
+                                    targets, dest + block * plane);
     if (!all) finite = false;
   }
   return finite;
@@ -268,8 +273,7 @@ bool ConvWinograd::run_with_shared_weight(const RunContext& context, const float
     const int64_t slot = index % tile_groups();
     const Task t = task(index / tile_groups(), slot, 0, filter_groups());
     transform_input(source(context, t.group), {t.group, t.tile, t.tiles, 0, depth_blocks_}, v);
-    multiply_tiles(v, v_step(t.tiles, depth_blocks_), problem_.depth, u + t.group * u_floats_, step, t.tiles, t.blocks,
-                   false, product);
+    multiply_tiles(t, v, v_step(t.tiles, depth_blocks_), problem_.depth, u + t.group * u_floats_, step, false, product);
     const float* const shift = bias ? bias + t.group * lane_blocks_ * kBlock : nullptr;
     if (!transform_output(product, t, shift, dest(context, t.group))) finite = false;
     finish_task(t, slot, context.epilogue);
@@ -311,8 +315,7 @@ bool ConvWinograd::run_with_shared_input(const RunContext& context, const float*
         transform_weight(context.in<float>(1), t.block, t.blocks, chunk * chunk_blocks_, count(chunk), taps, some,
                          step);
       const int64_t depth = std::min(chunk_blocks_ * kBlock, problem_.depth - chunk * chunk_blocks_ * kBlock);
-      multiply_tiles(v + chunk * chunk_floats, v_step(tiles_, count(chunk)), depth, some, step, tiles_, t.blocks,
-                     chunk > 0, product);
+      multiply_tiles(t, v + chunk * chunk_floats, v_step(tiles_, count(chunk)), depth, some, step, chunk > 0, product);
     }
     if (!transform_output(product, t, bias, dest(context, 0))) finite = false;
     finish_task(t, 0, context.epilogue);
@@ -346,69 +349,6 @@ std::string ConvWinograd::describe() const {
 
 }  // namespace
 
-namespace {
-
-// `size` pixels from (h, w) on along both axes, `step` apart and cut to the image, in the first of its `blocks` blocks
-// of channels.
-WinogradWindow cut(int64_t image, int64_t blocks, int64_t h, int64_t w, int64_t size, int64_t step, int64_t height,
-                   int64_t width) {
-  const auto steps = [size, step](int64_t distance) {
-    return static_cast<int>(std::min(size, distance <= 0 ? 0 : step == 1 ? distance : ceil_div(distance, step)));
-  };
-  WinogradWindow window{0, steps(-h), steps(height - h), steps(-w), steps(width - w)};
-  if (window.row < window.row_end && window.column < window.column_end)
-    window.offset = ((image * blocks * height + h + window.row * step) * width + w + window.column * step) * kBlock;
-  return window;
-}
-
-// body(i, image, row, column) for each of the tiles [first, first + count), without a division for each.
-template <class Body>
-void each_tile(const WinogradTiles& grid, int64_t first, int64_t count, const Body& body) {
-  const int64_t across = grid.columns.count(), down = grid.rows.count();
-  int64_t column = first % across, row = first / across % down, image = first / across / down;
-  for (int64_t i = 0; i < count; ++i) {
-    body(i, image, row, column);
-    if (++column == across) column = 0, ++row;
-    if (row == down) row = 0, ++image;
-  }
-}
-
-}  // namespace
-
-void WinogradTiles::windows(int64_t first, int64_t count, int64_t blocks, WinogradWindow* windows) const {
-  each_tile(*this, first, count, [&](int64_t i, int64_t image, int64_t row, int64_t column) {
-    windows[i] = cut(image, blocks, rows.source_at(row), columns.source_at(column), rows.inputs, rows.dilation,
-                     rows.source, columns.source);
-  });
-}
-
-void WinogradTiles::targets(int64_t first, int64_t count, int64_t blocks, WinogradTarget* targets) const {
-  each_tile(*this, first, count, [&](int64_t i, int64_t image, int64_t row, int64_t column) {
-    targets[i] = cut(image, blocks, rows.dest_at(row), columns.dest_at(column), rows.outputs, rows.dilation, rows.dest,
-                     columns.dest);
-  });
-}
-
-// Whole rows of tiles of one image are one part, and so are neighbours in a row that another task has begun or will
-// end.
-void finish_tiles(const WinogradTiles& grid, int64_t first_tile, int64_t tiles, int64_t first_block, int64_t blocks,
-                  int64_t slot, const ConvEpilogue& epilogue) {
-  const int64_t across = grid.columns.count(), down = grid.rows.count(), end = first_tile + tiles;
-  for (int64_t block = first_block; block < first_block + blocks; ++block) {
-    for (int64_t tile = first_tile; tile < end;) {
-      const int64_t line = tile / across, first = tile % across, image = line / down;
-      const int64_t whole = std::min((end - tile) / across, (image + 1) * down - line);
-      const int64_t lines = first > 0 ? 1 : std::max<int64_t>(1, whole);
-      const int64_t next = std::min(end, (line + lines) * across);
-      const int64_t row = grid.rows.dest_begin(line % down), column = grid.columns.dest_begin(first);
-      const int64_t row_end = grid.rows.dest_end(line % down + lines - 1);
-      const int64_t column_end = grid.columns.dest_end((next - 1) % across);
-      epilogue.finish({slot, image, block, row, row_end - row, column, column_end - column});
-      tile = next;
-    }
-  }
-}
-
 // Where the depth is outermost, the taps of the lanes are a short run for each of it, often in a page of its own.
 const float* winograd_taps(const WinogradProblem& p, const float* weight, int64_t block, int64_t first, int64_t depth,
                            float* taps) {
@@ -436,24 +376,6 @@ const float* padded_bias(const WinogradProblem& p, const RunContext& context, fl
   return padded;
 }
 
-void winograd_input(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, Values from,
-                    const WinogradTiles& grid, const WinogradWindow* windows, int64_t tiles, int64_t known, float* v,
-                    int64_t step) {
-  const int count = static_cast<int>(tiles), all = static_cast<int>(known);
-  if (from.half())
-    rounded->input(from.halves(), grid.source_pitch(), windows, count, all, v, step);
-  else
-    plain.input(from.floats(), grid.source_pitch(), windows, count, all, v, step);
-}
-
-bool winograd_output(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, const float* product,
-                     int64_t step, const float* bias, bool relu, int64_t lanes, const WinogradTarget* targets,
-                     int64_t tiles, MutableValues to, const WinogradTiles& grid) {
-  const int count = static_cast<int>(tiles), some = static_cast<int>(std::min<int64_t>(kBlock, lanes));
-  return to.half() ? rounded->output(product, step, bias, relu, some, targets, count, to.halves(), grid.dest_pitch())
-                   : plain.output(product, step, bias, relu, some, targets, count, to.floats(), grid.dest_pitch());
-}
-
 namespace {
 
 template <class Kernels>
@@ -469,10 +391,20 @@ const WinogradTransforms& winograd_transforms(const WinogradProblem& p, int tile
   return transforms_of(winograd_kernels(), p, tile);
 }
 
-const WinogradBf16Transforms* winograd_bf16_transforms(const WinogradProblem& p, int tile) {
-  const WinogradBf16Kernels* const kernels = winograd_bf16_kernels();
-  return kernels ? &transforms_of(*kernels, p, tile) : nullptr;
+namespace {
+
+// The outputs of the short tiles that such an image needs, the same along both axes; 0 if whole tiles fill it. Of a
+// gradient that is spread, those of one phase.
+int64_t short_outputs(const WinogradTiles& grid, int64_t phases) {
+  const auto more = [phases](const WinogradTileAxis& axis) {
+    const int64_t rest = ceil_div((axis.dest - axis.dest_first) % axis.outputs, phases);
+    return rest * phases < axis.outputs ? rest : 0;
+  };
+  const int64_t most = std::max(more(grid.rows), more(grid.columns));
+  return most == 0 ? 0 : std::max<int64_t>(2, most);
 }
+
+}  // namespace
 
 WinogradTiles winograd_tiles(const WinogradProblem& p, int tile) {
   const WinogradTransforms& t = winograd_transforms(p, tile);
@@ -482,7 +414,19 @@ WinogradTiles winograd_tiles(const WinogradProblem& p, int tile) {
     const int64_t first = before % 2 == 0 ? -1 : 0;
     return {source, dest, t.n, t.m, (first + 1 - before) / 2, t.m / p.stride, first};
   };
-  return {p.images, axis(p.source_h, p.dest_h, p.top), axis(p.source_w, p.dest_w, p.left)};
+  WinogradTiles grid{p.images, axis(p.source_h, p.dest_h, p.top), axis(p.source_w, p.dest_w, p.left), t.points};
+  if (t.short_points[0] == 0 || p.dilation > 1) return grid;
+  const int64_t phases = p.spread ? p.stride : 1;
+  grid.short_outputs = short_outputs(grid, phases);
+  grid.rows.short_outputs = grid.columns.short_outputs = grid.short_outputs * phases;
+  if (grid.short_outputs > 0) grid.short_points = t.short_points[grid.short_outputs == 3];
+  return grid;
+}
+
+WinogradPixelTransforms winograd_pixels(const WinogradProblem& p, int tile) {
+  const WinogradBf16Kernels* const rounded = winograd_bf16_kernels();
+  return {winograd_transforms(p, tile).pixels, rounded ? &transforms_of(*rounded, p, tile) : nullptr,
+          winograd_tiles(p, tile)};
 }
 
 std::string winograd_name(const WinogradProblem& p, int tile) {

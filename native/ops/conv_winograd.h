@@ -8,14 +8,13 @@
 // for each group of channels. The operand that is used most often is transformed once, before the tasks; the other one
 // within each task.
 #pragma once
-#include <algorithm>
 #include <memory>
 #include <string>
 
 #include "kernels/winograd/winograd.h"
 #include "ops/conv_geometry.h"
-#include "ops/parallel.h"
-#include "runtime/values.h"
+#include "ops/conv_winograd_tiles.h"
+#include "runtime/operation.h"
 
 namespace fovea {
 
@@ -44,51 +43,6 @@ struct WinogradProblem {
   int64_t dest_floats() const { return blocks(lanes) * dest_h * dest_w * kBlock; }        // likewise
 };
 
-// How an axis of the images is cut into tiles. Tile i has the inputs from source_first + i·source_step and the outputs
-// from dest_first + i·outputs; some of them may not exist. Dilated, each phase, every dilation-th pixel, is an axis of
-// its own, and tiles are numbered phase by phase.
-struct WinogradTileAxis {
-  int64_t source, dest;     // pixels
-  int64_t inputs, outputs;  // of a tile
-  int64_t source_first, source_step, dest_first;
-  int64_t dilation = 1;
-
-  int64_t phase_count() const { return ceil_div(ceil_div(dest - dest_first, dilation), outputs); }
-  int64_t count() const { return std::min(dilation, dest) * phase_count(); }
-  // The pixels of a tile's first input and output.
-  int64_t source_at(int64_t tile) const { return source_first + pixel(tile, source_step); }
-  int64_t dest_at(int64_t tile) const { return dest_first + pixel(tile, outputs); }
-  // Of all outputs of a tile; neighbours only without dilation.
-  int64_t dest_begin(int64_t tile) const { return std::max<int64_t>(0, dest_first + tile * outputs); }
-  int64_t dest_end(int64_t tile) const { return std::min(dest, dest_first + (tile + 1) * outputs); }
-
- private:
-  int64_t pixel(int64_t tile, int64_t step) const {
-    return dilation == 1 ? tile * step : tile / phase_count() + tile % phase_count() * step * dilation;
-  }
-};
-
-// Tiles are numbered image by image, row by row.
-struct WinogradTiles {
-  int64_t images;
-  WinogradTileAxis rows, columns;
-
-  int64_t count() const { return images * rows.count() * columns.count(); }
-  bool dilated() const { return rows.dilation > 1; }
-  WinogradPitch source_pitch() const { return pitch(columns.source); }
-  WinogradPitch dest_pitch() const { return pitch(columns.dest); }
-  // Of tiles [first, first + count), in the first of the `blocks` blocks of channels that the image has.
-  void windows(int64_t first, int64_t count, int64_t blocks, WinogradWindow* windows) const;
-  void targets(int64_t first, int64_t count, int64_t blocks, WinogradTarget* targets) const;
-
- private:
-  WinogradPitch pitch(int64_t width) const { return {rows.dilation * width * kBlock, columns.dilation * kBlock}; }
-};
-
-// What an epilogue does with those tiles and blocks of filters, which must not be dilated. See ConvPart for the slot.
-void finish_tiles(const WinogradTiles& grid, int64_t first_tile, int64_t tiles, int64_t first_block, int64_t blocks,
-                  int64_t slot, const ConvEpilogue& epilogue);
-
 // [depth][taps²][16]: the filters of one block of lanes in the lanes, for channels [first, first + depth). Returns the
 // first tap; the others follow by 16 floats, or precede it where the filter is rotated.
 const float* winograd_taps(const WinogradProblem& problem, const float* weight, int64_t block, int64_t first,
@@ -96,19 +50,10 @@ const float* winograd_taps(const WinogradProblem& problem, const float* weight, 
 // The bias with zeros in the lanes that do not exist, or null if there is none; `padded` may hold it already.
 const float* padded_bias(const WinogradProblem& problem, const RunContext& context, float* padded);
 
-// The transforms of pixels of either type: of one block of channels.
-void winograd_input(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, Values from,
-                    const WinogradTiles& grid, const WinogradWindow* windows, int64_t tiles, int64_t known, float* v,
-                    int64_t step);
-bool winograd_output(const WinogradTransforms& plain, const WinogradBf16Transforms* rounded, const float* product,
-                     int64_t step, const float* bias, bool relu, int64_t lanes, const WinogradTarget* targets,
-                     int64_t tiles, MutableValues to, const WinogradTiles& grid);
-
-// The transforms for a problem and the size of its tiles, and the cut into them.
+// The transforms for a problem and the size of its tiles, the cut into them, and both for their pixels.
 const WinogradTransforms& winograd_transforms(const WinogradProblem& problem, int tile);
-// For what lies in memory as bfloat16; null where the CPU has none.
-const WinogradBf16Transforms* winograd_bf16_transforms(const WinogradProblem& problem, int tile);
 WinogradTiles winograd_tiles(const WinogradProblem& problem, int tile);
+WinogradPixelTransforms winograd_pixels(const WinogradProblem& problem, int tile);
 // "winograd 4x4", "winograd 4x4 of stride 2", "winograd 2x2 of 5 taps": what lib/graph/passes.ts counts the products
 // by.
 std::string winograd_name(const WinogradProblem& problem, int tile);

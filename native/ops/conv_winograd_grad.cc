@@ -28,6 +28,8 @@ constexpr double kLeastFlops = 2e7;  // of one task
 constexpr double kProduct = 17.5, kUpdate = 16 * 6.0, kTransform = 4.5;
 // Pairs of 16-bit integers: a product takes half, rounding a pixel to them is added to its transform.
 constexpr double kInt16Product = kProduct / 2, kInt16Transform = 7.5;
+// A product of the direct sum; of bfloat16 pairs it takes half.
+constexpr double kDirect = 18;
 
 struct Blocking {
   int64_t channels = 1, filters = 1, tiles = 1;  // blocks of channels and filters; tiles of one chunk
@@ -111,12 +113,15 @@ class ConvWinogradGrad : public Operation {
                        const Operand& v) const;
   void transform_gradient(Values dy, int64_t first, int64_t tiles, int64_t block, int64_t blocks, float* stage,
                           const Operand& u, float* total) const;
-  void round(const float* staged, int64_t tiles, int64_t block, int64_t blocks, const Operand& to) const;
-  void multiply(const Scratch& scratch, int64_t tiles, int64_t channels, int64_t filters, bool accumulate) const;
-  void multiply_floats(const Scratch& scratch, int64_t f, int64_t tiles, int64_t channels, int64_t filter,
-                       int64_t filters, int64_t all_filters, bool accumulate) const;
-  void multiply_int16(const Scratch& scratch, int64_t f, int64_t tiles, int64_t channels, int64_t filter,
-                      int64_t filters, int64_t all_filters, bool accumulate) const;
+  void round(const float* staged, const WinogradOrder& order, int64_t tiles, int64_t block, int64_t blocks,
+             const Operand& to) const;
+  void multiply(const Scratch& scratch, int64_t first, int64_t tiles, int64_t channels, int64_t filters,
+                bool accumulate) const;
+  // At frequency f, `some` of the tiles.
+  void multiply_floats(const Scratch& scratch, int64_t f, WinogradOrder::Range some, int64_t tiles, int64_t channels,
+                       int64_t filter, int64_t filters, int64_t all_filters, bool accumulate) const;
+  void multiply_int16(const Scratch& scratch, int64_t f, WinogradOrder::Range some, int64_t tiles, int64_t channels,
+                      int64_t filter, int64_t filters, int64_t all_filters, bool accumulate) const;
   // These return false if a value is not finite.
   bool run_task(const RunContext& context, const Task& task, const Scratch& scratch, float* parts, float* totals) const;
   bool finish_piece(const Task& task, int64_t channel, int64_t channels, const Scratch& scratch, float* parts,
@@ -131,7 +136,7 @@ class ConvWinogradGrad : public Operation {
   const WinogradKernels* kernels_;
   const Int16Kernels* int16_kernels_;
   WinogradTransforms transforms_;
-  const WinogradBf16Transforms* rounded_;  // for what lies in memory as bfloat16
+  WinogradPixelTransforms pixel_transforms_;
   WinogradTiles grid_;
   int threads_;
   int64_t tiles_, channel_blocks_, filter_blocks_;
@@ -147,7 +152,7 @@ ConvWinogradGrad::ConvWinogradGrad(const ConvGeometry& g, const WinogradGradWay&
       kernels_(&winograd_kernels()),
       int16_kernels_(int16_kernels()),
       transforms_(winograd_transforms(problem_, way.tile)),
-      rounded_(winograd_bf16_transforms(problem_, way.tile)),
+      pixel_transforms_(winograd_pixels(problem_, way.tile)),
       grid_(winograd_tiles(problem_, way.tile)),
       threads_(threads) {
   tiles_ = grid_.count();
@@ -195,11 +200,13 @@ ConvWinogradGrad::Scratch ConvWinogradGrad::scratch(float* own) const {
   return s;
 }
 
-// Block `block` of an operand from floats in tiles that are staged at all frequencies.
-void ConvWinogradGrad::round(const float* staged, int64_t tiles, int64_t block, int64_t blocks,
-                             const Operand& to) const {
+// Block `block` of an operand from floats in tiles that are staged at all frequencies. Pairs are of neighbours among
+// the tiles that have a frequency.
+void ConvWinogradGrad::round(const float* staged, const WinogradOrder& order, int64_t tiles, int64_t block,
+                             int64_t blocks, const Operand& to) const {
   for (int64_t f = 0; f < frequencies(); ++f) {
-    int16_kernels_->round_lanes(staged + f * step(tiles), tiles,
+    const WinogradOrder::Range some = grid_.with_frequency(order, f);
+    int16_kernels_->round_lanes(staged + f * step(tiles) + some.first * kBlock, some.count,
                                 to.values + f * step(blocks * pixels(tiles)) + block * pixels(tiles) * kBlock,
                                 to.scales + (f * blocks + block) * kBlock);
   }
@@ -208,12 +215,13 @@ void ConvWinogradGrad::round(const float* staged, int64_t tiles, int64_t block, 
 void ConvWinogradGrad::transform_input(Values x, int64_t first, int64_t tiles, int64_t block, int64_t blocks,
                                        float* stage, const Operand& v) const {
   WinogradWindow windows[kMaxTiles];
-  grid_.windows(first, tiles, problem_.source_blocks(), windows);
+  grid_.windows(first, tiles, problem_.source_blocks(), {0, tiles}, windows);
+  const WinogradOrder order = grid_.order(first, tiles);
   for (int64_t b = 0; b < blocks; ++b) {
     float* const to = way_.int16 ? stage : v.values + b * tiles * kBlock;
-    winograd_input(transforms_, rounded_, x + (block + b) * g_.h * g_.w * kBlock, grid_, windows, tiles, tiles, to,
-                   step(way_.int16 ? tiles : blocks * tiles));
-    if (way_.int16) round(to, tiles, b, blocks, v);
+    pixel_transforms_.input(x + (block + b) * g_.h * g_.w * kBlock, order, windows, tiles, to,
+                            step(way_.int16 ? tiles : blocks * tiles));
+    if (way_.int16) round(to, order, tiles, b, blocks, v);
   }
 }
 
@@ -222,58 +230,61 @@ void ConvWinogradGrad::transform_gradient(Values dy, int64_t first, int64_t tile
   WinogradTarget targets[kMaxTiles];
   grid_.targets(first, tiles, problem_.dest_blocks(), targets);
   const int64_t step = this->step(way_.int16 ? tiles : blocks * tiles);
-  const WinogradPitch pitch = grid_.dest_pitch();
+  const WinogradOrder order = grid_.order(first, tiles);
   for (int64_t b = 0; b < blocks; ++b) {
     const Values from = dy + (block + b) * g_.p * g_.q * kBlock;
     float* const to = way_.int16 ? stage : u.values + b * tiles * kBlock;
     float* const sum = total ? total + (block + b) * kBlock : nullptr;
-    if (from.half())
-      rounded_->output_gradient(from.halves(), pitch, targets, static_cast<int>(tiles), to, step, sum);
-    else
-      transforms_.output_gradient(from.floats(), pitch, targets, static_cast<int>(tiles), to, step, sum);
-    if (way_.int16) round(to, tiles, b, blocks, u);
+    pixel_transforms_.output_gradient(from, order, targets, to, step, sum);
+    if (way_.int16) round(to, order, tiles, b, blocks, u);
   }
 }
 
-void ConvWinogradGrad::multiply(const Scratch& scratch, int64_t tiles, int64_t channels, int64_t filters,
+void ConvWinogradGrad::multiply(const Scratch& scratch, int64_t first, int64_t tiles, int64_t channels, int64_t filters,
                                 bool accumulate) const {
+  const WinogradOrder order = grid_.order(first, tiles);
   const int64_t group = even(filters, way_.int16 ? kInt16Blocks : kernels_->grad_blocks);
   for (int64_t f = 0; f < frequencies(); ++f) {
+    const WinogradOrder::Range some = grid_.with_frequency(order, f);
     for (int64_t filter = 0; filter < filters; filter += group) {
-      const int64_t some = std::min(group, filters - filter);
+      const int64_t count = std::min(group, filters - filter);
       if (way_.int16)
-        multiply_int16(scratch, f, tiles, channels, filter, some, filters, accumulate);
+        multiply_int16(scratch, f, some, tiles, channels, filter, count, filters, accumulate);
       else
-        multiply_floats(scratch, f, tiles, channels, filter, some, filters, accumulate);
+        multiply_floats(scratch, f, some, tiles, channels, filter, count, filters, accumulate);
     }
   }
 }
 
-void ConvWinogradGrad::multiply_floats(const Scratch& scratch, int64_t f, int64_t tiles, int64_t channels,
-                                       int64_t filter, int64_t filters, int64_t all_filters, bool accumulate) const {
+void ConvWinogradGrad::multiply_floats(const Scratch& scratch, int64_t f, WinogradOrder::Range some, int64_t tiles,
+                                       int64_t channels, int64_t filter, int64_t filters, int64_t all_filters,
+                                       bool accumulate) const {
   WinogradGradMultiply call;
   call.v_block = call.u_block = tiles * kBlock;
   call.product_block = channels * kBlock * kBlock;
   call.channels = static_cast<int>(channels);
   call.filters = static_cast<int>(filters);
   call.product = scratch.m + f * step(all_filters * channels * kBlock) + filter * call.product_block;
-  for (int64_t first = 0; first < tiles; first += sum_) {
-    call.tiles = static_cast<int>(std::min(sum_, tiles - first));
-    call.accumulate = accumulate || first > 0;
-    call.v = scratch.v.values + f * step(channels * tiles) + first * kBlock;
-    call.u = scratch.u.values + f * step(all_filters * tiles) + (filter * tiles + first) * kBlock;
+  int64_t at = 0;
+  do {  // without tiles the sum is zero
+    call.tiles = static_cast<int>(std::min(sum_, some.count - at));
+    call.accumulate = accumulate || at > 0;
+    call.v = scratch.v.values + f * step(channels * tiles) + (some.first + at) * kBlock;
+    call.u = scratch.u.values + f * step(all_filters * tiles) + (filter * tiles + some.first + at) * kBlock;
     kernels_->multiply_gradient(call);
-  }
+    at += sum_;
+  } while (at < some.count);
 }
 
 // All tiles of a chunk are one sum: it is exact.
-void ConvWinogradGrad::multiply_int16(const Scratch& scratch, int64_t f, int64_t tiles, int64_t channels,
-                                      int64_t filter, int64_t filters, int64_t all_filters, bool accumulate) const {
+void ConvWinogradGrad::multiply_int16(const Scratch& scratch, int64_t f, WinogradOrder::Range some, int64_t tiles,
+                                      int64_t channels, int64_t filter, int64_t filters, int64_t all_filters,
+                                      bool accumulate) const {
   const int64_t pairs = pixels(tiles);
   Int16GradMultiply call;
   call.v_block = call.u_block = pairs * kBlock;
   call.product_block = channels * kBlock * kBlock;
-  call.pairs = static_cast<int>(pairs);
+  call.pairs = static_cast<int>(pixels(some.count));
   call.channels = static_cast<int>(channels);
   call.filters = static_cast<int>(filters);
   call.accumulate = accumulate;
@@ -303,7 +314,7 @@ bool ConvWinogradGrad::run_task(const RunContext& context, const Task& task, con
         transform_gradient(dy, first, tiles, task.filter, task.filters, scratch.stage, scratch.u, total);
         in_u = chunk;
       }
-      multiply(scratch, tiles, channels, task.filters, chunk > task.chunk);
+      multiply(scratch, first, tiles, channels, task.filters, chunk > task.chunk);
     }
     if (!finish_piece(task, channel, channels, scratch, parts, context.out<float>(0))) finite = false;
   }
@@ -403,11 +414,12 @@ namespace {
 
 double grad_cycles(const ConvGeometry& g, int tile, bool int16) {
   const WinogradProblem problem = winograd_forward(g, false, false);
-  const int64_t tiles = winograd_tiles(problem, tile).count(), points = winograd_transforms(problem, tile).points;
+  const WinogradTiles grid = winograd_tiles(problem, tile);
+  const int64_t frequencies = grid.points * grid.points;
   const Blocking blocking =
-      choose_blocking(blocks(problem.depth), blocks(problem.lanes), tiles, points * points, int16);
-  return static_cast<double>(points * points * g.groups * blocks(problem.depth) * blocks(problem.lanes)) *
-         (blocking.cycles * static_cast<double>(tiles) + 200);
+      choose_blocking(blocks(problem.depth), blocks(problem.lanes), grid.count(), frequencies, int16);
+  return static_cast<double>(g.groups * blocks(problem.depth) * blocks(problem.lanes)) *
+         (blocking.cycles * static_cast<double>(grid.products()) + 200.0 * static_cast<double>(frequencies));
 }
 
 bool pays(const ConvGeometry& g, double product, bool int16) {
@@ -423,10 +435,12 @@ int winograd_grad_tile(const ConvGeometry& g) {
   return winograd_kernels().fused && grad_cycles(g, 4, false) <= grad_cycles(g, 2, false) ? 4 : 2;
 }
 
-bool winograd_grad_pays(const ConvGeometry& g) { return pays(g, 18.0, false); }
+bool winograd_grad_pays(const ConvGeometry& g) { return pays(g, kDirect, false); }
+
+bool winograd_grad_beats_pairs(const ConvGeometry& g) { return pays(g, kDirect / 2, false); }
 
 bool winograd_grad_int16_pays(const ConvGeometry& g) {
-  return pays(g, direct_keeps_up_with_int16() ? 9.0 : 18.0, true);
+  return pays(g, direct_keeps_up_with_int16() ? kDirect / 2 : kDirect, true);
 }
 
 Status make_winograd_grad(const ConvGeometry& g, const WinogradGradWay& way, int threads,

@@ -23,8 +23,8 @@ namespace fovea {
 // The better size of tiles of dy, 4 or 2, and whether they are faster than the direct sum.
 int winograd_grad_tile(const ConvGeometry& g);
 bool winograd_grad_pays(const ConvGeometry& g);
-
-// The same where both multiply pairs: this of 16-bit integers, the direct sum of bfloat16.
+// Than the direct sum of bfloat16 pairs; and with products of pairs of its own, of 16-bit integers.
+bool winograd_grad_beats_pairs(const ConvGeometry& g);
 bool winograd_grad_int16_pays(const ConvGeometry& g);
 
 struct WinogradGradWay {

@@ -86,9 +86,10 @@ class ConvWinogradInt16 : public Operation {
   void stage_filters(const float* weight, int64_t block, int64_t unit, float* stage) const;
   void scale_filters(Int16Extent* extents, float* scales) const;
   void transform_filters(const float* weight, int64_t block, float* stage, const Filters& filters) const;
-  void transform_tiles(Values source, int64_t first, int64_t at, int64_t tiles, float* stage,
+  void transform_tiles(Values source, const Task& task, int64_t first, int64_t tiles, float* stage,
                        const Pixels& pixels) const;
-  void multiply(const Pixels& pixels, const Filters& filters, int64_t blocks, float* product) const;
+  void clear_missing(const WinogradOrder& order, int64_t tiles, float* stage) const;
+  void multiply(const Task& task, const Pixels& pixels, const Filters& filters, int64_t blocks, float* product) const;
   Task task(int64_t index) const;
   Values source(const RunContext& context, int64_t group) const {
     return Values(context.inputs[0], problem_.source_type) + group * problem_.source_floats();
@@ -107,7 +108,7 @@ class ConvWinogradInt16 : public Operation {
   int tile_;
   const Int16Kernels* kernels_;
   WinogradTransforms transforms_;
-  const WinogradBf16Transforms* rounded_;  // for pixels that lie in memory as bfloat16
+  WinogradPixelTransforms pixels_;
   int threads_;
   WinogradTiles grid_;
   int64_t frequencies_, tiles_, units_, depth_blocks_, lane_blocks_;
@@ -120,7 +121,7 @@ ConvWinogradInt16::ConvWinogradInt16(const WinogradProblem& problem, int tile, i
       tile_(tile),
       kernels_(int16_kernels()),
       transforms_(winograd_transforms(problem, tile)),
-      rounded_(winograd_bf16_transforms(problem, tile)),
+      pixels_(winograd_pixels(problem, tile)),
       threads_(threads),
       grid_(winograd_tiles(problem, tile)) {
   frequencies_ = int64_t(transforms_.points) * transforms_.points;
@@ -189,41 +190,61 @@ void ConvWinogradInt16::transform_filters(const float* weight, int64_t block, fl
   }
 }
 
-// V of at most kMaxTiles tiles, which begin with tile `at` of `pixels` and tile `first` of all.
-void ConvWinogradInt16::transform_tiles(Values source, int64_t first, int64_t at, int64_t tiles, float* stage,
+// The frequencies that short tiles do not have: rounding looks at all.
+void ConvWinogradInt16::clear_missing(const WinogradOrder& order, int64_t tiles, float* stage) const {
+  if (order.kind(kWholeTiles).count == tiles) return;
+  for (int64_t f = 0; f < frequencies_; ++f) {
+    const WinogradOrder::Range there = grid_.with_frequency(order, f);
+    if (there.count == tiles) continue;
+    for (int64_t block = 0; block < depth_blocks_; ++block) {
+      float* const row = stage + f * stage_step() + block * tiles * kBlock;
+      std::fill_n(row, there.first * kBlock, 0.f);
+      std::fill(row + (there.first + there.count) * kBlock, row + tiles * kBlock, 0.f);
+    }
+  }
+}
+
+// V of the task's tiles in the places [first, first + tiles).
+void ConvWinogradInt16::transform_tiles(Values source, const Task& task, int64_t first, int64_t tiles, float* stage,
                                         const Pixels& pixels) const {
   const int64_t plane = problem_.source_h * problem_.source_w * kBlock;
   WinogradWindow windows[kMaxTiles];
-  grid_.windows(first, tiles, problem_.source_blocks(), windows);
+  grid_.windows(task.first, task.tiles, problem_.source_blocks(), {first, tiles}, windows);
+  const WinogradOrder order = grid_.order(task.first, task.tiles);
   for (int64_t tile = 0; tile < tiles; tile += stage_tiles_) {
-    const int64_t some = std::min(stage_tiles_, tiles - tile);
+    const int64_t some = std::min(stage_tiles_, tiles - tile), to = first + tile;
+    const WinogradOrder part = order.part(to, some);
     for (int64_t block = 0; block < depth_blocks_; ++block) {
-      winograd_input(transforms_, rounded_, source + block * plane, grid_, windows + tile, some, tiles - tile,
-                     stage + block * some * kBlock, stage_step());
+      pixels_.input(source + block * plane, part, windows + tile, tiles - tile, stage + block * some * kBlock,
+                    stage_step());
     }
-    const int64_t to = at + tile;
+    clear_missing(part, some, stage);
     kernels_->round_tiles(static_cast<int>(some), stage, stage_step(), some * kBlock, static_cast<int>(frequencies_),
                           static_cast<int>(depth_blocks_), pixels.v + to * kWords, v_step(pixels.tiles),
                           pixels.tiles * kWords, pixels.scales + to);
   }
 }
 
-void ConvWinogradInt16::multiply(const Pixels& pixels, const Filters& filters, int64_t blocks, float* product) const {
+void ConvWinogradInt16::multiply(const Task& task, const Pixels& pixels, const Filters& filters, int64_t blocks,
+                                 float* product) const {
   const int64_t tiles = pixels.tiles;
+  const WinogradOrder order = grid_.order(task.first, tiles);
   Int16Multiply call{};
-  call.v_scale = pixels.scales;
   call.v_unit = tiles * kWords;
   call.u_block = u_step();
   call.u_scale_block = scale_step();
   call.product_block = tiles * kBlock;
   call.units = static_cast<int>(units_);
-  call.tiles = static_cast<int>(tiles);
   call.blocks = static_cast<int>(blocks);
   for (int64_t f = 0; f < frequencies_; ++f) {
-    call.v = pixels.v + f * v_step(tiles);
+    const WinogradOrder::Range some = grid_.with_frequency(order, f);
+    if (some.count == 0) continue;
+    call.tiles = static_cast<int>(some.count);
+    call.v = pixels.v + f * v_step(tiles) + some.first * kWords;
+    call.v_scale = pixels.scales + some.first;
     call.u = filters.u + f * units_ * kWords * kBlock;
     call.u_scale = filters.scales + f * kBlock;
-    call.product = product + f * m_step(tiles);
+    call.product = product + f * m_step(tiles) + some.first * kBlock;
     kernels_->multiply(call);
   }
 }
@@ -240,11 +261,12 @@ bool ConvWinogradInt16::transform_output(const float* product, const Task& task,
   const int64_t plane = p.dest_h * p.dest_w * kBlock;
   WinogradTarget targets[kMaxTiles];
   grid_.targets(task.first, tiles, p.dest_blocks(), targets);
+  const WinogradOrder order = grid_.order(task.first, tiles);
   bool finite = true;
   for (int64_t b = block; b < block + blocks; ++b) {
-    const bool all = winograd_output(transforms_, rounded_, product + (b - block) * tiles * kBlock, m_step(tiles),
-                                     bias ? bias + b * kBlock : nullptr, p.relu, p.lanes - b * kBlock, targets, tiles,
-                                     dest + b * plane, grid_);
+    const bool all =
+        pixels_.output(product + (b - block) * tiles * kBlock, m_step(tiles), bias ? bias + b * kBlock : nullptr,
+                       p.relu, p.lanes - b * kBlock, order, targets, dest + b * plane);
     if (!all) finite = false;
   }
   return finite;
@@ -255,7 +277,7 @@ bool ConvWinogradInt16::run_round(const RunContext& context, const Pixels& pixel
                                   const Task& task, int64_t round, const float* bias, float* product) const {
   const int64_t block = round * kRound, blocks = std::min(kRound, lane_blocks_ - block);
   const int64_t first = task.group * lane_blocks_;  // block of the group
-  multiply(pixels, filters, blocks, product);
+  multiply(task, pixels, filters, blocks, product);
   const bool finite =
       transform_output(product, task, block, blocks, bias ? bias + first * kBlock : nullptr,
                        MutableValues(context.outputs[0], problem_.dest_type) + task.group * problem_.dest_floats());
@@ -268,7 +290,7 @@ bool ConvWinogradInt16::run_task(const RunContext& context, const Task& task, co
                                  float* own) const {
   float* const product = own + stage_floats();
   const Pixels pixels = this->pixels(product + product_floats(), task.tiles);
-  transform_tiles(source(context, task.group), task.first, 0, task.tiles, own, pixels);
+  transform_tiles(source(context, task.group), task, 0, task.tiles, own, pixels);
   bool finite = true;
   for (int64_t round = 0; round < rounds(); ++round) {
     const Filters filters = behind(all, task.group * lane_blocks_ + round * kRound);
@@ -303,7 +325,7 @@ bool ConvWinogradInt16::run_with_shared_input(const RunContext& context, const f
   const Status cancelled =
       for_tasks_of_threads(context, ceil_div(tiles_, stage_tiles_), [&](int64_t index, int thread) {
         const int64_t first = index * stage_tiles_, tiles = std::min(stage_tiles_, tiles_ - first);
-        transform_tiles(source, first, first, tiles, scratch + thread * own_floats(), all);
+        transform_tiles(source, task(0), first, tiles, scratch + thread * own_floats(), all);
       });
   if (!cancelled.ok()) return true;
   (void)for_tasks_of_threads(context, rounds(), [&](int64_t round, int thread) {

@@ -105,6 +105,15 @@ const channelCounts: readonly Sizes[] = [
   [5, 64, 31, 27, 80, 2],
   [8, 128, 16, 16, 192, 2],
   [2, 512, 14, 14, 256, 2],
+  // Images that end within a tile of Winograd's, after 3, 2 or 1 of its 4 rows or columns, or before one is whole.
+  [9, 128, 3, 3, 128],
+  [6, 64, 6, 10, 48],
+  [3, 64, 13, 14, 32],
+  [5, 32, 8, 7, 64],
+  [2, 256, 11, 9, 32],
+  [4, 64, 14, 12, 64, 2],
+  [3, 128, 28, 26, 96, 2],
+  [2, 48, 56, 21, 32, 2],
 ];
 
 /** Filters for which Winograd has transforms of its own, or the tiles are cut otherwise. */

@@ -12,10 +12,17 @@ FOVEA_INLINE void pair(V p, V odd, V even, V* plus, V* minus) {
   *minus = fma(V::zero() - p, odd, even);
 }
 
+// A filter has kPoints of the kGrid points of its axis, the i-th of them in place(i).
+template <int n>
+struct AllPoints {
+  static constexpr int kPoints = n, kGrid = n;
+  static constexpr int place(int i) { return i; }
+};
+
 // F(2, 3) at the points 0, 1, -1, ∞.
 template <class V>
-struct Two {
-  static constexpr int kOutputs = 2, kTaps = 3, kPoints = 4;
+struct Two : AllPoints<4> {
+  static constexpr int kOutputs = 2, kTaps = 3;
 
   static FOVEA_INLINE void input(const V (&d)[4], V (&v)[4]) {
     v[0] = d[2] - d[0];
@@ -51,8 +58,8 @@ struct Two {
 // F(4, 3) at the points 0, ±a, ±b, ∞. With N(p) the product of the distances from p to the other points, rows of
 //   Bᵀ: coefficients of Π(x - q) over the other finite points q;   G: (1, p, p²) / N(p);   Aᵀ columns: (1, p, p², p³).
 template <class V>
-struct Four {
-  static constexpr int kOutputs = 4, kTaps = 3, kPoints = 6;
+struct Four : AllPoints<6> {
+  static constexpr int kOutputs = 4, kTaps = 3;
   static constexpr float a = 0.625f, b = 1.5f, aa = a * a, bb = b * b;
   static constexpr double kZero = 1.0 / (double(aa) * bb), kA = 0.5 / (double(aa) * (double(aa) - bb)),
                           kB = 0.5 / (double(bb) * (double(bb) - aa));  // 1 / N
@@ -94,12 +101,63 @@ struct Four {
   }
 };
 
+// F(2, 3) at the points 0, ±a, ∞ of F(4, 3), for its U: rows of Bᵀ times (p - b)(p + b).
+template <class V>
+struct ShortTwo {
+  using Whole = Four<V>;
+  static constexpr int kOutputs = 2, kTaps = 3, kPoints = 4, kGrid = Whole::kGrid;
+  static constexpr float a = Whole::a, aa = Whole::aa, bb = Whole::bb;
+  static constexpr int place(int i) { return i < 3 ? i : 5; }
+
+  static FOVEA_INLINE void input(const V (&d)[4], V (&v)[4]) {
+    v[0] = fma(V::splat(aa * bb), d[0], V::splat(-bb) * d[2]);
+    pair<V>(V::splat(a * (aa - bb)), d[1], V::splat(aa - bb) * d[2], &v[1], &v[2]);
+    v[3] = fma(V::splat(-aa), d[1], d[3]);
+  }
+  static FOVEA_INLINE void output(const V (&p)[4], V (&y)[2]) {
+    y[0] = p[0] + (p[1] + p[2]);
+    y[1] = fma(V::splat(a), p[1] - p[2], p[3]);
+  }
+  static FOVEA_INLINE void output_transposed(const V (&y)[2], V (&p)[4]) {
+    p[0] = y[0];
+    pair<V>(V::splat(a), y[1], y[0], &p[1], &p[2]);
+    p[3] = y[1];
+  }
+};
+
+// F(3, 3) at the points ±a, ±b, ∞ of F(4, 3), for its U: rows of Bᵀ times p.
+template <class V>
+struct ShortThree {
+  using Whole = Four<V>;
+  static constexpr int kOutputs = 3, kTaps = 3, kPoints = 5, kGrid = Whole::kGrid;
+  static constexpr float a = Whole::a, b = Whole::b, aa = Whole::aa, bb = Whole::bb;
+  static constexpr int place(int i) { return i + 1; }
+
+  static FOVEA_INLINE void input(const V (&d)[5], V (&v)[5]) {
+    const V a2 = V::splat(-aa), b2 = V::splat(-bb);
+    pair<V>(V::splat(a), fma(b2, d[1], d[3]), V::splat(aa) * fma(b2, d[0], d[2]), &v[0], &v[1]);
+    pair<V>(V::splat(b), fma(a2, d[1], d[3]), V::splat(bb) * fma(a2, d[0], d[2]), &v[2], &v[3]);
+    v[4] = fma(V::splat(aa * bb), d[0], fma(V::splat(-(aa + bb)), d[2], d[4]));
+  }
+  static FOVEA_INLINE void output(const V (&p)[5], V (&y)[3]) {
+    const V even_a = p[0] + p[1], odd_a = p[0] - p[1], even_b = p[2] + p[3], odd_b = p[2] - p[3];
+    y[0] = even_a + even_b;
+    y[1] = fma(V::splat(a), odd_a, V::splat(b) * odd_b);
+    y[2] = fma(V::splat(aa), even_a, fma(V::splat(bb), even_b, p[4]));
+  }
+  static FOVEA_INLINE void output_transposed(const V (&y)[3], V (&p)[5]) {
+    pair<V>(V::splat(a), y[1], fma(V::splat(aa), y[2], y[0]), &p[0], &p[1]);
+    pair<V>(V::splat(b), y[1], fma(V::splat(bb), y[2], y[0]), &p[2], &p[3]);
+    p[4] = y[2];
+  }
+};
+
 // F(2, 5) at the same points: Bᵀ does not depend on how many are taps and how many outputs. Not for the gradient of the
 // weight, whose sums over 4 products a tile would be beyond the contract (6.6e-7 of 6.7e-7 over 200 tiles).
 template <class V>
-struct TwoOfFive {
+struct TwoOfFive : AllPoints<6> {
   using Points = Four<V>;
-  static constexpr int kOutputs = 2, kTaps = 5, kPoints = 6;
+  static constexpr int kOutputs = 2, kTaps = 5;
   static constexpr float a = Points::a, b = Points::b, aa = a * a, bb = b * b;
   static constexpr double kA = Points::kA, kB = Points::kB;
 
@@ -124,8 +182,8 @@ struct TwoOfFive {
 
 // F(4, 2) at the points ±a, ±b, ∞.
 template <class V>
-struct FourOfTwo {
-  static constexpr int kOutputs = 4, kTaps = 2, kPoints = 5;
+struct FourOfTwo : AllPoints<5> {
+  static constexpr int kOutputs = 4, kTaps = 2;
   static constexpr float a = 0.375f, b = 1.25f, aa = a * a, bb = b * b;
   static constexpr double kA = 0.5 / (double(aa) - bb), kB = 0.5 / (double(bb) - aa);  // p / N
 
@@ -163,22 +221,74 @@ struct FourOfTwo {
   }
 };
 
-// F(4, 1): there is nothing to save.
+// F(2, 2) at the points ±a, ∞ of F(4, 2), for its U: rows of Bᵀ times (p - b)(p + b).
 template <class V>
-struct FourOfOne {
-  static constexpr int kOutputs = 4, kTaps = 1, kPoints = 4;
+struct ShortTwoOfTwo {
+  using Whole = FourOfTwo<V>;
+  static constexpr int kOutputs = 2, kTaps = 2, kPoints = 3, kGrid = Whole::kGrid;
+  static constexpr float a = Whole::a, aa = Whole::aa, bb = Whole::bb;
+  static constexpr int place(int i) { return i < 2 ? i : 4; }
 
-  static FOVEA_INLINE void copy(const V (&from)[4], V (&to)[4]) {
-    UNROLL for (int i = 0; i < 4; ++i)
+  static FOVEA_INLINE void input(const V (&d)[3], V (&v)[3]) {
+    pair<V>(V::splat(a * (aa - bb)), d[0], V::splat(aa - bb) * d[1], &v[0], &v[1]);
+    v[2] = fma(V::splat(-aa), d[0], d[2]);
+  }
+  static FOVEA_INLINE void output(const V (&p)[3], V (&y)[2]) {
+    y[0] = p[0] + p[1];
+    y[1] = fma(V::splat(a), p[0] - p[1], p[2]);
+  }
+  static FOVEA_INLINE void output_transposed(const V (&y)[2], V (&p)[3]) {
+    pair<V>(V::splat(a), y[1], y[0], &p[0], &p[1]);
+    p[2] = y[1];
+  }
+};
+
+// F(3, 2) at the points -a, ±b, ∞ of F(4, 2), for its U: rows of Bᵀ times p - a.
+template <class V>
+struct ShortThreeOfTwo {
+  using Whole = FourOfTwo<V>;
+  static constexpr int kOutputs = 3, kTaps = 2, kPoints = 4, kGrid = Whole::kGrid;
+  static constexpr float a = Whole::a, b = Whole::b, aa = Whole::aa, bb = Whole::bb;
+  static constexpr int place(int i) { return i + 1; }
+
+  static FOVEA_INLINE void input(const V (&d)[4], V (&v)[4]) {
+    const V a1 = V::splat(a), b1 = V::splat(b), b2 = V::splat(-bb);
+    const V square = fma(b2, d[0], d[2]), odd = fma(a1, d[0], d[1]), even = fma(a1, d[1], d[2]);
+    v[0] = V::splat(-2 * a) * square;
+    v[1] = V::splat(b - a) * fma(b1, odd, even);
+    v[2] = V::splat(b + a) * fma(b1, odd, V::zero() - even);
+    v[3] = fma(a1, square, fma(b2, d[1], d[3]));
+  }
+  static FOVEA_INLINE void output(const V (&p)[4], V (&y)[3]) {
+    const V even = p[1] + p[2], odd = p[1] - p[2];
+    y[0] = p[0] + even;
+    y[1] = fma(V::splat(-a), p[0], V::splat(b) * odd);
+    y[2] = fma(V::splat(aa), p[0], fma(V::splat(bb), even, p[3]));
+  }
+  static FOVEA_INLINE void output_transposed(const V (&y)[3], V (&p)[4]) {
+    p[0] = fma(V::splat(-a), y[1], fma(V::splat(aa), y[2], y[0]));
+    pair<V>(V::splat(b), y[1], fma(V::splat(bb), y[2], y[0]), &p[1], &p[2]);
+    p[3] = y[2];
+  }
+};
+
+// F(m, 1), of F(4, 1): there is nothing to save.
+template <class V, int m>
+struct OfOne {
+  static constexpr int kOutputs = m, kTaps = 1, kPoints = m, kGrid = 4;
+  static constexpr int place(int i) { return i; }
+
+  static FOVEA_INLINE void copy(const V (&from)[m], V (&to)[m]) {
+    UNROLL for (int i = 0; i < m; ++i)
       to[i] = from[i];
   }
-  static FOVEA_INLINE void input(const V (&d)[4], V (&v)[4]) { copy(d, v); }
-  static FOVEA_INLINE void weight(const V (&g)[1], V (&u)[4]) {
-    UNROLL for (int i = 0; i < 4; ++i)
+  static FOVEA_INLINE void input(const V (&d)[m], V (&v)[m]) { copy(d, v); }
+  static FOVEA_INLINE void weight(const V (&g)[1], V (&u)[m]) {
+    UNROLL for (int i = 0; i < m; ++i)
       u[i] = g[0];
   }
-  static FOVEA_INLINE void output(const V (&p)[4], V (&y)[4]) { copy(p, y); }
-  static FOVEA_INLINE void output_transposed(const V (&y)[4], V (&p)[4]) { copy(y, p); }
+  static FOVEA_INLINE void output(const V (&p)[m], V (&y)[m]) { copy(p, y); }
+  static FOVEA_INLINE void output_transposed(const V (&y)[m], V (&p)[m]) { copy(y, p); }
   static FOVEA_INLINE void weight_transposed(const V (&u)[4], V (&g)[1]) { g[0] = (u[0] + u[1]) + (u[2] + u[3]); }
 };
 

@@ -16,6 +16,11 @@
 //
 // 5×5 taps: F(2, 5) has the same six products as F(4, 3), 36 instead of 100 for 2×2.
 //
+// Short tiles: where an image ends after 1 or 2 outputs of a 4×4 tile, F(2, 3) does with 4 of the 6 points of F(4, 3),
+// and after 3 outputs F(3, 3) with 5. U at a point p is the same but for the factor Π(p - q) over the points q that are
+// left out, which Bᵀ takes here, so that all kinds of tiles share one U: 14×14 outputs are (3·6 + 4)² = 484 products
+// instead of 576, 7×7 ones (6 + 5)² = 121 instead of 144.
+//
 // m = 2 takes the points 0, ±1, ∞. m = 4 takes 0, ±5/8, ±3/2, ∞ (of those between 1/2 and 1 and between 1 and 2 about
 // the best; Barabasz, Anderson, Soodhalter and Gregg, 2020, say why the usual 0, ±1, ±2 are poor): Bᵀ and Aᵀ then hold
 // dyadic fractions, G does not. F(4, 2) takes ±3/8, ±5/4, ∞. Relative error in the 2-norm against float64, normally
@@ -67,43 +72,52 @@ struct WinogradPitch {
   ptrdiff_t row, pixel;
 };
 
-// All values are pixels of 16 floats. Reads and writes nothing but what exists; any alignment.
-struct WinogradTransforms {
-  int m, n;    // outputs and inputs of a tile along an axis
-  int points;  // products along an axis
-
+// What is done with the pixels of one kind of tile, which are 16 values of type T each; V, U and M are floats. Reads
+// and writes nothing but what exists; any alignment.
+template <class T>
+struct WinogradPixels {
   // v[f·v_step + 16·t] = (Bᵀ d B)_f, f = points·row + column, d behind x + windows[t].offset, for t < count. The pixels
   // of the windows after those, up to `known`, may be asked for.
-  void (*input)(const float* x, WinogradPitch pitch, const WinogradWindow* windows, int count, int known, float* v,
+  void (*input)(const T* x, WinogradPitch pitch, const WinogradWindow* windows, int count, int known, float* v,
                 ptrdiff_t v_step);
+
+  // y = act(Aᵀ M A + bias) in the first `lanes` lanes, zero in the others; M_f at product + f·step + 16·t. bias: 16
+  // floats or null. NaN stays NaN. False if a value of Aᵀ M A is not finite. Bfloat16 is rounded to nearest even.
+  bool (*output)(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
+                 const WinogradTarget* targets, int count, T* y, WinogradPitch pitch);
+
+  // u[f·u_step + 16·t] = (A d Aᵀ)_f, d the pixels of targets[t] in dy, which begin at (0, 0). Adds the sum of all of
+  // them to the 16 floats of `total`, if there is one.
+  void (*output_gradient)(const T* dy, WinogradPitch pitch, const WinogradTarget* targets, int count, float* u,
+                          ptrdiff_t u_step, float* total);
+};
+
+// Tiles by what of them exists along the rows and the columns: all, or no more outputs than a short tile has. Those of
+// a short kind have some of the frequencies only. In this order, the tiles that have a frequency are neighbours.
+enum WinogradKind { kShortRows, kWholeTiles, kShortColumns, kShortTiles, kWinogradKinds };
+
+// For short tiles of 2 outputs along an axis, and for those of 3. Where there are none, whole tiles alone.
+template <class T>
+struct WinogradKinds {
+  WinogradPixels<T> of[2][kWinogradKinds];
+
+  const WinogradPixels<T>* with(int64_t short_outputs) const { return of[short_outputs == 3]; }
+};
+
+struct WinogradTransforms {
+  int m, n;    // outputs and inputs of a whole tile along an axis
+  int points;  // products along an axis
+  // Those that short tiles of 2 and 3 outputs have, bit by bit; 0 where there are no such tiles.
+  unsigned short_points[2];
+  WinogradKinds<float> pixels;
 
   // u[i·u_row + f·u_step] = (G g Gᵀ)_f for `count` filters g: tap (r, s) at w + (taps·taps·16)·i +
   // (taps·r + s)·tap_step. A negative step rotates the filter.
   void (*weight)(const float* w, ptrdiff_t tap_step, int count, float* u, ptrdiff_t u_row, ptrdiff_t u_step);
 
-  // y = act(Aᵀ M A + bias) in the first `lanes` lanes, zero in the others; M_f at product + f·step + 16·t. bias: 16
-  // floats or null. NaN stays NaN. False if a value of Aᵀ M A is not finite.
-  bool (*output)(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
-                 const WinogradTarget* targets, int count, float* y, WinogradPitch pitch);
-
-  // u[f·u_step + 16·t] = (A d Aᵀ)_f, d the pixels of targets[t] in dy, which begin at (0, 0). Adds the sum of all of
-  // them to the 16 floats of `total`, if there is one.
-  void (*output_gradient)(const float* dy, WinogradPitch pitch, const WinogradTarget* targets, int count, float* u,
-                          ptrdiff_t u_step, float* total);
-
   // dw[(taps·taps·16)·i + (taps·r + s)·tap_step] = (Gᵀ M G)_rs, M_f at product + f·step + 16·i. False if a value is not
   // finite.
   bool (*weight_gradient)(const float* product, ptrdiff_t step, int count, float* dw, ptrdiff_t tap_step);
-};
-
-// Those that touch pixels, for pixels that lie in memory as bfloat16: y is rounded to nearest even.
-struct WinogradBf16Transforms {
-  void (*input)(const Bfloat16* x, WinogradPitch pitch, const WinogradWindow* windows, int count, int known, float* v,
-                ptrdiff_t v_step);
-  bool (*output)(const float* product, ptrdiff_t step, const float* bias, bool relu, int lanes,
-                 const WinogradTarget* targets, int count, Bfloat16* y, WinogradPitch pitch);
-  void (*output_gradient)(const Bfloat16* dy, WinogradPitch pitch, const WinogradTarget* targets, int count, float* u,
-                          ptrdiff_t u_step, float* total);
 };
 
 // One frequency: product[j][t][16] (+)= Σ_c v[c / 16][t][c % 16] · u[c][j], c < depth. Products are added up in
@@ -145,8 +159,9 @@ struct WinogradKernels {
   void (*multiply_gradient)(const WinogradGradMultiply& call);
 };
 
-struct WinogradBf16Kernels {  // as WinogradKernels has them
-  WinogradBf16Transforms two, four, five_taps, strided, strided_gradient;
+// For pixels that lie in memory as bfloat16, as WinogradKernels has them.
+struct WinogradBf16Kernels {
+  WinogradKinds<Bfloat16> two, four, five_taps, strided, strided_gradient;
 };
 
 #define WINOGRAD_KERNEL(name, needs) extern const WinogradKernels name;
