@@ -138,20 +138,23 @@ class Depthwise : public Operation {
 
   void run_task(const DepthwiseTask& task, const DepthwiseAhead& x_ahead, const DepthwiseAhead& y_ahead, Values source,
                 const float* weight, const float* bias, MutableValues dest, float* scratch) const {
-    const int group = depthwise_group_index(bands_.group);
+    const int group = depthwise_group_index(bands_.group), width = bands_.whole_width;
+    const auto run = [&](const auto& kernels, const auto* from, auto* to) {
+      const auto kernel = [&](const auto& call) {
+        width > 0 ? kernels.whole.forward(call, width) : kernels.forward[group](call);
+      };
+      run_task(kernel, task, x_ahead, y_ahead, from, weight, bias, to, scratch);
+    };
     if (dest.half())
-      run_task(depthwise_bf16_kernels()->forward[group], task, x_ahead, y_ahead, source.halves(), weight, bias,
-               dest.halves(), scratch);
+      run(*depthwise_bf16_kernels(), source.halves(), dest.halves());
     else
-      run_task(depthwise_kernels().forward[group], task, x_ahead, y_ahead, source.floats(), weight, bias, dest.floats(),
-               scratch);
+      run(depthwise_kernels(), source.floats(), dest.floats());
   }
 
   // x_ahead, y_ahead: what the thread will read and write next.
-  template <class T>
-  void run_task(void (*kernel)(const DepthwiseCallOf<T>&), const DepthwiseTask& task, DepthwiseAhead x_ahead,
-                DepthwiseAhead y_ahead, const T* source, const float* weight, const float* bias, T* dest,
-                float* scratch) const {
+  template <class Kernel, class T>
+  void run_task(const Kernel& kernel, const DepthwiseTask& task, DepthwiseAhead x_ahead, DepthwiseAhead y_ahead,
+                const T* source, const float* weight, const float* bias, T* dest, float* scratch) const {
     const int64_t plane = task.image * bands_.channel_blocks() + task.block;
     const T* const operand = bands_.prepare(source + plane * bands_.source_floats(), task.first, task.count, scratch);
     DepthwiseCallOf<T> call{};
@@ -178,7 +181,8 @@ class Depthwise : public Operation {
         call.x_row = bands_.row_floats(), call.x_step = bands_.step_floats();
         call.y_row = y_row, call.y_step = y_step;
         call.rows = end - row, call.count = region.columns.count;
-        if (call.rows > call.count && call.count < kBlock / 2) {  // tiles along the longer side are fuller
+        const bool turns = bands_.whole_width == 0 && call.rows > call.count && call.count < kBlock / 2;
+        if (turns) {  // tiles along the longer side are fuller
           std::swap(call.rows, call.count);
           std::swap(call.x_row, call.x_step);
           std::swap(call.y_row, call.y_step);
@@ -207,8 +211,20 @@ class Depthwise : public Operation {
 
 bool supports_depthwise(const OpSpec&, const ConvGeometry& g) { return g.narrow_groups(); }
 
+namespace {
+
+// Rows are taken whole where the kernels for such pixels have registers for them.
+void choose_whole_rows(DType type, DepthwiseBands* bands) {
+  const int most =
+      type == DType::kBfloat16 ? depthwise_bf16_kernels()->whole.most_pixels : depthwise_kernels().whole.most_pixels;
+  bands->whole_width = bands->can_take_whole_rows(most) ? static_cast<int>(bands->taps_w) : 0;
+}
+
+}  // namespace
+
 Status make_depthwise_forward(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
   DepthwiseBands bands = depthwise_forward_bands(g);
+  choose_whole_rows(spec.outputs[0].dtype, &bands);
   FOVEA_RETURN_IF_ERROR(bands.plan(kLeastBlocks, g.p * g.q));
   const BlockedInput blocked{spec.inputs[0].layout == Layout::kPlain, g.n, g.c, g.h * g.w};
   const Depthwise::Target target{g.p,
@@ -225,6 +241,7 @@ Status make_depthwise_grad_input(const OpSpec& spec, const ConvGeometry& g, std:
   DepthwiseBands bands = depthwise_bands(g);
   bands.rows = gradient_axis(g.h, g.p, g.r, g.stride_h, g.dilation_h, g.top, AxisCopies::kShared);
   bands.columns = gradient_axis(g.w, g.q, g.s, g.stride_w, g.dilation_w, g.left, AxisCopies::kShared);
+  choose_whole_rows(spec.outputs[0].dtype, &bands);
   FOVEA_RETURN_IF_ERROR(bands.plan(kLeastBlocks, g.h * g.w));
   const Depthwise::Target target{g.h, g.w, false, false, false, spec.outputs[0].dtype};
   operation->reset(new Depthwise(std::move(bands), {}, target, spec.threads));

@@ -30,7 +30,7 @@ Status DepthwiseBands::plan(int64_t least_tasks, int64_t most_pixels) {
     bands = 0;
     return {};
   }
-  packed = rows.mode != PaddingMode::kZeros || !pays_in_place();
+  packed = whole_width == 0 && (rows.mode != PaddingMode::kZeros || !pays_in_place());
   band = rows.outputs();
   if (packed) {
     const double row =
@@ -44,6 +44,21 @@ Status DepthwiseBands::plan(int64_t least_tasks, int64_t most_pixels) {
   bands = ceil_div(rows.outputs(), band);
   if (packed) pack = PackedBand(rows, columns, kBlock, band);
   return {};
+}
+
+bool DepthwiseBands::can_take_whole_rows(int64_t most_pixels) const {
+  if (group > 1 || rows.mode != PaddingMode::kZeros || rows.phases.size() != 1 || columns.phases.size() != 1)
+    return false;
+  const std::vector<AxisTap>& taps = columns.phases.front().taps;
+  const int64_t width = static_cast<int64_t>(taps.size()), pixels = columns.outputs();
+  if (width != taps_w || (width != 3 && width != 5 && width != 7) || pixels > most_pixels) return false;
+  if (columns.step() != 1 || columns.source != pixels) return false;
+  // From the left to the right, or rotated, around each pixel.
+  for (int64_t i = 0; i < width; ++i) {
+    const int64_t at = columns.where(taps[static_cast<size_t>(i)]) + (width - 1) / 2;
+    if (at != i && at != width - 1 - i) return false;
+  }
+  return true;
 }
 
 // Whether most outputs have all of their taps, and few are in regions of their own.
@@ -64,6 +79,10 @@ std::vector<DepthwiseRegion> DepthwiseBands::regions(const AxisPhase& row, const
     return {region(row, {0, row.outputs, 0, row.taps.size()}, column, {0, column.outputs, 0, column.taps.size()})};
   std::vector<DepthwiseRegion> list;
   for (const AxisRun& rows_run : runs_inside(rows, row)) {
+    if (whole_width > 0) {
+      list.push_back(region_of_whole_rows(row, rows_run, column));
+      continue;
+    }
     for (const AxisRun& columns_run : runs_inside(columns, column))
       list.push_back(region(row, rows_run, column, columns_run));
   }
@@ -87,6 +106,26 @@ DepthwiseRegion DepthwiseBands::region(const AxisPhase& row, const AxisRun& rows
     }
   }
   order(&region);
+  return region;
+}
+
+DepthwiseRegion DepthwiseBands::region_of_whole_rows(const AxisPhase& row, const AxisRun& rows_run,
+                                                     const AxisPhase& column) const {
+  DepthwiseRegion region{rows_run, {0, column.outputs, 0, column.taps.size()}, 0, {}};
+  std::vector<AxisTap> across = column.taps, down(row.taps.begin() + static_cast<ptrdiff_t>(rows_run.tap),
+                                                  row.taps.begin() + static_cast<ptrdiff_t>(rows_run.tap_end));
+  const auto sort = [](const Axis& axis, std::vector<AxisTap>* taps) {
+    std::sort(taps->begin(), taps->end(),
+              [&axis](const AxisTap& a, const AxisTap& b) { return axis.where(a) < axis.where(b); });
+  };
+  sort(columns, &across);
+  sort(rows, &down);
+  for (const AxisTap& r : down) {
+    const int64_t at = (rows.where(r) + rows.step() * rows_run.first) * columns.source * kBlock;
+    for (const AxisTap& c : across) region.taps.push_back({at, (r.tap * taps_w + c.tap) * kBlock});
+  }
+  region.base = region.taps.empty() ? 0 : region.taps[0].x;
+  for (DepthwiseTap& tap : region.taps) tap.x -= region.base;
   return region;
 }
 
@@ -132,7 +171,10 @@ DepthwiseBands depthwise_forward_bands(const ConvGeometry& g) {
 int depthwise_group_index(int64_t group) { return group == 1 ? 0 : group == 2 ? 1 : group == 4 ? 2 : 3; }
 
 std::string describe_bands(const DepthwiseBands& bands, int64_t tasks) {
-  return std::string("depthwise ") + depthwise_kernels().isa + (bands.packed ? ", packed" : ", in place") +
+  return std::string("depthwise ") + depthwise_kernels().isa +
+         (bands.packed            ? ", packed"
+          : bands.whole_width > 0 ? ", whole rows"
+                                  : ", in place") +
          (bands.group > 1 ? ", groups of " + std::to_string(bands.group) : "") + ", rows " +
          std::to_string(bands.band) + ", tasks " + std::to_string(tasks);
 }

@@ -30,6 +30,8 @@ struct DepthwiseBands {
   Axis rows, columns;
   PackedBand pack;
   bool packed = false;
+  // Taps of a row where the kernel takes rows whole and leaves out what is padding, else 0: regions are of rows alone.
+  int whole_width = 0;
   int64_t images = 0, channels = 0, group = 1, taps_w = 1, band = 1, bands = 1;
   std::vector<int64_t> tap_offsets;
 
@@ -45,6 +47,8 @@ struct DepthwiseBands {
 
   // Bands of at most so many pixels, and at least so many tasks, for the axes and the channels as they stand.
   Status plan(int64_t least_tasks, int64_t most_pixels);
+  // Whether rows of at most so many pixels can be taken whole.
+  bool can_take_whole_rows(int64_t most_pixels) const;
   // The largest first: it reads row after row, and what the columns at the edges read is then in the cache. One region
   // when the operand is packed.
   std::vector<DepthwiseRegion> regions(const AxisPhase& row, const AxisPhase& column) const;
@@ -67,6 +71,7 @@ struct DepthwiseBands {
   bool pays_in_place() const;
   DepthwiseRegion region(const AxisPhase& row, const AxisRun& rows_run, const AxisPhase& column,
                          const AxisRun& columns_run) const;
+  DepthwiseRegion region_of_whole_rows(const AxisPhase& row, const AxisRun& rows_run, const AxisPhase& column) const;
 };
 
 // The channels and taps alone; and all of the forward pass, whose axes the weight gradient has too.

@@ -1,4 +1,4 @@
-#include "kernels/depthwise/depthwise.inl.h"
+#include "kernels/depthwise/instance.inl.h"
 #include "simd/vec_avx512.h"
 #include "simd/vec_avx512soft.h"
 

@@ -1,4 +1,4 @@
-#include "kernels/depthwise/depthwise.inl.h"
+#include "kernels/depthwise/instance.inl.h"
 #include "simd/vec_avx512bf16.h"
 
 namespace fovea {

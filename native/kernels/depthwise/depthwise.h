@@ -42,6 +42,15 @@ struct DepthwiseCallOf {
   DepthwiseAhead *x_ahead, *y_ahead;
 };
 
+// The same for rows that are whole: `count` pixels of x and of y, with steps of 16. Taps come in rows of `width`, 3, 5
+// or 7, which reach (width - 1) / 2 pixels to both sides of their own; what lies beyond the row is left out. The x of
+// each first tap says where column 0 stands.
+template <class T>
+struct DepthwiseWhole {
+  int most_pixels;
+  void (*forward)(const DepthwiseCallOf<T>& call, int width);
+};
+
 using DepthwiseCall = DepthwiseCallOf<float>;
 
 // sums[t][q][l] += sum over n, r and i of x[t, n, r, i][l] * dy[n, r, i][l ^ q]; and bias[l] those of dy alone, unless
@@ -70,6 +79,7 @@ constexpr int kDepthwiseGroups = 4;  // of 1, 2, 4 and 8 channels
 struct DepthwiseKernels {
   const char* isa;
   void (*forward[kDepthwiseGroups])(const DepthwiseCall& call);
+  DepthwiseWhole<float> whole;
   void (*gradient[kDepthwiseGroups])(const DepthwiseGradCall& call);
 };
 
@@ -80,6 +90,7 @@ extern const DepthwiseKernels depthwise_scalar, depthwise_avx2, depthwise_avx512
 // For pixels that lie as bfloat16. Null where the CPU, or the cap, has none.
 struct DepthwiseBf16Kernels {
   void (*forward[kDepthwiseGroups])(const DepthwiseCallOf<Bfloat16>& call);
+  DepthwiseWhole<Bfloat16> whole;
   void (*gradient[kDepthwiseGroups])(const DepthwiseGradCallOf<Bfloat16>& call);
 };
 const DepthwiseBf16Kernels* depthwise_bf16_kernels();

@@ -431,19 +431,5 @@ void gradient(const DepthwiseGradCallOf<typename Pixels::Element>& call) {
     all_taps<V, Pixels, G, Pixels::kPixels == 1>(call);
 }
 
-template <class V>
-constexpr DepthwiseKernels instance(const char* isa) {
-  return {isa,
-          {forward<V, 1, float>, forward<V, 2, float>, forward<V, 4, float>, forward<V, 8, float>},
-          {gradient<V, Singly<V>, 1>, gradient<V, Singly<V>, 2>, gradient<V, Singly<V>, 4>, gradient<V, Singly<V>, 8>}};
-}
-
-// Pixels: how the weight gradient takes them.
-template <class V, class Pixels>
-constexpr DepthwiseBf16Kernels bf16_instance() {
-  return {{forward<V, 1, Bfloat16>, forward<V, 2, Bfloat16>, forward<V, 4, Bfloat16>, forward<V, 8, Bfloat16>},
-          {gradient<V, Pixels, 1>, gradient<V, Pixels, 2>, gradient<V, Pixels, 4>, gradient<V, Pixels, 8>}};
-}
-
 }  // namespace depthwise
 }  // namespace fovea
