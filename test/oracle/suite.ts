@@ -7,7 +7,7 @@ import { lacks } from '../helpers/level.js';
 import { seedOf } from '../helpers/make.js';
 import { runGuarded, sameBits } from '../helpers/run.js';
 import { type Case, cases } from './cases/index.js';
-import { largeDepthwise, largeProduct } from './cases/large.js';
+import { largeDepthwise, largeProduct, largeWholeRows } from './cases/large.js';
 import { callOf, expectedOf, firstDifference } from './compare.js';
 
 // Integers are exact: as real numbers have the same bits for all of these, one will do for them.
@@ -38,7 +38,9 @@ export function oracleSuite(cap: 'baseline' | 'avx2' | 'avx512'): void {
         });
       }
       const convolution = operators.find(({ name }) => name === 'conv2d') as Operator;
-      for (const row of [largeProduct, largeDepthwise]) test(row.name, () => checkLarge(backend, convolution, row));
+      for (const row of [largeProduct, largeDepthwise, largeWholeRows]) {
+        test(row.name, () => checkLarge(backend, convolution, row));
+      }
     },
   );
 }

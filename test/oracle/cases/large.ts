@@ -1,9 +1,9 @@
 import { type Case, sums } from './case.js';
 
-function forward(channels: number, filters: number, size: number, groups: number): Case {
+function forward(channels: number, filters: number, size: number, groups: number, height = 301, width = 299): Case {
   const padding = (size - 1) / 2;
   return {
-    name: `[1,${channels},301,299] to ${filters}, ${size}x${size} groups ${groups}`,
+    name: `[1,${channels},${height},${width}] to ${filters}, ${size}x${size} groups ${groups}`,
     agreement: sums,
     oracleOnly: true,
     attributes: {
@@ -11,7 +11,7 @@ function forward(channels: number, filters: number, size: number, groups: number
       ...{ paddingMode: 'zeros', flipKernel: false, activation: 'relu' },
     },
     inputs: (make) => [
-      make.float([1, channels, 301, 299]),
+      make.float([1, channels, height, width]),
       make.float([filters, channels / groups, size, size]),
       make.float([filters]),
     ],
@@ -27,3 +27,5 @@ export const largeProduct: Case = forward(16, 97, 1, 1);
 export const largeStem: Case = forward(3, 97, 1, 1);
 /** Likewise, of float32 alone. */
 export const largeDepthwise: Case = forward(47, 47, 3, 47);
+/** Of rows that a tile takes whole. */
+export const largeWholeRows: Case = forward(47, 47, 3, 47, 6700, 14);
