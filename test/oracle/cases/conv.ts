@@ -155,7 +155,7 @@ const larger: readonly Conv[] = [
   { x: [2, 112, 7, 9], k: 112, kernel: [3, 3], stride: [2, 2], padding: [1, 1, 1, 1], groups: 4 }, // in twos, packed
   { x: [14, 272, 6, 6], k: 5, kernel: [3, 3], padding: [1, 1, 1, 1] }, // in chunks of channels
   // Depthwise, of rows that a tile takes whole, padded as far as half a filter: of every length, in bands, with a stride
-  // or dilation from row to row; the last one is too long.
+  // or dilation from row to row; one is too long.
   { x: [2, 40, 7, 7], k: 40, kernel: [5, 5], padding: [2, 2, 2, 2], groups: 40, bias: true, relu: true },
   { x: [1, 24, 33, 14], k: 24, kernel: [7, 7], padding: [3, 3, 3, 3], groups: 24, bias: true },
   { x: [3, 16, 9, 8], k: 16, kernel: [3, 3], padding: [1, 1, 1, 1], groups: 16, relu: true },
@@ -166,6 +166,11 @@ const larger: readonly Conv[] = [
   { x: [1, 17, 19, 11], k: 17, kernel: [5, 7], padding: [4, 4, 3, 3], dilation: [2, 1], groups: 17, bias: true },
   { x: [1, 32, 3, 9], k: 32, kernel: [5, 3], padding: [0, 4, 1, 1], groups: 32 },
   { x: [2, 16, 9, 15], k: 16, kernel: [5, 5], padding: [2, 2, 2, 2], groups: 16 },
+  { x: [1, 16, 4, 4], k: 16, kernel: [3, 3], padding: [1, 1, 1, 1], groups: 16 },
+  { x: [1, 16, 7, 5], k: 16, kernel: [5, 5], padding: [2, 2, 2, 2], groups: 16 },
+  { x: [2, 16, 6, 6], k: 16, kernel: [7, 7], padding: [3, 3, 3, 3], groups: 16 },
+  { x: [1, 16, 5, 10], k: 16, kernel: [3, 3], padding: [1, 1, 1, 1], groups: 16 },
+  { x: [1, 16, 8, 12], k: 16, kernel: [5, 5], padding: [2, 2, 2, 2], groups: 16, bias: true },
   // Of whose weight gradients a tile takes several taps at once: in place, and packed.
   { x: [9, 6, 14, 14], k: 16, kernel: [5, 5], bias: true },
   { x: [5, 3, 12, 13], k: 20, kernel: [3, 3], stride: [2, 1], dilation: [1, 2] },
