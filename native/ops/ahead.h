@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <utility>
 #include <vector>
 
+#include "kernels/asked.h"
 #include "runtime/values.h"
 #include "simd/macros.h"
 
@@ -16,35 +16,39 @@ class Ahead {
  public:
   explicit Ahead(int64_t step = 64) : step_(step) {}  // bytes from one line to the next
   void add(Values first, Values end) {
-    if (spans_.empty()) at_ = first.at();
-    spans_.push_back({first.at(), end.at()});
-    lines_ += (end.at() - first.at() + step_ - 1) / step_;
+    if (!spans_.empty() && spans_.back().end == first.at())
+      spans_.back().end = end.at();
+    else
+      spans_.push_back({first.at(), end.at()});
+    lines_ += lines_of({first.at(), end.at()});
   }
-  void share(int64_t calls) { each_ = (lines_ + calls - 1) / calls; }  // among so many of fetch() or run()
+  void share(int64_t calls) { each_ = (lines_ + calls - 1) / calls, calls_ = calls; }  // of fetch(), or of part()
   void fetch() {
-    for (int64_t i = 0; i < each_ && span_ < spans_.size(); ++i, at_ += step_) {
-      if (at_ >= spans_[span_].second) {
-        if (++span_ == spans_.size()) return;
-        at_ = spans_[span_].first;
-      }
-      ask_to_read(at_);
-    }
+    for (int64_t i = 0; i < each_ && at_ < spans_.size(); ++i) ask_to_read(run(1).first);
   }
-  // The next that follow each other, at most so many lines, or its share. {null, null}: no more.
-  std::pair<const std::byte*, const std::byte*> run(int64_t lines) {
-    if (span_ == spans_.size()) return {nullptr, nullptr};
-    if (each_ > 0) lines = std::min(lines, each_);
-    const std::byte *const first = at_, *const last = std::min(at_ + lines * step_, spans_[span_].second);
-    at_ = last;
-    if (at_ == spans_[span_].second && ++span_ < spans_.size()) at_ = spans_[span_].first;
-    return {first, last};
+  // The next that follow each other, at most so many lines.
+  AskedMemory run(int64_t lines) {
+    if (at_ == spans_.size()) return {};
+    AskedMemory& span = spans_[at_];
+    const AskedMemory some{span.first, std::min(span.first + lines * step_, span.end)};
+    span.first = some.end;
+    if (span.first == span.end) ++at_;
+    return some;
+  }
+  // Likewise, a call's share of what is left.
+  AskedMemory part() {
+    const int64_t calls = std::max<int64_t>(1, calls_--);
+    const AskedMemory some = run((lines_ + calls - 1) / calls);
+    lines_ -= lines_of(some);
+    return some;
   }
 
  private:
-  std::vector<std::pair<const std::byte*, const std::byte*>> spans_;
-  size_t span_ = 0;
-  const std::byte* at_ = nullptr;
-  int64_t step_, lines_ = 0, each_ = 0;
+  int64_t lines_of(const AskedMemory& span) const { return (span.end - span.first + step_ - 1) / step_; }
+
+  std::vector<AskedMemory> spans_;
+  size_t at_ = 0;  // the span whose turn it is, less what has been asked for
+  int64_t step_, lines_ = 0, each_ = 0, calls_ = 0;
 };
 
 }  // namespace fovea

@@ -122,7 +122,7 @@ class ConvGradStream {
     call->depth = terms.depth;
     // Rounded up: the few lines that the tile does not come to are not left for the next, which has its own to ask for.
     const int64_t rounds = call->count * ceil_div(call->depth, kBrgemmUnroll);
-    std::tie(call->ahead, call->ahead_end) = ahead->run(rounds * brgemm_ahead_lines(blocks));
+    call->ahead = ahead->run(rounds * brgemm_ahead_lines(blocks));
   }
   Terms terms_of(const Chunk& chunk, const Window& window, int64_t dy_image) const;
   bool joins_pairs() const { return side_by_side_ && problem_.planes > 0; }

@@ -16,8 +16,7 @@ namespace fovea {
 
 namespace {
 
-constexpr int64_t kAllLines = int64_t(1) << 40;  // of a share of Ahead
-constexpr int64_t kPackBlocks = 1;               // of 16 filters, whose weights one task packs
+constexpr int64_t kPackBlocks = 1;  // of 16 filters, whose weights one task packs
 
 const std::byte* written(const BrgemmCall& call) {
   return call.rounded ? reinterpret_cast<const std::byte*>(call.rounded) : reinterpret_cast<const std::byte*>(call.c);
@@ -89,7 +88,7 @@ void ConvStream::run_tiles(const Pass& pass, const Phase& phase, const Piece& pi
     call->rounded_row = abreast_ ? target.rounded.image : tile.c_row;
     if (adds) call->add = operands.added.at + (written(*call) - operands.dest.at());
     pass.asked->fetch();
-    if (pass.read) std::tie(call->ahead, call->ahead_end) = pass.read->run(kAllLines);
+    if (pass.read) call->ahead = pass.read->part();
     call->pixels = tile.m;
     const BrgemmTile run =
         tile.strip > 0 ? kernels_->strip(tile.kind, tile.strip)

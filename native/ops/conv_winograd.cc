@@ -75,7 +75,8 @@ class ConvWinograd : public Operation {
   void transform_weight(const float* weight, int64_t block, int64_t blocks, int64_t depth_block, int64_t depth_blocks,
                         float* taps, float* u, int64_t u_step) const;
   void multiply_tiles(const Task& task, const float* v, int64_t v_step, int64_t depth, const float* u, int64_t u_step,
-                      bool accumulate, float* product) const;
+                      bool accumulate, Ahead* ahead, float* product) const;
+  Ahead ahead(const RunContext& context, const Task& task) const;
   bool transform_output(const float* product, const Task& task, const float* bias, MutableValues dest) const;
   Values source(const RunContext& context, int64_t group) const {
     return Values(context.inputs[0], problem_.source_type) + group * problem_.source_floats();
@@ -206,7 +207,7 @@ void ConvWinograd::transform_weight(const float* weight, int64_t block, int64_t 
 }
 
 void ConvWinograd::multiply_tiles(const Task& task, const float* v, int64_t v_step, int64_t depth, const float* u,
-                                  int64_t u_step, bool accumulate, float* product) const {
+                                  int64_t u_step, bool accumulate, Ahead* ahead, float* product) const {
   const int64_t tiles = task.tiles, blocks = task.blocks;
   const WinogradOrder order = grid_.order(task.tile, tiles);
   WinogradMultiply call;
@@ -224,9 +225,21 @@ void ConvWinograd::multiply_tiles(const Task& task, const float* v, int64_t v_st
       call.blocks = static_cast<int>(std::min(group_blocks_, blocks - block));
       call.u = u + f * u_step + block * block_floats;
       call.product = product + f * m_step + (block * tiles + some.first) * kBlock;
+      if (ahead) call.ahead = ahead->part();
       kernels_->multiply(call);
     }
   }
+}
+
+// While a task multiplies: what it will write, what its epilogue reads, and what the next task begins with.
+Ahead ConvWinograd::ahead(const RunContext& context, const Task& task) const {
+  Ahead ahead;
+  const int64_t block = task.group * lane_blocks_, next = task.tile + task.tiles;
+  add_outputs(problem_, grid_, task.tile, task.tiles, block, lane_blocks_, context, &ahead);
+  grid_.add_sources(next, std::min(group_tiles_, tiles_ - next), source(context, task.group), depth_blocks_,
+                    problem_.source_blocks(), &ahead);
+  ahead.share(frequencies() * filter_groups());
+  return ahead;
 }
 
 bool ConvWinograd::transform_output(const float* product, const Task& task, const float* bias,
@@ -273,7 +286,9 @@ bool ConvWinograd::run_with_shared_weight(const RunContext& context, const float
     const int64_t slot = index % tile_groups();
     const Task t = task(index / tile_groups(), slot, 0, filter_groups());
     transform_input(source(context, t.group), {t.group, t.tile, t.tiles, 0, depth_blocks_}, v);
-    multiply_tiles(t, v, v_step(t.tiles, depth_blocks_), problem_.depth, u + t.group * u_floats_, step, false, product);
+    Ahead ahead = this->ahead(context, t);
+    multiply_tiles(t, v, v_step(t.tiles, depth_blocks_), problem_.depth, u + t.group * u_floats_, step, false, &ahead,
+                   product);
     const float* const shift = bias ? bias + t.group * lane_blocks_ * kBlock : nullptr;
     if (!transform_output(product, t, shift, dest(context, t.group))) finite = false;
     finish_task(t, slot, context.epilogue);
@@ -315,7 +330,8 @@ bool ConvWinograd::run_with_shared_input(const RunContext& context, const float*
         transform_weight(context.in<float>(1), t.block, t.blocks, chunk * chunk_blocks_, count(chunk), taps, some,
                          step);
       const int64_t depth = std::min(chunk_blocks_ * kBlock, problem_.depth - chunk * chunk_blocks_ * kBlock);
-      multiply_tiles(t, v + chunk * chunk_floats, v_step(tiles_, count(chunk)), depth, some, step, chunk > 0, product);
+      multiply_tiles(t, v + chunk * chunk_floats, v_step(tiles_, count(chunk)), depth, some, step, chunk > 0, nullptr,
+                     product);
     }
     if (!transform_output(product, t, bias, dest(context, 0))) finite = false;
     finish_task(t, 0, context.epilogue);
@@ -348,6 +364,19 @@ std::string ConvWinograd::describe() const {
 }
 
 }  // namespace
+
+void add_outputs(const WinogradProblem& p, const WinogradTiles& grid, int64_t first, int64_t tiles, int64_t block,
+                 int64_t blocks, const RunContext& context, Ahead* ahead) {
+  const auto add = [&](const void* tensor) {
+    if (!tensor) return;
+    const Values from = Values(tensor, p.dest_type) + block * p.dest_h * p.dest_w * kBlock;
+    grid.add_targets(first, tiles, from, blocks, p.dest_blocks(), ahead);
+  };
+  add(context.outputs[0]);
+  if (!context.epilogue) return;
+  add(context.epilogue->added().at);
+  add(context.epilogue->read());
+}
 
 // Where the depth is outermost, the taps of the lanes are a short run for each of it, often in a page of its own.
 const float* winograd_taps(const WinogradProblem& p, const float* weight, int64_t block, int64_t first, int64_t depth,

@@ -49,6 +49,10 @@ const float* winograd_taps(const WinogradProblem& problem, const float* weight, 
                            int64_t depth, float* taps);
 // The bias with zeros in the lanes that do not exist, or null if there is none; `padded` may hold it already.
 const float* padded_bias(const WinogradProblem& problem, const RunContext& context, float* padded);
+// Adds to what is asked for what the tiles [first, first + tiles) will write in the blocks [block, block + blocks) of
+// an image, and what an epilogue reads there.
+void add_outputs(const WinogradProblem& problem, const WinogradTiles& grid, int64_t first, int64_t tiles, int64_t block,
+                 int64_t blocks, const RunContext& context, Ahead* ahead);
 
 // The transforms for a problem and the size of its tiles, the cut into them, and both for their pixels.
 const WinogradTransforms& winograd_transforms(const WinogradProblem& problem, int tile);

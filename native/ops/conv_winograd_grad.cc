@@ -75,7 +75,8 @@ class ConvWinogradGrad : public Operation {
 
  private:
   struct Task {
-    int64_t group, channel, channels, filter, filters;  // blocks of the group
+    int64_t index, group;
+    int64_t channel, channels, filter, filters;  // blocks of the group
     int64_t part, chunk, chunks;
   };
   struct Operand {  // V or U of some blocks; the scales are those of integers
@@ -109,6 +110,12 @@ class ConvWinogradGrad : public Operation {
   }
 
   Task task(int64_t index) const;
+  Values input(const RunContext& context, const Task& task) const {
+    return Values(context.inputs[0], way_.x) + task.group * problem_.source_floats();
+  }
+  Values gradient(const RunContext& context, const Task& task) const {
+    return Values(context.inputs[1], way_.dy) + task.group * problem_.dest_floats();
+  }
   void transform_input(Values x, int64_t first, int64_t tiles, int64_t block, int64_t blocks, float* stage,
                        const Operand& v) const;
   void transform_gradient(Values dy, int64_t first, int64_t tiles, int64_t block, int64_t blocks, float* stage,
@@ -116,12 +123,13 @@ class ConvWinogradGrad : public Operation {
   void round(const float* staged, const WinogradOrder& order, int64_t tiles, int64_t block, int64_t blocks,
              const Operand& to) const;
   void multiply(const Scratch& scratch, int64_t first, int64_t tiles, int64_t channels, int64_t filters,
-                bool accumulate) const;
+                bool accumulate, Ahead* ahead) const;
   // At frequency f, `some` of the tiles.
   void multiply_floats(const Scratch& scratch, int64_t f, WinogradOrder::Range some, int64_t tiles, int64_t channels,
-                       int64_t filter, int64_t filters, int64_t all_filters, bool accumulate) const;
+                       int64_t filter, int64_t filters, int64_t all_filters, bool accumulate, Ahead* ahead) const;
   void multiply_int16(const Scratch& scratch, int64_t f, WinogradOrder::Range some, int64_t tiles, int64_t channels,
-                      int64_t filter, int64_t filters, int64_t all_filters, bool accumulate) const;
+                      int64_t filter, int64_t filters, int64_t all_filters, bool accumulate, Ahead* ahead) const;
+  Ahead ahead(const RunContext& context, const Task& task, int64_t channel, int64_t chunk) const;
   // These return false if a value is not finite.
   bool run_task(const RunContext& context, const Task& task, const Scratch& scratch, float* parts, float* totals) const;
   bool finish_piece(const Task& task, int64_t channel, int64_t channels, const Scratch& scratch, float* parts,
@@ -181,6 +189,7 @@ ConvWinogradGrad::ConvWinogradGrad(const ConvGeometry& g, const WinogradGradWay&
 
 ConvWinogradGrad::Task ConvWinogradGrad::task(int64_t index) const {
   Task t;
+  t.index = index;
   t.channel = index % channel_splits() * task_channels_, index /= channel_splits();
   t.channels = std::min(task_channels_, channel_blocks_ - t.channel);
   t.filter = index % filter_splits() * filters_, index /= filter_splits();
@@ -241,7 +250,7 @@ void ConvWinogradGrad::transform_gradient(Values dy, int64_t first, int64_t tile
 }
 
 void ConvWinogradGrad::multiply(const Scratch& scratch, int64_t first, int64_t tiles, int64_t channels, int64_t filters,
-                                bool accumulate) const {
+                                bool accumulate, Ahead* ahead) const {
   const WinogradOrder order = grid_.order(first, tiles);
   const int64_t group = even(filters, way_.int16 ? kInt16Blocks : kernels_->grad_blocks);
   for (int64_t f = 0; f < frequencies(); ++f) {
@@ -249,16 +258,16 @@ void ConvWinogradGrad::multiply(const Scratch& scratch, int64_t first, int64_t t
     for (int64_t filter = 0; filter < filters; filter += group) {
       const int64_t count = std::min(group, filters - filter);
       if (way_.int16)
-        multiply_int16(scratch, f, some, tiles, channels, filter, count, filters, accumulate);
+        multiply_int16(scratch, f, some, tiles, channels, filter, count, filters, accumulate, ahead);
       else
-        multiply_floats(scratch, f, some, tiles, channels, filter, count, filters, accumulate);
+        multiply_floats(scratch, f, some, tiles, channels, filter, count, filters, accumulate, ahead);
     }
   }
 }
 
 void ConvWinogradGrad::multiply_floats(const Scratch& scratch, int64_t f, WinogradOrder::Range some, int64_t tiles,
                                        int64_t channels, int64_t filter, int64_t filters, int64_t all_filters,
-                                       bool accumulate) const {
+                                       bool accumulate, Ahead* ahead) const {
   WinogradGradMultiply call;
   call.v_block = call.u_block = tiles * kBlock;
   call.product_block = channels * kBlock * kBlock;
@@ -271,6 +280,7 @@ void ConvWinogradGrad::multiply_floats(const Scratch& scratch, int64_t f, Winogr
     call.accumulate = accumulate || at > 0;
     call.v = scratch.v.values + f * step(channels * tiles) + (some.first + at) * kBlock;
     call.u = scratch.u.values + f * step(all_filters * tiles) + (filter * tiles + some.first + at) * kBlock;
+    call.ahead = ahead->part();
     kernels_->multiply_gradient(call);
     at += sum_;
   } while (at < some.count);
@@ -279,7 +289,7 @@ void ConvWinogradGrad::multiply_floats(const Scratch& scratch, int64_t f, Winogr
 // All tiles of a chunk are one sum: it is exact.
 void ConvWinogradGrad::multiply_int16(const Scratch& scratch, int64_t f, WinogradOrder::Range some, int64_t tiles,
                                       int64_t channels, int64_t filter, int64_t filters, int64_t all_filters,
-                                      bool accumulate) const {
+                                      bool accumulate, Ahead* ahead) const {
   const int64_t pairs = pixels(tiles);
   Int16GradMultiply call;
   call.v_block = call.u_block = pairs * kBlock;
@@ -288,6 +298,7 @@ void ConvWinogradGrad::multiply_int16(const Scratch& scratch, int64_t f, Winogra
   call.channels = static_cast<int>(channels);
   call.filters = static_cast<int>(filters);
   call.accumulate = accumulate;
+  call.ahead = ahead->part();
   call.v = scratch.v.values + f * step(channels * pairs);
   call.v_scale = scratch.v.scales + f * channels * kBlock;
   call.u = scratch.u.values + f * step(all_filters * pairs) + filter * pairs * kBlock;
@@ -296,11 +307,33 @@ void ConvWinogradGrad::multiply_int16(const Scratch& scratch, int64_t f, Winogra
   int16_kernels_->multiply_gradient(call);
 }
 
+// While a chunk's products are made: what is transformed next, be it of the next task.
+Ahead ConvWinogradGrad::ahead(const RunContext& context, const Task& task, int64_t channel, int64_t chunk) const {
+  Task next = task;
+  if (++chunk == task.chunk + task.chunks) {
+    channel += channels_;
+    if (channel >= task.channel + task.channels && task.index + 1 < tasks())
+      next = this->task(task.index + 1), channel = next.channel;
+    chunk = next.chunk;
+  }
+  Ahead ahead;
+  const int64_t channels = std::min(channels_, next.channel + next.channels - channel);
+  if (channels > 0) {
+    const int64_t first = chunk * chunk_tiles_, tiles = std::min(chunk_tiles_, tiles_ - first);
+    const Values x = input(context, next) + channel * g_.h * g_.w * kBlock;
+    const Values dy = gradient(context, next) + next.filter * g_.p * g_.q * kBlock;
+    grid_.add_sources(first, tiles, x, channels, problem_.source_blocks(), &ahead);
+    grid_.add_targets(first, tiles, dy, next.filters, problem_.dest_blocks(), &ahead);
+  }
+  const int64_t calls = ceil_div(task.filters, even(task.filters, way_.int16 ? kInt16Blocks : kernels_->grad_blocks));
+  ahead.share(frequencies() * calls * (way_.int16 ? 1 : ceil_div(chunk_tiles_, sum_)));
+  return ahead;
+}
+
 bool ConvWinogradGrad::run_task(const RunContext& context, const Task& task, const Scratch& scratch, float* parts,
                                 float* totals) const {
   bool finite = true;
-  const Values x = Values(context.inputs[0], way_.x) + task.group * problem_.source_floats();
-  const Values dy = Values(context.inputs[1], way_.dy) + task.group * problem_.dest_floats();
+  const Values x = input(context, task), dy = gradient(context, task);
   float* const part_totals = totals + task.part * total_floats() + task.group * filter_blocks_ * kBlock;
   int64_t in_u = -1;  // the chunk that U holds
   for (int64_t channel = task.channel; channel < task.channel + task.channels; channel += channels_) {
@@ -314,7 +347,8 @@ bool ConvWinogradGrad::run_task(const RunContext& context, const Task& task, con
         transform_gradient(dy, first, tiles, task.filter, task.filters, scratch.stage, scratch.u, total);
         in_u = chunk;
       }
-      multiply(scratch, first, tiles, channels, task.filters, chunk > task.chunk);
+      Ahead ahead = this->ahead(context, task, channel, chunk);
+      multiply(scratch, first, tiles, channels, task.filters, chunk > task.chunk, &ahead);
     }
     if (!finish_piece(task, channel, channels, scratch, parts, context.out<float>(0))) finite = false;
   }

@@ -89,7 +89,9 @@ class ConvWinogradInt16 : public Operation {
   void transform_tiles(Values source, const Task& task, int64_t first, int64_t tiles, float* stage,
                        const Pixels& pixels) const;
   void clear_missing(const WinogradOrder& order, int64_t tiles, float* stage) const;
-  void multiply(const Task& task, const Pixels& pixels, const Filters& filters, int64_t blocks, float* product) const;
+  void multiply(const Task& task, const Pixels& pixels, const Filters& filters, int64_t blocks, Ahead* ahead,
+                float* product) const;
+  Ahead ahead(const RunContext& context, const Task& task, int64_t round) const;
   Task task(int64_t index) const;
   Values source(const RunContext& context, int64_t group) const {
     return Values(context.inputs[0], problem_.source_type) + group * problem_.source_floats();
@@ -226,7 +228,7 @@ void ConvWinogradInt16::transform_tiles(Values source, const Task& task, int64_t
 }
 
 void ConvWinogradInt16::multiply(const Task& task, const Pixels& pixels, const Filters& filters, int64_t blocks,
-                                 float* product) const {
+                                 Ahead* ahead, float* product) const {
   const int64_t tiles = pixels.tiles;
   const WinogradOrder order = grid_.order(task.first, tiles);
   Int16Multiply call{};
@@ -245,6 +247,7 @@ void ConvWinogradInt16::multiply(const Task& task, const Pixels& pixels, const F
     call.u = filters.u + f * units_ * kWords * kBlock;
     call.u_scale = filters.scales + f * kBlock;
     call.product = product + f * m_step(tiles) + some.first * kBlock;
+    call.ahead = ahead->part();
     kernels_->multiply(call);
   }
 }
@@ -272,12 +275,26 @@ bool ConvWinogradInt16::transform_output(const float* product, const Task& task,
   return finite;
 }
 
+// While a round multiplies: what it will write, what its epilogue reads, and a share of what the next task begins with.
+Ahead ConvWinogradInt16::ahead(const RunContext& context, const Task& task, int64_t round) const {
+  Ahead ahead;
+  const int64_t block = round * kRound, blocks = std::min(kRound, lane_blocks_ - block);
+  add_outputs(problem_, grid_, task.first, task.tiles, task.group * lane_blocks_ + block, blocks, context, &ahead);
+  const int64_t next = task.first + task.tiles, plane = problem_.source_h * problem_.source_w * kBlock;
+  const int64_t from = depth_blocks_ * round / rounds(), to = depth_blocks_ * (round + 1) / rounds();
+  grid_.add_sources(next, std::min(group_tiles_, tiles_ - next), source(context, task.group) + from * plane, to - from,
+                    problem_.source_blocks(), &ahead);
+  ahead.share(frequencies_);
+  return ahead;
+}
+
 // From V and U of one round of the group's filters to the output.
 bool ConvWinogradInt16::run_round(const RunContext& context, const Pixels& pixels, const Filters& filters,
                                   const Task& task, int64_t round, const float* bias, float* product) const {
   const int64_t block = round * kRound, blocks = std::min(kRound, lane_blocks_ - block);
   const int64_t first = task.group * lane_blocks_;  // block of the group
-  multiply(task, pixels, filters, blocks, product);
+  Ahead ahead = this->ahead(context, task, round);
+  multiply(task, pixels, filters, blocks, &ahead, product);
   const bool finite =
       transform_output(product, task, block, blocks, bias ? bias + first * kBlock : nullptr,
                        MutableValues(context.outputs[0], problem_.dest_type) + task.group * problem_.dest_floats());

@@ -84,6 +84,41 @@ void WinogradTiles::targets(int64_t first, int64_t count, int64_t blocks, Winogr
   });
 }
 
+namespace {
+
+// Of each image the rows of pixels [begin, end) that pixels(row) gives for its first and its last row of tiles.
+template <class Pixels>
+void add_rows(const WinogradTiles& grid, int64_t first, int64_t count, int64_t height, int64_t width, Values from,
+              int64_t blocks, int64_t all, Ahead* ahead, const Pixels& pixels) {
+  if (count <= 0 || grid.dilated()) return;
+  const int64_t across = grid.columns.count(), down = grid.rows.count();
+  const int64_t line = first / across, last_line = (first + count - 1) / across;
+  for (int64_t image = line / down; image <= last_line / down; ++image) {
+    const int64_t begin = pixels(std::max(line, image * down) - image * down).first;
+    const int64_t end = pixels(std::min(last_line - image * down, down - 1)).second;
+    for (int64_t block = 0; block < blocks && begin < end; ++block) {
+      const Values plane = from + (image * all + block) * height * width * kBlock;
+      ahead->add(plane + begin * width * kBlock, plane + end * width * kBlock);
+    }
+  }
+}
+
+}  // namespace
+
+void WinogradTiles::add_sources(int64_t first, int64_t count, Values from, int64_t blocks, int64_t all,
+                                Ahead* ahead) const {
+  add_rows(*this, first, count, rows.source, columns.source, from, blocks, all, ahead, [this](int64_t row) {
+    const int64_t begin = rows.source_at(row);
+    return std::pair(std::max<int64_t>(0, begin), std::min(rows.source, begin + rows.inputs));
+  });
+}
+
+void WinogradTiles::add_targets(int64_t first, int64_t count, Values from, int64_t blocks, int64_t all,
+                                Ahead* ahead) const {
+  add_rows(*this, first, count, rows.dest, columns.dest, from, blocks, all, ahead,
+           [this](int64_t row) { return std::pair(rows.dest_begin(row), rows.dest_end(row)); });
+}
+
 // Whole rows of tiles of one image are one part, and so are neighbours in a row that another task has begun or will
 // end.
 void finish_tiles(const WinogradTiles& grid, int64_t first_tile, int64_t tiles, int64_t first_block, int64_t blocks,

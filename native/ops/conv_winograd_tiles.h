@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/winograd/winograd.h"
+#include "ops/ahead.h"
 #include "ops/parallel.h"
 #include "runtime/values.h"
 
@@ -83,6 +84,11 @@ struct WinogradTiles {
   // In the first of the `blocks` blocks of channels that the image has; windows only of the places `some`.
   void windows(int64_t first, int64_t count, int64_t blocks, WinogradOrder::Range some, WinogradWindow* windows) const;
   void targets(int64_t first, int64_t count, int64_t blocks, WinogradTarget* targets) const;
+
+  // Adds to what is asked for whole rows of pixels: what those tiles read, or write, in `blocks` blocks of channels of
+  // the `all` that an image has, beginning at `from` in the first image. Nothing of dilated ones, whose rows lie apart.
+  void add_sources(int64_t first, int64_t count, Values from, int64_t blocks, int64_t all, Ahead* ahead) const;
+  void add_targets(int64_t first, int64_t count, Values from, int64_t blocks, int64_t all, Ahead* ahead) const;
 
  private:
   WinogradPitch pitch(int64_t width) const { return {rows.dilation * width * kBlock, columns.dilation * kBlock}; }

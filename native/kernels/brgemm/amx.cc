@@ -183,7 +183,7 @@ struct AskAhead {
   static constexpr ptrdiff_t kLines = kWords / kBrgemmUnroll * brgemm_ahead_lines(NB), kLine = 64;
   const std::byte *at, *end;
 
-  explicit AskAhead(const BrgemmCall& call) : at(call.ahead), end(call.ahead_end) {}
+  explicit AskAhead(const BrgemmCall& call) : at(call.ahead.first), end(call.ahead.end) {}
   FOVEA_INLINE void fetch() {
     for (ptrdiff_t line = 0; line < kLines && at < end; ++line, at += kLine) ask_to_read(at);
   }

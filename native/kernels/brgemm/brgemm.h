@@ -13,6 +13,7 @@
 
 #include <cstddef>
 
+#include "kernels/asked.h"
 #include "simd/bfloat16.h"
 
 namespace fovea {
@@ -82,8 +83,8 @@ struct BrgemmCall {
   // it calls stores_are_seen() (simd/macros.h) before another thread reads.
   bool past_caches;
   // Not kPlanes, kColumns: memory that is asked for meanwhile, a few lines for each kBrgemmUnroll steps of a run:
-  // brgemm_ahead_lines(), of pixels four. Null: none.
-  const std::byte *ahead, *ahead_end;
+  // brgemm_ahead_lines(), of pixels four.
+  AskedMemory ahead;
   // Set to true when a sum is Inf or NaN, with all but ReLU; null: nobody wants to know. Split or rounded operands give
   // Inf or NaN where float32 might not, and never the other way round.
   bool* not_finite;

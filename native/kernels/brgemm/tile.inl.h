@@ -217,7 +217,7 @@ struct BrgemmAhead<true, kLines> {
   static constexpr ptrdiff_t kLine = 64;
   const std::byte *at, *end;
 
-  explicit BrgemmAhead(const BrgemmCall& call) : at(call.ahead), end(call.ahead_end) {
+  explicit BrgemmAhead(const BrgemmCall& call) : at(call.ahead.first), end(call.ahead.end) {
     if (!at) at = end = reinterpret_cast<const std::byte*>(call.a);
   }
   FOVEA_INLINE void fetch() {
@@ -234,9 +234,9 @@ template <int M, int NB>
 class BrgemmAsks {
  public:
   // Most calls ask for nothing: of a short sum the few instructions of the rest are 3 % of the time.
-  explicit FOVEA_INLINE BrgemmAsks(const BrgemmCall& call) : any_(call.add || call.ahead) {
+  explicit FOVEA_INLINE BrgemmAsks(const BrgemmCall& call) : any_(call.add || call.ahead.first) {
     if (!any_) return;
-    ahead_ = call.ahead, end_ = call.ahead_end;
+    ahead_ = call.ahead.first, end_ = call.ahead.end;
     begin(call);
   }
   // What that call adds, and what is left of `ahead`.

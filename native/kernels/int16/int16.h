@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/asked.h"
 #include "simd/macros.h"
 
 namespace fovea {
@@ -29,6 +30,7 @@ struct Int16Multiply {
   float* product;
   ptrdiff_t v_unit, u_block, u_scale_block, product_block;  // words, or floats, from one to the next
   int units, tiles, blocks;                                 // 1 <= blocks <= kInt16Blocks
+  AskedMemory ahead;
 };
 
 // One frequency of the gradient of the weight: product[j][c][16] (+)= v_scale[c] · u_scale[j][16] · Σ_q v[q][c] ·
@@ -40,6 +42,7 @@ struct Int16GradMultiply {
   ptrdiff_t v_block, u_block, product_block;
   int pairs, channels, filters;  // blocks of channels; of filters, 1 <= filters <= kInt16Blocks
   bool accumulate;               // otherwise the sum is stored
+  AskedMemory ahead;
 };
 
 // The sum of squares and the largest magnitude of each lane. Not finite: so are the squares.

@@ -49,20 +49,26 @@ void rows_of(const Int16Multiply& call, int block, int first, int count, std::in
 }
 
 // In parts as even as can be.
+template <int kRows>
+int parts_of(const Int16Multiply& call) {
+  return (call.tiles + kRows - 1) / kRows;
+}
 template <class P, int kRows, int NB>
-void multiply_blocks(const Int16Multiply& call, int block) {
-  const int parts = (call.tiles + kRows - 1) / kRows;
+void multiply_blocks(const Int16Multiply& call, int block, Asks* asks) {
+  const int parts = parts_of<kRows>(call);
   for (int part = 0; part < parts; ++part) {
     const int first = call.tiles * part / parts, end = call.tiles * (part + 1) / parts;
     rows_of<P, NB>(call, block, first, end - first, std::make_integer_sequence<int, kRows>());
+    asks->step();
   }
 }
 
 template <class P, int kRows, int NB>
 void multiply(const Int16Multiply& call) {
+  Asks asks(call.ahead, ptrdiff_t((call.blocks + NB - 1) / NB) * parts_of<kRows>(call));
   int block = 0;
-  for (; block + NB <= call.blocks; block += NB) multiply_blocks<P, kRows, NB>(call, block);
-  if (block < call.blocks) multiply_blocks<P, kRows, 1>(call, block);
+  for (; block + NB <= call.blocks; block += NB) multiply_blocks<P, kRows, NB>(call, block, &asks);
+  if (block < call.blocks) multiply_blocks<P, kRows, 1>(call, block, &asks);
 }
 
 template <class F32>
@@ -234,12 +240,19 @@ template <class P, int kRows, int NB>
 void multiply_gradient(const Int16GradMultiply& call) {
   constexpr int kRowsOfOne = NB > 1 ? 2 * kRows : kRows;  // one block of filters leaves room for more channels
   static_assert(16 % kRows == 0 && 16 % kRowsOfOne == 0, "whole blocks of channels");
+  const bool odd = call.filters % NB > 0;  // NB <= 2
+  Asks asks(call.ahead, ptrdiff_t(call.channels) * (call.filters / NB * (16 / kRows) + odd * (16 / kRowsOfOne)));
   int filter = 0;
   for (; filter + NB <= call.filters; filter += NB) {
-    for (int c = 0; c < 16 * call.channels; c += kRows) multiply_channels<P, kRows, NB>(call, filter, c);
+    for (int c = 0; c < 16 * call.channels; c += kRows) {
+      multiply_channels<P, kRows, NB>(call, filter, c);
+      asks.step();
+    }
   }
-  for (int c = 0; c < 16 * call.channels && filter < call.filters; c += kRowsOfOne)
+  for (int c = 0; c < 16 * call.channels && filter < call.filters; c += kRowsOfOne) {
     multiply_channels<P, kRowsOfOne, 1>(call, filter, c);
+    asks.step();
+  }
 }
 
 template <class P, int kRows, int kGradRows, int NB>

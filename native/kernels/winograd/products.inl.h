@@ -105,11 +105,12 @@ void multiply(const WinogradMultiply& call) {
   if constexpr (NB > 1) {
     if (call.blocks < NB) return multiply<V, kRows, NB - 1, kFewRows, kFewBlocks>(call);
   }
+  Asks asks(call.ahead, ptrdiff_t((call.depth + kPanel - 1) / kPanel) * ((call.tiles + M - 1) / M));
   for (int c = 0; c < call.depth; c += kPanel) {
     const int end = c + kPanel < call.depth ? c + kPanel : call.depth;
     int tile = 0;
-    if (M <= call.tiles) multiply_rows<V, M, NB, true>(call, 0, c, end), tile = M;
-    for (; tile + M <= call.tiles; tile += M) multiply_rows<V, M, NB, false>(call, tile, c, end);
+    if (M <= call.tiles) multiply_rows<V, M, NB, true>(call, 0, c, end), tile = M, asks.step();
+    for (; tile + M <= call.tiles; tile += M) multiply_rows<V, M, NB, false>(call, tile, c, end), asks.step();
     if constexpr (M > 1) multiply_rest<V, M - 1, NB>(call, tile, c, end);
   }
 }
@@ -153,9 +154,13 @@ void multiply_gradient(const WinogradGradMultiply& call) {
   constexpr int kRows = NB == 1 && (16 + 1) * (16 / V::kLanes) + 1 <= V::kRegisters ? 16 : M;
   const float* v = call.v;
   float* product = call.product;
+  Asks asks(call.ahead, ptrdiff_t(call.channels) * (16 / kRows));
   for (int block = 0; block < call.channels; ++block, v += call.v_block, product += 256) {
     int c = 0;
-    for (; c + kRows <= 16; c += kRows) multiply_channels<V, kRows, NB>(call, v + c, call.u, product + 16 * c);
+    for (; c + kRows <= 16; c += kRows) {
+      multiply_channels<V, kRows, NB>(call, v + c, call.u, product + 16 * c);
+      asks.step();
+    }
     if constexpr (16 % kRows > 0) multiply_channels<V, 16 % kRows, NB>(call, v + c, call.u, product + 16 * c);
   }
 }

@@ -55,6 +55,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/asked.h"
 #include "simd/bfloat16.h"
 
 namespace fovea {
@@ -134,6 +135,7 @@ struct WinogradMultiply {
   ptrdiff_t v_block, product_block;  // floats from a block of 16 channels to the next
   int tiles, depth, blocks, sum;     // 1 <= blocks <= WinogradKernels::blocks
   bool accumulate;                   // otherwise the first sum is stored
+  AskedMemory ahead;
 };
 
 // One frequency of the gradient: product[j][c][16] (+)= Σ_t v[c / 16][t][c % 16] · u[j][t][16], added up over the tiles
@@ -145,6 +147,7 @@ struct WinogradGradMultiply {
   ptrdiff_t v_block, u_block, product_block;  // floats from a block of 16 channels or filters to the next
   int tiles, channels, filters;               // blocks of channels; of filters, 1 <= filters <= grad_blocks
   bool accumulate;                            // otherwise the sum is stored
+  AskedMemory ahead;
 };
 
 struct WinogradKernels {
