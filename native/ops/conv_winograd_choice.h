@@ -8,6 +8,7 @@
 #include "ops/conv_epilogue.h"
 #include "ops/conv_merged.h"
 #include "ops/conv_stages.h"
+#include "ops/conv_winograd.h"
 #include "ops/conv_winograd_int16.h"
 
 namespace fovea {

@@ -4,8 +4,8 @@
 
 #include "kernels/int16/int16.h"
 #include "kernels/layout/layout.h"
-#include "ops/bf16_products.h"
-#include "ops/conv_winograd.h"
+#include "ops/conv_winograd_grad_plan.h"
+#include "ops/conv_winograd_problem.h"
 #include "ops/guarded.h"
 #include "ops/parallel.h"
 #include "runtime/values.h"
@@ -14,47 +14,9 @@ namespace fovea {
 
 namespace {
 
-constexpr int64_t kMaxTiles = 128;  // of one chunk
-constexpr int64_t kMostBlocks = 8;  // of channels, or filters, whose sums are made at once
-// What V, U and M of a chunk may fill. A fifth more than a core's L2: each frequency is used once a chunk, in order,
-// and longer chunks read and write M less often (measured on Zen 4: 64 tiles of 32 channels and 64 filters are best).
-constexpr int64_t kCacheBytes = 1200 * 1024;
 constexpr int64_t kPartBytes = 8 << 20;  // x and dy of a part, which all of its tasks read: they stay in L3
 constexpr int64_t kTasks = 32;
 constexpr double kLeastFlops = 2e7;  // of one task
-
-// Cycles of one AVX-512 core (measured on Zen 4) for 16×16 channels and one tile, at one frequency: 16 multiply-adds
-// and what the caches add; reading and writing 16 sums, once a chunk; transforming one pixel of V or U.
-constexpr double kProduct = 17.5, kUpdate = 16 * 6.0, kTransform = 4.5;
-// Pairs of 16-bit integers: a product takes half, rounding a pixel to them is added to its transform.
-constexpr double kInt16Product = kProduct / 2, kInt16Transform = 7.5;
-// A product of the direct sum; of bfloat16 pairs it takes half.
-constexpr double kDirect = 18;
-
-struct Blocking {
-  int64_t channels = 1, filters = 1, tiles = 1;  // blocks of channels and filters; tiles of one chunk
-  double cycles = 0;                             // for 16×16 channels and one tile, at one frequency
-};
-
-// The channels, filters and tiles that fit L2 together and cost least.
-Blocking choose_blocking(int64_t channels, int64_t filters, int64_t tiles, int64_t frequencies, bool int16) {
-  Blocking best;
-  const int64_t cache = kCacheBytes / 4 / frequencies / kBlock;  // pixels of one frequency
-  const double product = int16 ? kInt16Product : kProduct, transform = int16 ? kInt16Transform : kTransform;
-  for (int64_t most_c = 1; most_c <= kMostBlocks; most_c *= 2) {
-    for (int64_t most_f = 1; most_f <= kMostBlocks; most_f *= 2) {
-      const int64_t c = even(channels, most_c), f = even(filters, most_f);
-      const int64_t fitting = std::min(kMaxTiles, (cache - kBlock * c * f) * (int16 ? 2 : 1) / (c + f) / 8 * 8);
-      if (fitting < 8) continue;
-      const int64_t chunk = even(tiles, fitting);
-      const double products = static_cast<double>(c * f);
-      const double cycles = product + kUpdate / static_cast<double>(chunk) +
-                            transform * static_cast<double>(c + (chunk == tiles ? 0 : f)) / products;
-      if (best.cycles == 0 || cycles < best.cycles) best = {c, f, chunk, cycles};
-    }
-  }
-  return best;
-}
 
 // Tiles that are summed before they are added to the others: so few that the error of these sums stays within what the
 // contract allows for all of them (winograd.h has the table; the tiles take the place of its channels). Sums of 32 and
@@ -148,7 +110,7 @@ class ConvWinogradGrad : public Operation {
   WinogradTiles grid_;
   int threads_;
   int64_t tiles_, channel_blocks_, filter_blocks_;
-  int64_t channels_, filters_, chunk_tiles_, chunks_, sum_;  // Blocking; tiles of one sum
+  int64_t channels_, filters_, chunk_tiles_, chunks_, sum_;  // WinogradGradBlocking; tiles of one sum
   int64_t task_channels_, parts_;
   int64_t m_floats_, tap_floats_, stage_floats_;
 };
@@ -166,7 +128,8 @@ ConvWinogradGrad::ConvWinogradGrad(const ConvGeometry& g, const WinogradGradWay&
   tiles_ = grid_.count();
   channel_blocks_ = blocks(problem_.depth);
   filter_blocks_ = blocks(problem_.lanes);
-  const Blocking blocking = choose_blocking(channel_blocks_, filter_blocks_, tiles_, frequencies(), way.int16);
+  const WinogradGradBlocking blocking =
+      winograd_grad_blocking(channel_blocks_, filter_blocks_, tiles_, frequencies(), way.int16);
   channels_ = blocking.channels;
   filters_ = blocking.filters;
   chunk_tiles_ = blocking.tiles;
@@ -223,7 +186,7 @@ void ConvWinogradGrad::round(const float* staged, const WinogradOrder& order, in
 
 void ConvWinogradGrad::transform_input(Values x, int64_t first, int64_t tiles, int64_t block, int64_t blocks,
                                        float* stage, const Operand& v) const {
-  WinogradWindow windows[kMaxTiles];
+  WinogradWindow windows[kMostGradTiles];
   grid_.windows(first, tiles, problem_.source_blocks(), {0, tiles}, windows);
   const WinogradOrder order = grid_.order(first, tiles);
   for (int64_t b = 0; b < blocks; ++b) {
@@ -236,7 +199,7 @@ void ConvWinogradGrad::transform_input(Values x, int64_t first, int64_t tiles, i
 
 void ConvWinogradGrad::transform_gradient(Values dy, int64_t first, int64_t tiles, int64_t block, int64_t blocks,
                                           float* stage, const Operand& u, float* total) const {
-  WinogradTarget targets[kMaxTiles];
+  WinogradTarget targets[kMostGradTiles];
   grid_.targets(first, tiles, problem_.dest_blocks(), targets);
   const int64_t step = this->step(way_.int16 ? tiles : blocks * tiles);
   const WinogradOrder order = grid_.order(first, tiles);
@@ -443,39 +406,6 @@ std::string ConvWinogradGrad::describe() const {
 }
 
 }  // namespace
-
-namespace {
-
-double grad_cycles(const ConvGeometry& g, int tile, bool int16) {
-  const WinogradProblem problem = winograd_forward(g, false, false);
-  const WinogradTiles grid = winograd_tiles(problem, tile);
-  const int64_t frequencies = grid.points * grid.points;
-  const Blocking blocking =
-      choose_blocking(blocks(problem.depth), blocks(problem.lanes), grid.count(), frequencies, int16);
-  return static_cast<double>(g.groups * blocks(problem.depth) * blocks(problem.lanes)) *
-         (blocking.cycles * static_cast<double>(grid.products()) + 200.0 * static_cast<double>(frequencies));
-}
-
-bool pays(const ConvGeometry& g, double product, bool int16) {
-  const int64_t products = g.groups * blocks(g.c_group()) * blocks(g.k_group());
-  const double direct = product * static_cast<double>(g.taps() * g.n * g.p * g.q * products);
-  return enough_for_winograd(g) && grad_cycles(g, winograd_grad_tile(g), int16) < 0.9 * direct;
-}
-
-}  // namespace
-
-int winograd_grad_tile(const ConvGeometry& g) {
-  if (g.stride_h == 2) return 4;
-  return winograd_kernels().fused && grad_cycles(g, 4, false) <= grad_cycles(g, 2, false) ? 4 : 2;
-}
-
-bool winograd_grad_pays(const ConvGeometry& g) { return pays(g, kDirect, false); }
-
-bool winograd_grad_beats_pairs(const ConvGeometry& g) { return pays(g, kDirect / 2, false); }
-
-bool winograd_grad_int16_pays(const ConvGeometry& g) {
-  return pays(g, direct_keeps_up_with_int16() ? kDirect / 2 : kDirect, true);
-}
 
 Status make_winograd_grad(const ConvGeometry& g, const WinogradGradWay& way, int threads,
                           std::unique_ptr<Operation> direct, std::unique_ptr<Operation>* operation) {

@@ -20,13 +20,6 @@
 
 namespace fovea {
 
-// The better size of tiles of dy, 4 or 2, and whether they are faster than the direct sum.
-int winograd_grad_tile(const ConvGeometry& g);
-bool winograd_grad_pays(const ConvGeometry& g);
-// Than the direct sum of bfloat16 pairs; and with products of pairs of its own, of 16-bit integers.
-bool winograd_grad_beats_pairs(const ConvGeometry& g);
-bool winograd_grad_int16_pays(const ConvGeometry& g);
-
 struct WinogradGradWay {
   int tile;
   bool int16;   // products of 16-bit integers: ops/conv_winograd_int16.h says when they are possible

@@ -15,7 +15,7 @@
 #pragma once
 #include <memory>
 
-#include "ops/conv_winograd.h"
+#include "ops/conv_winograd_problem.h"
 
 namespace fovea {
 
