@@ -147,6 +147,34 @@ constexpr int taps_at_once(int run) {
 
 // R rows of M pixels at once: R * M * G independent sums hide the latency of a multiply-add, and share each load of the
 // weight.
+// A slice that is one vector, as that.
+template <class V>
+FOVEA_INLINE const V& vector_of(const V& v) {
+  return v;
+}
+template <class V, int G>
+FOVEA_INLINE const V& vector_of(const Slice<V, G>& slice) {
+  return slice.part[0];
+}
+
+// R rows of M pixels, `step` apart: sum(r, i), a vector or a slice. Only whole lines of memory go past the caches.
+template <class V, int R, int M, class T, class Sum>
+FOVEA_INLINE void store_rows(const DepthwiseCallOf<T>& call, ptrdiff_t step, T* y, Sum&& sum) {
+  if constexpr (sizeof(T) * V::kLanes == 64) {
+    if (call.past_caches && reinterpret_cast<uintptr_t>(y) % 64 == 0) {
+      UNROLL for (int r = 0; r < R; ++r) {
+        UNROLL for (int i = 0; i < M; ++i)
+          vector_of(sum(r, i)).store_past_caches(y + r * call.y_row + i * step);
+      }
+      return;
+    }
+  }
+  UNROLL for (int r = 0; r < R; ++r) {
+    UNROLL for (int i = 0; i < M; ++i)
+      sum(r, i).store(y + r * call.y_row + i * step);
+  }
+}
+
 template <class V, class T, int G, int kStep, int kTaps, int R, int M>
 void pixels(const DepthwiseCallOf<T>& call, ptrdiff_t lane, const T* x, T* y) {
   using S = Slice<V, G>;
@@ -178,20 +206,7 @@ void pixels(const DepthwiseCallOf<T>& call, ptrdiff_t lane, const T* x, T* y) {
     UNROLL for (int i = 0; i < R * M; ++i)
       sums[i][0].relu();
   }
-  // Only whole lines of memory.
-  if constexpr (sizeof(T) * V::kLanes == 64) {
-    if (call.past_caches && reinterpret_cast<uintptr_t>(y) % 64 == 0) {
-      UNROLL for (int r = 0; r < R; ++r) {
-        UNROLL for (int i = 0; i < M; ++i)
-          sums[r * M + i][0].part[0].store_past_caches(y + r * call.y_row + i * call.y_step);
-      }
-      return;
-    }
-  }
-  UNROLL for (int r = 0; r < R; ++r) {
-    UNROLL for (int i = 0; i < M; ++i)
-      sums[r * M + i][0].store(y + r * call.y_row + i * call.y_step);
-  }
+  store_rows<V, R, M>(call, call.y_step, y, [&](int r, int i) -> const S& { return sums[r * M + i][0]; });
 }
 
 // M * G sums, M pixels unless they are used but once, and a weight: 24 + 6 + 1 of 32 registers, 8 + 4 + 1 of 16. A step
@@ -224,6 +239,12 @@ constexpr Tiles<T> tiles(std::integer_sequence<int, R...>) {
   return {sizeof...(R), {pixels<V, T, G, kStep, kTaps, R + 1, M>...}};
 }
 
+// Of the rows that are left those that a tile takes, if it takes `most`: the last two are of nearly equal height.
+FOVEA_INLINE ptrdiff_t next_height(ptrdiff_t left, ptrdiff_t most) {
+  if (left > most) left = left >= 2 * most ? most : (left + 1) / 2;
+  return left;
+}
+
 // Every row in tiles of nearly equal length, several rows at once where they are short.
 template <class V, int G, int kStep, int kTaps, class T, int... M>
 FOVEA_INLINE void rows(const DepthwiseCallOf<T>& call, ptrdiff_t lane, std::integer_sequence<int, M...>) {
@@ -235,8 +256,7 @@ FOVEA_INLINE void rows(const DepthwiseCallOf<T>& call, ptrdiff_t lane, std::inte
   const ptrdiff_t low = across == 1 ? call.count : call.count / across, longer = call.count - low * across;
   const ptrdiff_t most = table[low - (longer == 0)].rows;
   for (ptrdiff_t first = 0, height; first < call.rows; first += height) {
-    height = call.rows - first;
-    if (height > most) height = height >= 2 * most ? most : (height + 1) / 2;
+    height = next_height(call.rows - first, most);
     const T* x = call.x + first * call.x_row + lane;
     T* y = call.y + first * call.y_row + lane;
     for (ptrdiff_t tile = 0; tile < across; ++tile) {

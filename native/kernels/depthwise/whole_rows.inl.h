@@ -16,20 +16,6 @@ constexpr int kMostWhole = V::kLanes == 16 ? 14 : 8;
 template <class V>
 constexpr int kWholeSums = V::kLanes == 16 ? 21 : 8;
 
-// Only whole lines of memory go past the caches.
-template <int M, class V, class T>
-FOVEA_INLINE void store_row(const DepthwiseCallOf<T>& call, const V* sums, T* y) {
-  if constexpr (sizeof(T) * V::kLanes == 64) {
-    if (call.past_caches && reinterpret_cast<uintptr_t>(y) % 64 == 0) {
-      UNROLL for (int i = 0; i < M; ++i)
-        sums[i].store_past_caches(y + 16 * i);
-      return;
-    }
-  }
-  UNROLL for (int i = 0; i < M; ++i)
-    sums[i].store(y + 16 * i);
-}
-
 // R rows of M pixels. Of the taps each K are a row: the first has the place of column 0.
 template <class V, class T, int K, int R, int M>
 void whole_rows(const DepthwiseCallOf<T>& call, ptrdiff_t lane, const T* x, T* y) {
@@ -61,8 +47,7 @@ void whole_rows(const DepthwiseCallOf<T>& call, ptrdiff_t lane, const T* x, T* y
     UNROLL for (int i = 0; i < M; ++i)
       sums[r][i] = max(floor, sums[r][i] + bias);
   }
-  UNROLL for (int r = 0; r < R; ++r)
-    store_row<M>(call, sums[r], y + r * call.y_row);
+  store_rows<V, R, M>(call, 16, y, [&](int r, int i) -> const V& { return sums[r][i]; });
 }
 
 template <class V, class T, int K, int M, int... R>
@@ -84,8 +69,7 @@ void planes_of_whole_rows(const DepthwiseCallOf<T>& call, std::integer_sequence<
   DepthwiseCallOf<T> plane = call;
   for (ptrdiff_t n = 0; n < call.planes; ++n) {
     for (ptrdiff_t first = 0, height; first < call.rows; first += height) {
-      height = call.rows - first;
-      if (height > tiles.rows) height = height >= 2 * tiles.rows ? tiles.rows : (height + 1) / 2;
+      height = next_height(call.rows - first, tiles.rows);
       for (ptrdiff_t lane = 0; lane < 16; lane += V::kLanes)
         tiles.of[height - 1](plane, lane, plane.x + first * call.x_row + lane, plane.y + first * call.y_row + lane);
     }
