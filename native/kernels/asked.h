@@ -10,8 +10,8 @@ struct AskedMemory {
   const std::byte *first = nullptr, *end = nullptr;
 };
 
-// A few lines of it after each of a kernel's steps: all at once would have to wait for each other, and what is computed
-// for them.
+// A few lines of it after each of a kernel's steps, of which there is at least one: all at once would have to wait for
+// each other, and what is computed for them.
 class Asks {
  public:
   FOVEA_INLINE Asks(const AskedMemory& memory, ptrdiff_t steps)

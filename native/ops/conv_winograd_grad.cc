@@ -270,7 +270,7 @@ void ConvWinogradGrad::multiply_int16(const Scratch& scratch, int64_t f, Winogra
   int16_kernels_->multiply_gradient(call);
 }
 
-// While a chunk's products are made: what is transformed next, be it of the next task.
+// While a chunk's products are made: what is transformed next, be it of the next task. U of a single chunk stays.
 Ahead ConvWinogradGrad::ahead(const RunContext& context, const Task& task, int64_t channel, int64_t chunk) const {
   Task next = task;
   if (++chunk == task.chunk + task.chunks) {
@@ -279,6 +279,7 @@ Ahead ConvWinogradGrad::ahead(const RunContext& context, const Task& task, int64
       next = this->task(task.index + 1), channel = next.channel;
     chunk = next.chunk;
   }
+  const bool needs_u = next.index != task.index || task.chunks > 1;
   Ahead ahead;
   const int64_t channels = std::min(channels_, next.channel + next.channels - channel);
   if (channels > 0) {
@@ -286,7 +287,7 @@ Ahead ConvWinogradGrad::ahead(const RunContext& context, const Task& task, int64
     const Values x = input(context, next) + channel * g_.h * g_.w * kBlock;
     const Values dy = gradient(context, next) + next.filter * g_.p * g_.q * kBlock;
     grid_.add_sources(first, tiles, x, channels, problem_.source_blocks(), &ahead);
-    grid_.add_targets(first, tiles, dy, next.filters, problem_.dest_blocks(), &ahead);
+    if (needs_u) grid_.add_targets(first, tiles, dy, next.filters, problem_.dest_blocks(), &ahead);
   }
   const int64_t calls = ceil_div(task.filters, even(task.filters, way_.int16 ? kInt16Blocks : kernels_->grad_blocks));
   ahead.share(frequencies() * calls * (way_.int16 ? 1 : ceil_div(chunk_tiles_, sum_)));
