@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <tuple>
 
 #include "kernels/layout/layout.h"
 #include "ops/conv_epilogue.h"

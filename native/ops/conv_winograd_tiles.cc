@@ -1,5 +1,7 @@
 #include "ops/conv_winograd_tiles.h"
 
+#include <utility>
+
 #include "ops/conv_epilogue.h"
 
 namespace fovea {

@@ -30,7 +30,7 @@ struct Int16Multiply {
   float* product;
   ptrdiff_t v_unit, u_block, u_scale_block, product_block;  // words, or floats, from one to the next
   int units, tiles, blocks;                                 // 1 <= blocks <= kInt16Blocks
-  AskedMemory ahead;
+  AskedMemory ahead;                                        // of the caller, which is asked for meanwhile
 };
 
 // One frequency of the gradient of the weight: product[j][c][16] (+)= v_scale[c] · u_scale[j][16] · Σ_q v[q][c] ·
@@ -42,7 +42,7 @@ struct Int16GradMultiply {
   ptrdiff_t v_block, u_block, product_block;
   int pairs, channels, filters;  // blocks of channels; of filters, 1 <= filters <= kInt16Blocks
   bool accumulate;               // otherwise the sum is stored
-  AskedMemory ahead;
+  AskedMemory ahead;             // of the caller, which is asked for meanwhile
 };
 
 // The sum of squares and the largest magnitude of each lane. Not finite: so are the squares.

@@ -135,7 +135,7 @@ struct WinogradMultiply {
   ptrdiff_t v_block, product_block;  // floats from a block of 16 channels to the next
   int tiles, depth, blocks, sum;     // 1 <= blocks <= WinogradKernels::blocks
   bool accumulate;                   // otherwise the first sum is stored
-  AskedMemory ahead;
+  AskedMemory ahead;                 // of the caller, which is asked for meanwhile
 };
 
 // One frequency of the gradient: product[j][c][16] (+)= Σ_t v[c / 16][t][c % 16] · u[j][t][16], added up over the tiles
@@ -147,7 +147,7 @@ struct WinogradGradMultiply {
   ptrdiff_t v_block, u_block, product_block;  // floats from a block of 16 channels or filters to the next
   int tiles, channels, filters;               // blocks of channels; of filters, 1 <= filters <= grad_blocks
   bool accumulate;                            // otherwise the sum is stored
-  AskedMemory ahead;
+  AskedMemory ahead;                          // of the caller, which is asked for meanwhile
 };
 
 struct WinogradKernels {
