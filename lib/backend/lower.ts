@@ -41,21 +41,30 @@ export function lower(
   return { values, steps: laidOut.steps, externals, steady, frozen, arenaBytes: bytes, threads, precision };
 }
 
+/** An output, and inputs whose memory it may take, the best first. */
+type Taking = readonly [output: number, inputs: readonly number[]];
+
+// dx and the masked gradient. That one first, while there is a choice: dx takes what is left.
+const normBackward: readonly Taking[] = [
+  [3, [0, 2]],
+  [0, [0, 1]],
+];
+
 /**
- * Operators that write an element of their first output after the last time they read the elements of the same place of
- * these inputs: on either backend the output may take such an input's memory. Reading and writing one place costs a good
- * part less than reading one and writing another, which has to be fetched first.
+ * By operator. On either backend an element of such an output is written when the elements at its place of these inputs
+ * have been read for the last time. Reading and writing one place costs a good part less than reading one and writing
+ * another, which has to be fetched first.
  */
-const overwrites: ReadonlyMap<string, readonly number[]> = new Map([
-  ['relu', [0]],
-  ['reluBackward', [0, 1]],
-  ['add', [0, 1]],
-  ['sub', [0, 1]],
-  ['mul', [0, 1]],
-  ['batchNormTrain', [5, 0]],
-  ['batchNormInfer', [5, 0]],
-  ['batchNormTrainBackward', [0]],
-  ['batchNormInferBackward', [0]],
+const overwrites: ReadonlyMap<string, readonly Taking[]> = new Map<string, readonly Taking[]>([
+  ['relu', [[0, [0]]]],
+  ['reluBackward', [[0, [0, 1]]]],
+  ['add', [[0, [0, 1]]]],
+  ['sub', [[0, [0, 1]]]],
+  ['mul', [[0, [0, 1]]]],
+  ['batchNormTrain', [[0, [5, 0]]]],
+  ['batchNormInfer', [[0, [5, 0]]]],
+  ['batchNormTrainBackward', normBackward],
+  ['batchNormInferBackward', normBackward],
 ]);
 
 type Lifetimes = Map<number, { bytes: number; from: number; to: number }>;
@@ -97,19 +106,20 @@ function lifetimes({ values, steps }: LaidOut): Lifetimes {
  */
 function overwritten({ values, steps }: LaidOut, intervals: Lifetimes): Map<number, number> {
   const owners = new Map<number, number>();
-  steps.forEach((step, i) => {
-    const output = values[step.outputs[0] ?? -1];
+  const take = (output: LaidOutValue | undefined, input: LaidOutValue | undefined, step: number): boolean => {
     const made = output && intervals.get(output.storage);
-    if (!made || made.from !== i) return;
-    for (const slot of overwrites.get(step.operator) ?? []) {
-      const input = values[step.inputs[slot] ?? -1];
-      const owner = input && (owners.get(input.storage) ?? input.storage);
-      const dying = owner === undefined ? undefined : intervals.get(owner);
-      if (!dying || dying.from === i || dying.to !== i || !sameElements(input as LaidOutValue, output)) continue;
-      dying.to = made.to;
-      intervals.delete(output.storage);
-      owners.set(output.storage, owner as number);
-      return;
+    const owner = input && (owners.get(input.storage) ?? input.storage);
+    const dying = owner === undefined ? undefined : intervals.get(owner);
+    if (!made || made.from !== step || !dying || dying.from === step || dying.to !== step) return false;
+    if (!sameElements(input as LaidOutValue, output)) return false;
+    dying.to = made.to;
+    intervals.delete(output.storage);
+    owners.set(output.storage, owner as number);
+    return true;
+  };
+  steps.forEach((step, i) => {
+    for (const [output, inputs] of overwrites.get(step.operator) ?? []) {
+      inputs.some((input) => take(values[step.outputs[output] ?? -1], values[step.inputs[input] ?? -1], i));
     }
   });
   return owners;

@@ -14,6 +14,7 @@ const letters: ReadonlyMap<string, OperandLayouts> = new Map([
   ['conv2dGradWeight', { inputs: 'XB', outputs: 'PP' }],
   ['maxPool2d', { inputs: 'B', outputs: 'BB' }],
   ['batchNormInfer', { inputs: 'EPPPPE', outputs: 'E' }],
+  ['batchNormTrainBackward', { inputs: 'EEEPPPP', outputs: 'EPPE' }],
   ['relu', { inputs: 'E', outputs: 'E' }],
   ['add', { inputs: 'EE', outputs: 'E' }],
   ['linear', { inputs: 'PPP', outputs: 'P' }],
@@ -209,6 +210,34 @@ test('elementwise operators write over operands that nothing reads later', () =>
   );
   assert.equal(broadcast.values[3]?.offset, broadcast.values[1]?.offset);
   assert.notEqual(broadcast.values[3]?.offset, broadcast.values[2]?.offset);
+});
+
+test('the gradients of a normalisation take the memory of what it read', () => {
+  // dy, x, y, mean, invStd, dx and the masked gradient; then a reader of both
+  const shapes = [image, image, image, [32], [32], image, image, image];
+  const steps = (after: readonly Line[]): Line[] => [
+    ['relu', [7], [0]],
+    ['relu', [7], [1]],
+    ['relu', [7], [2]],
+    ['batchNormTrainBackward', [0, 1, 2, -1, 3, 4], [5, -1, -1, 6]],
+    ['add', [5, 6], [7]],
+    ...after,
+  ];
+  const placesOf = (after: readonly Line[]) => {
+    const spec = lower(program(shapes, [3, 4, 7], steps(after)), letters, 0);
+    return { offsets: spec.values.map(({ offset }) => offset), images: spec.arenaBytes / sizeOf(image) / 4 };
+  };
+  const none = placesOf([]);
+  assert.deepEqual([none.offsets[6], none.offsets[5]], [none.offsets[0], none.offsets[1]]);
+  assert.equal(none.images, 3);
+  const kept = placesOf([['add', [0, 0], [7]]]); // dy is read later: the masked gradient lies where y was
+  assert.deepEqual([kept.offsets[6], kept.offsets[5]], [kept.offsets[2], kept.offsets[1]]);
+  assert.equal(kept.images, 3);
+  const all = placesOf([
+    ['add', [0, 1], [7]],
+    ['add', [1, 2], [7]],
+  ]);
+  assert.equal(all.images, 5);
 });
 
 test('reading what was never written is refused', () => {
