@@ -16,8 +16,9 @@ namespace fovea {
 
 namespace {
 
-// Below, the candidates differ by microseconds, and noise would choose.
-constexpr double kLeastFlops = 2e7;
+// Below both, the candidates differ by microseconds, and noise would choose. Bytes are those of the operands: of sums of
+// one or two channels they take the time, and differ by how often a candidate reads them.
+constexpr double kLeastFlops = 2e7, kLeastBytes = 8e6;
 constexpr double kMostBytes = 2e9;  // of operands to measure on
 constexpr double kBudget = 20;      // milliseconds for each candidate
 constexpr int kRounds = 6;
@@ -312,10 +313,11 @@ Status make_planned(const OpSpec& spec, const std::string& problem, double flops
   const std::vector<Candidate> candidates = distinct(all, only);
   if (candidates.empty())
     return {Code::kBackend, spec.name + ": no algorithm " + only.substr(0, 64) + " for " + problem};
-  const bool choice = candidates.size() > 1 && flops >= kLeastFlops;
+  const double bytes = operand_bytes(spec);
+  const bool choice = candidates.size() > 1 && (flops >= kLeastFlops || bytes >= kLeastBytes);
   if (!choice) return candidates[0].make(operation);
   std::vector<Timing> timings;
-  if (spec.measure && operand_bytes(spec) < kMostBytes) timings = find_or_measure(spec, key, candidates);
+  if (spec.measure && bytes < kMostBytes) timings = find_or_measure(spec, key, candidates);
   size_t chosen = 0;
   for (size_t i = 0; i < candidates.size() && !timings.empty(); ++i) {
     if (candidates[i].name == timings[0].candidate) chosen = i;
