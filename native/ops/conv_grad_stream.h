@@ -76,7 +76,7 @@ class ConvGradStream {
   void make_windows();
   void make_rows();
   std::vector<Rows> rows_side_by_side() const;
-  std::vector<Rows> listed_rows() const;
+  std::vector<Rows> listed_rows(int64_t units) const;
   Task task(int64_t index) const;
   struct RowsRange {
     const Rows *first, *last;

@@ -360,17 +360,18 @@ std::vector<ConvGradStream::Rows> ConvGradStream::rows_side_by_side() const {
   return all;
 }
 
-// The planes, or the channels, of several taps, wherever they stand.
-std::vector<ConvGradStream::Rows> ConvGradStream::listed_rows() const {
+// The planes, or the channels, of several taps of so many units, wherever they stand.
+std::vector<ConvGradStream::Rows> ConvGradStream::listed_rows(int64_t units) const {
   const GradProblem& p = problem_;
-  const int64_t tiles = ceil_div(unit_rows_, kernels_->rows[step_ - 1]);
+  const int64_t count = units * unit_rows_, tiles = ceil_div(count, kernels_->rows[step_ - 1]);
   std::vector<Rows> all;
   for (int64_t i = 0; i < tiles; ++i) {
-    const int64_t first = unit_rows_ * i / tiles, end = unit_rows_ * (i + 1) / tiles;
+    const int64_t first = count * i / tiles, end = count * (i + 1) / tiles;
     Rows rows{0, 0, first, static_cast<int>(end - first), {}};
     for (int64_t row = first; row < end; ++row) {
-      const int64_t tap = row / sum_lanes_, channel = row % sum_lanes_;
-      rows.offsets.push_back(tap_offset(tap_of(p.rows, tap / p.taps_w), tap_of(p.columns, tap % p.taps_w)) + channel);
+      const int64_t unit = row / unit_rows_, tap = row % unit_rows_ / sum_lanes_, channel = row % sum_lanes_;
+      rows.offsets.push_back(unit * unit_floats_ + channel +
+                             tap_offset(tap_of(p.rows, tap / p.taps_w), tap_of(p.columns, tap % p.taps_w)));
     }
     all.push_back(std::move(rows));
   }
@@ -379,8 +380,13 @@ std::vector<ConvGradStream::Rows> ConvGradStream::listed_rows() const {
 
 void ConvGradStream::make_rows() {
   const GradProblem& p = problem_;
+  if (p.planar && unit_task_ == units_ && p.weight.parts == 1) {  // the first unit's tiles have the rows of all
+    rows_.resize(static_cast<size_t>(units_));
+    rows_[0] = listed_rows(units_);
+    return;
+  }
   if (side_by_side_ || p.planar || joins_taps_) {
-    rows_.assign(static_cast<size_t>(units_), side_by_side_ ? rows_side_by_side() : listed_rows());
+    rows_.assign(static_cast<size_t>(units_), side_by_side_ ? rows_side_by_side() : listed_rows(1));
     return;
   }
   const int64_t most = kernels_->rows[step_ - 1];
