@@ -2,9 +2,9 @@
 //   -> y [N,K,P,Q] blocked, mean? [K], variance? [K], mask? [N,K/16,P,Q,2]
 //   y[n,k,p,q] = act(b[k] + Σ_{c,r,s} x[n, c, p·sh + r·dh - top, q·sw + s·dw - left] · w[k,c,r,s] + add[n,k,p,q])
 #include "ops/bf16_products.h"
-#include "ops/conv_depthwise.h"
 #include "ops/conv_epilogue.h"
 #include "ops/conv_merged.h"
+#include "ops/conv_repeated.h"
 #include "ops/conv_stages.h"
 #include "ops/conv_stem.h"
 #include "ops/conv_winograd_choice.h"
@@ -85,6 +85,7 @@ constexpr auto merged_winograd_int16 =
 
 const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", supports_depthwise, make_depthwise_forward},
+    {"repeated", supports_repeated, make_repeated_forward},
     {"winograd int16", Winograd::int16_wins, Winograd::make_int16},
     {"winograd", Winograd::wins, Winograd::make},
     {"bf16 merged", bf16_merged_wins, merged_in_bf16, kTiled},

@@ -3,10 +3,10 @@
 //   dx[n,c,h,w] = Σ_{k,r,s} dy[n, k, (h + top - r·dh) / sh, (w + left - s·dw) / sw] · w[k,c,r,s]   where both divide
 // For each (h mod sh, w mod sw) that is a convolution of stride 1 with some of the taps.
 #include "ops/bf16_products.h"
-#include "ops/conv_depthwise.h"
 #include "ops/conv_epilogue.h"
 #include "ops/conv_merged.h"
 #include "ops/conv_narrow.h"
+#include "ops/conv_repeated.h"
 #include "ops/conv_stages.h"
 #include "ops/conv_winograd_choice.h"
 #include "ops/operations.h"
@@ -17,6 +17,10 @@ namespace {
 
 bool depthwise_with_zeros(const OpSpec& spec, const ConvGeometry& g) {
   return g.mode == PaddingMode::kZeros && supports_depthwise(spec, g);
+}
+
+bool repeated_with_zeros(const OpSpec& spec, const ConvGeometry& g) {
+  return g.mode == PaddingMode::kZeros && supports_repeated(spec, g);
 }
 
 Status make_stream(const OpSpec& spec, const ConvGeometry& g, int planes, std::unique_ptr<Operation>* operation) {
@@ -85,6 +89,7 @@ constexpr auto merged_winograd_int16 =
 
 const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", depthwise_with_zeros, make_depthwise_grad_input},
+    {"repeated", repeated_with_zeros, make_repeated_grad_input},
     {"narrow", supports_narrow, make_narrow},
     {"winograd int16", Winograd::int16_wins, Winograd::make_int16},
     {"winograd", Winograd::wins, Winograd::make},

@@ -2,9 +2,9 @@
 //   dw[k,c,r,s] = Σ_{n,p,q} dy[n,k,p,q] · x[n, c, p·sh + r·dh - top, q·sw + s·dw - left],   db[k] = Σ_{n,p,q}
 //   dy[n,k,p,q]
 #include "ops/bf16_products.h"
-#include "ops/conv_depthwise.h"
 #include "ops/conv_grad_stream.h"
 #include "ops/conv_merged.h"
+#include "ops/conv_repeated.h"
 #include "ops/conv_stages.h"
 #include "ops/conv_stem.h"
 #include "ops/conv_winograd_grad.h"
@@ -166,6 +166,7 @@ constexpr auto merged_winograd_int16 =
 
 const Algorithm<ConvGeometry> kAlgorithms[] = {
     {"depthwise", supports_depthwise, make_depthwise_grad_weight},
+    {"repeated", supports_repeated, make_repeated_grad_weight},
     {"winograd int16", winograd_int16_wins, make_winograd<true>},
     {"winograd", winograd_wins, make_winograd<false>},
     {"bf16 merged", bf16_merged_wins, merged_in_bf16, kTiled},

@@ -352,61 +352,23 @@ bool all_finite(const float* values, int64_t count) {
 
 namespace {
 
-// Lanes of a block that come from neighbours, or that are zero.
-struct LaneRun {
-  int64_t lane, count;
-  const float* source;  // of the first pixel; null: zeros
-};
-
-struct LaneRuns {
-  LaneRun run[kBlock];
-  int count = 0;
-  const LaneRun* begin() const { return run; }
-  const LaneRun* end() const { return run + count; }
-};
-
-// `source`: of block `first`, `pixels` pixels before the next.
-LaneRuns lane_runs(const float* source, int64_t first, const int64_t* from, int64_t pixels) {
-  LaneRuns runs;
-  for (int64_t lane = 0; lane < kBlock; ++lane) {
-    const int64_t channel = from[lane], before = lane > 0 ? from[lane - 1] : 0;
-    const bool follows = channel < 0 ? before < 0 : channel == before + 1 && channel % kBlock != 0;
-    const float* const at =
-        channel < 0 ? nullptr : source + (channel / kBlock - first) * pixels * kBlock + channel % kBlock;
-    if (lane > 0 && follows)
-      ++runs.run[runs.count - 1].count;
-    else
-      runs.run[runs.count++] = {lane, 1, at};
-  }
-  return runs;
-}
-
-void move_lanes(const LaneRuns& runs, int64_t pixels, float* to) {
-  static constexpr float kZeros[kBlock] = {};
-  // Whole blocks, of which the next run, or the next pixel, writes what is too much.
-  for (int64_t i = 0; i + 1 < pixels; ++i, to += kBlock) {
-    for (const LaneRun& run : runs)
-      std::memcpy(to + run.lane, run.source ? run.source + i * kBlock : kZeros, kBlock * sizeof(float));
-  }
-  for (const LaneRun& run : runs)
-    std::copy_n(run.source ? run.source + (pixels - 1) * kBlock : kZeros, run.count, to + run.lane);
-}
-
 // One block of the target, some pixels at a time: what is rounded in memory goes through float32.
 void move_block(Values image, const int64_t* from, int64_t pixels, MutableValues target) {
-  constexpr int64_t kPixels = 64, kFloats = kPixels * kBlock;
-  alignas(64) float widened[2 * kFloats], moved[kFloats];
+  constexpr int64_t kPixels = 64;
+  alignas(64) float widened[kPixels * kBlock], moved[kPixels * kBlock];
   const int64_t first = from[0] / kBlock, last = *std::max_element(from, from + kBlock) / kBlock;
   for (int64_t pixel = 0; pixel < pixels; pixel += kPixels) {
     const int64_t count = std::min(kPixels, pixels - pixel);
-    for (int64_t block = first; block <= last && image.half(); ++block) {
-      layout_bf16_kernels()->widen((image + (block * pixels + pixel) * kBlock).halves(), count * kBlock,
-                                   widened + (block - first) * kFloats);
-    }
-    const LaneRuns runs = image.half() ? lane_runs(widened, first, from, kPixels)
-                                       : lane_runs(image.floats() + pixel * kBlock, 0, from, pixels);
     const MutableValues to = target + pixel * kBlock;
-    move_lanes(runs, count, to.half() ? moved : to.floats());
+    float* const lanes_to = to.half() ? moved : to.floats();
+    for (int64_t block = first; block <= last; ++block) {
+      int32_t lanes[kBlock];
+      const auto lane_in_block = [&](int64_t c) { return c / kBlock == block && c >= 0 ? int32_t(c % kBlock) : -1; };
+      std::transform(from, from + kBlock, lanes, lane_in_block);
+      const Values source = image + (block * pixels + pixel) * kBlock;
+      if (source.half()) layout_bf16_kernels()->widen(source.halves(), count * kBlock, widened);
+      layout_kernels().take_lanes(source.half() ? widened : source.floats(), lanes, count, block > first, lanes_to);
+    }
     if (to.half()) layout_bf16_kernels()->round(moved, count * kBlock, to.halves());
   }
 }

@@ -101,7 +101,7 @@ bool all_finite(const float* values, int64_t count);
 
 // Blocked channels of images to other places: target channel i (block i / 16, lane i % 16) takes source channel
 // from[i], or zero if negative: never the first lane of a block. from.size() is a multiple of 16; an image has at least
-// one pixel. Where the source is rounded in memory, the lanes of a block come from at most two of its blocks.
+// one pixel.
 void move_channels(ThreadPool& pool, Values source, int64_t images, int64_t source_blocks, int64_t pixels,
                    const std::vector<int64_t>& from, MutableValues target);
 

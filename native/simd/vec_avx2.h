@@ -31,6 +31,13 @@ struct F32 {
   FOVEA_INLINE void store_past_caches(float* p) const { _mm256_stream_ps(p, v); }
   static FOVEA_INLINE F32 load_partial(const float* p, int n) { return {_mm256_maskload_ps(p, lane_mask(n))}; }
   FOVEA_INLINE void store_partial(float* p, int n) const { _mm256_maskstore_ps(p, lane_mask(n), v); }
+  static FOVEA_INLINE F32 taken(const float* block, const int32_t* lanes) {
+    const __m256i from = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(lanes));
+    const __m256 first = _mm256_permutevar8x32_ps(load(block).v, from);
+    const __m256 second = _mm256_permutevar8x32_ps(load(block + 8).v, from);
+    const __m256 all = _mm256_blendv_ps(first, second, _mm256_castsi256_ps(_mm256_slli_epi32(from, 28)));
+    return {_mm256_andnot_ps(_mm256_castsi256_ps(_mm256_srai_epi32(from, 31)), all)};
+  }
   template <int kBit>
   FOVEA_INLINE F32 swapped() const {
     if (kBit == 4) return {_mm256_permute2f128_ps(v, v, 0x01)};

@@ -40,6 +40,10 @@ struct F32 {
   FOVEA_INLINE void store_past_caches(float* p) const { _mm512_stream_ps(p, v); }
   static FOVEA_INLINE F32 load_partial(const float* p, int n) { return {_mm512_maskz_loadu_ps(lane_mask(n), p)}; }
   FOVEA_INLINE void store_partial(float* p, int n) const { _mm512_mask_storeu_ps(p, lane_mask(n), v); }
+  static FOVEA_INLINE F32 taken(const float* block, const int32_t* lanes) {
+    const __m512i from = _mm512_loadu_si512(lanes);
+    return {_mm512_maskz_permutexvar_ps(_mm512_cmpge_epi32_mask(from, _mm512_setzero_si512()), from, load(block).v)};
+  }
   template <int kBit>
   FOVEA_INLINE F32 swapped() const {
     if (kBit >= 4) return {_mm512_shuffle_f32x4(v, v, kBit == 4 ? 0xb1 : 0x4e)};

@@ -47,6 +47,13 @@ struct F32 {
   FOVEA_INLINE void store_partial(float* p, int n) const {
     for (int i = 0; i < n && i < kLanes; ++i) p[i] = v[i];
   }
+  // Lane i takes block[lanes[i]] of a block of 16, or zero where lanes[i] is negative.
+  static FOVEA_INLINE F32 taken(const float* block, const int32_t* lanes) {
+    F32 r = zero();
+    for (int i = 0; i < kLanes; ++i)
+      if (lanes[i] >= 0) r.v[i] = block[lanes[i]];
+    return r;
+  }
   // Lane i takes lane i ^ kBit: kBit is a power of two below kLanes.
   template <int kBit>
   FOVEA_INLINE F32 swapped() const {

@@ -29,6 +29,9 @@ struct LayoutKernels {
   void (*pad_rows)(const float* from, int64_t from_row, int64_t rows, const PaddedRows& row, float* to);
   // to[(i·taps + t)·channels + c] = from[i·step + at[t] + c], c < channels. May write up to 16 floats behind the last.
   void (*join_taps)(const float* from, const JoinedRow& row, float* to);
+  // Of blocked pixels to[16·i + l] = from[16·i + lanes[l]], or 0 where lanes[l] is negative; `add`: to what stands
+  // there.
+  void (*take_lanes)(const float* from, const int32_t* lanes, int64_t pixels, bool add, float* to);
 };
 
 // `count` values from one form to the other, rounded to nearest even. round() may write where it reads.

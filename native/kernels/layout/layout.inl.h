@@ -101,6 +101,22 @@ void join_taps(const float* from, const JoinedRow& row, float* to) {
   }
 }
 
+template <class V, bool kAdd>
+void take_lanes_as(const float* from, const int32_t* lanes, int64_t pixels, float* to) {
+  constexpr int L = V::kLanes;
+  for (int64_t i = 0; i < pixels; ++i, from += 16, to += 16) {
+    UNROLL for (int part = 0; part < 16; part += L) {
+      const V taken = V::taken(from, lanes + part);
+      (kAdd ? V::load(to + part) + taken : taken).store(to + part);
+    }
+  }
+}
+
+template <class V>
+void take_lanes(const float* from, const int32_t* lanes, int64_t pixels, bool add, float* to) {
+  add ? take_lanes_as<V, true>(from, lanes, pixels, to) : take_lanes_as<V, false>(from, lanes, pixels, to);
+}
+
 template <class V, class From, class To>
 void convert(const From* from, int64_t count, To* to) {
   constexpr int L = V::kLanes;
@@ -111,7 +127,7 @@ void convert(const From* from, int64_t count, To* to) {
 
 template <class V>
 constexpr LayoutKernels instance(const char* isa) {
-  return {isa, to_blocked<V>, from_blocked<V>, pad_rows<V>, join_taps<V>};
+  return {isa, to_blocked<V>, from_blocked<V>, pad_rows<V>, join_taps<V>, take_lanes<V>};
 }
 
 template <class V>

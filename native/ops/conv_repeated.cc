@@ -1,0 +1,153 @@
+#include "ops/conv_repeated.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernels/layout/layout.h"
+#include "ops/conv_pack.h"
+#include "ops/parallel.h"
+#include "runtime/thread_pool.h"
+#include "runtime/values.h"
+
+namespace fovea {
+
+namespace {
+
+constexpr int64_t kMostFilters = 16;  // of a channel
+
+ConvGeometry repeated(const ConvGeometry& g) {
+  ConvGeometry wide = g;
+  wide.c = wide.groups = g.k;
+  return wide;
+}
+
+// Around the convolution of K channels, whose images all lie in memory as the given one with K channels does.
+class Repeated : public Operation {
+ public:
+  Repeated(const ConvGeometry& g, DType narrow, DType wide, std::unique_ptr<Operation> conv)
+      : g_(g), narrow_(narrow), wide_(wide), conv_(std::move(conv)) {}
+
+  size_t workspace_bytes() const override { return image_bytes() + conv_->workspace_bytes(); }
+  std::string describe() const override {
+    return conv_->describe() + ", channels repeated " + std::to_string(filters()) + " times";
+  }
+
+ protected:
+  int64_t filters() const { return g_.k / g_.c; }
+  int64_t pixels() const { return g_.h * g_.w; }
+  size_t image_bytes() const {
+    const int64_t values = g_.n * blocks(g_.k) * kBlock * pixels();
+    return static_cast<size_t>(round_up(values * (wide_ == DType::kFloat32 ? 4 : 2), 64));
+  }
+
+  ConvGeometry g_;
+  DType narrow_, wide_;  // of images of C channels and of K
+  std::unique_ptr<Operation> conv_;
+};
+
+// Forward and the weight gradient: x is input 0.
+class RepeatedSource : public Repeated {
+ public:
+  RepeatedSource(const ConvGeometry& g, DType narrow, DType wide, bool has_bias, std::unique_ptr<Operation> conv)
+      : Repeated(g, narrow, wide, std::move(conv)), has_bias_(has_bias) {}
+
+  Status run(const RunContext& context) const override {
+    std::vector<int64_t> from;
+    for (int64_t k = 0; k < blocks(g_.k) * kBlock; ++k) from.push_back(k < g_.k ? k / filters() : -1);
+    move_channels(context.pool, Values(context.inputs[0], narrow_), g_.n, blocks(g_.c), pixels(), from,
+                  MutableValues(context.workspace, wide_));
+    const void* const inputs[] = {context.workspace, context.inputs[1], has_bias_ ? context.inputs[2] : nullptr};
+    RunContext wide = context;
+    wide.inputs = inputs;
+    wide.workspace += image_bytes();
+    return conv_->run(wide);
+  }
+
+ private:
+  bool has_bias_;
+};
+
+// dx is output 0.
+class AddedGradient : public Repeated {
+ public:
+  using Repeated::Repeated;
+
+  Status run(const RunContext& context) const override {
+    void* const outputs[] = {context.workspace};
+    RunContext wide = context;
+    wide.outputs = outputs;
+    wide.workspace += image_bytes();
+    FOVEA_RETURN_IF_ERROR(conv_->run(wide));
+    const Values from(static_cast<const void*>(context.workspace), wide_);
+    const MutableValues to(context.outputs[0], narrow_);
+    const int64_t plane = pixels() * kBlock;
+    return for_tasks(context, g_.n * blocks(g_.c), [&](int64_t task) {
+      const int64_t image = task / blocks(g_.c), block = task % blocks(g_.c);
+      add_block(from + image * blocks(g_.k) * plane, block, to + task * plane);
+    });
+  }
+
+ private:
+  // One block of dx, some pixels at a time: what is rounded in memory goes through float32.
+  void add_block(Values image, int64_t block, MutableValues target) const {
+    constexpr int64_t kPixels = 64;
+    alignas(64) float widened[kPixels * kBlock], sums[kPixels * kBlock];
+    const int64_t first = block * filters(), end = std::min(first + filters(), blocks(g_.k));
+    for (int64_t pixel = 0; pixel < pixels(); pixel += kPixels) {
+      const int64_t count = std::min(kPixels, pixels() - pixel);
+      const MutableValues to = target + pixel * kBlock;
+      float* const sums_to = to.half() ? sums : to.floats();
+      for (int64_t from = first; from < end; ++from) {
+        const Values source = image + (from * pixels() + pixel) * kBlock;
+        if (source.half()) layout_bf16_kernels()->widen(source.halves(), count * kBlock, widened);
+        for (int64_t filter = 0; filter < filters(); ++filter) {
+          int32_t lanes[kBlock];
+          for (int64_t lane = 0; lane < kBlock; ++lane) {
+            const int64_t in_block = lane * filters() + filter - (from - first) * kBlock;
+            lanes[lane] = in_block >= 0 && in_block < kBlock ? static_cast<int32_t>(in_block) : -1;
+          }
+          layout_kernels().take_lanes(source.half() ? widened : source.floats(), lanes, count,
+                                      from > first || filter > 0, sums_to);
+        }
+      }
+      if (to.half()) layout_bf16_kernels()->round(sums, count * kBlock, to.halves());
+    }
+  }
+};
+
+}  // namespace
+
+bool supports_repeated(const OpSpec& spec, const ConvGeometry& g) {
+  const bool blocked = spec.inputs[0].layout == Layout::kBlocked;
+  return blocked && g.groups > 1 && g.c_group() == 1 && g.k_group() > 1 && g.k_group() <= kMostFilters;
+}
+
+Status make_repeated_forward(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  OpSpec wide = spec;
+  wide.inputs[0].dtype = spec.outputs[0].dtype;
+  std::unique_ptr<Operation> conv;
+  FOVEA_RETURN_IF_ERROR(make_depthwise_forward(wide, repeated(g), &conv));
+  *operation = std::make_unique<RepeatedSource>(g, spec.inputs[0].dtype, wide.inputs[0].dtype,
+                                                operand_at(spec.inputs, 2).present, std::move(conv));
+  return {};
+}
+
+Status make_repeated_grad_input(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  OpSpec wide = spec;
+  wide.outputs[0].dtype = spec.inputs[0].dtype;
+  std::unique_ptr<Operation> conv;
+  FOVEA_RETURN_IF_ERROR(make_depthwise_grad_input(wide, repeated(g), &conv));
+  *operation = std::make_unique<AddedGradient>(g, spec.outputs[0].dtype, wide.outputs[0].dtype, std::move(conv));
+  return {};
+}
+
+Status make_repeated_grad_weight(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  OpSpec wide = spec;
+  wide.inputs[0].dtype = spec.inputs[1].dtype;
+  std::unique_ptr<Operation> conv;
+  FOVEA_RETURN_IF_ERROR(make_depthwise_grad_weight(wide, repeated(g), &conv));
+  *operation = std::make_unique<RepeatedSource>(g, spec.inputs[0].dtype, wide.inputs[0].dtype, false, std::move(conv));
+  return {};
+}
+
+}  // namespace fovea
