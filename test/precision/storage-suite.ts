@@ -12,7 +12,7 @@ import { emulated, operationsOf, threadCounts } from './bf16-suite.js';
 import { expectSameKinds, finite, map, relativeError } from './contract.js';
 
 const ungrouped = ['bf16', 'brgemm', 'winograd', 'winograd int16'];
-const algorithms = [...ungrouped, ...ungrouped.map((name) => `${name} merged`), 'depthwise', 'narrow'];
+const algorithms = [...ungrouped, ...ungrouped.map((name) => `${name} merged`), 'depthwise', 'repeated', 'narrow'];
 
 /**
  * Every operator that takes bfloat16 in memory, over its grid in test/oracle/cases, each operand that may lie so lying so.

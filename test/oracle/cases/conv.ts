@@ -79,6 +79,11 @@ const edges: readonly Conv[] = [
   },
   { x: [2, 48, 9, 8], k: 48, kernel: [3, 3], stride: [2, 2], padding: [1, 1, 1, 1], groups: 2, bias: true },
   { x: [1, 48, 5, 6], k: 96, kernel: [3, 2], padding: [1, 1, 0, 1], groups: 4, mode: 'reflect' },
+  // Several filters for each channel, of blocks that hold parts of others; the last is repeated into nine blocks.
+  { x: [2, 20, 6, 7], k: 60, kernel: [3, 3], padding: [1, 1, 1, 1], groups: 20, bias: true, relu: true },
+  { x: [1, 34, 7, 8], k: 68, kernel: [3, 2], padding: [1, 1, 1, 0], groups: 34, mode: 'reflect' },
+  { x: [2, 17, 9, 8], k: 85, kernel: [3, 3], stride: [2, 2], dilation: [1, 2], groups: 17, bias: true, flip: true },
+  { x: [1, 9, 5, 6], k: 144, kernel: [2, 3], groups: 9 },
   { x: [1, 2325, 12, 11], k: 18, kernel: [1, 1], bias: true, relu: true }, // pixels in place that fill more than L2
   { x: [1, 18, 12, 11], k: 2320, kernel: [1, 1] }, // the same in its input gradient
 ];
@@ -171,6 +176,8 @@ const larger: readonly Conv[] = [
   { x: [2, 16, 6, 6], k: 16, kernel: [7, 7], padding: [3, 3, 3, 3], groups: 16 },
   { x: [1, 16, 5, 10], k: 16, kernel: [3, 3], padding: [1, 1, 1, 1], groups: 16 },
   { x: [1, 16, 8, 12], k: 16, kernel: [5, 5], padding: [2, 2, 2, 2], groups: 16, bias: true },
+  { x: [3, 24, 29, 13], k: 48, kernel: [5, 5], padding: [2, 2, 2, 2], groups: 24, bias: true }, // repeated, in strips
+  { x: [2, 40, 20, 21], k: 160, kernel: [3, 3], stride: [2, 2], padding: [1, 1, 1, 1], groups: 40, relu: true },
   // Of whose weight gradients a tile takes several taps at once: in place, and packed.
   { x: [9, 6, 14, 14], k: 16, kernel: [5, 5], bias: true },
   { x: [5, 3, 12, 13], k: 20, kernel: [3, 3], stride: [2, 1], dilation: [1, 2] },
