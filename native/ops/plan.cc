@@ -18,7 +18,7 @@ namespace {
 
 // Below both, the candidates differ by microseconds, and noise would choose. Bytes are those of the operands: of sums
 // of one or two channels they take the time, and differ by how often a candidate reads them.
-constexpr double kLeastFlops = 2e7, kLeastBytes = 8e6;
+constexpr double kLeastFlops = 2e7, kLeastBytes = 4e6;
 constexpr double kMostBytes = 2e9;  // of operands to measure on
 constexpr double kBudget = 20;      // milliseconds for each candidate
 constexpr int kRounds = 6;
