@@ -13,12 +13,17 @@ namespace fovea {
 
 namespace {
 
-constexpr int64_t kMostFilters = 16;  // of a channel
+int64_t times_of(const ConvGeometry& g) { return g.k_group() / g.c_group(); }
 
 ConvGeometry repeated(const ConvGeometry& g) {
   ConvGeometry wide = g;
-  wide.c = wide.groups = g.k;
+  wide.c = g.k, wide.groups = g.groups * times_of(g);
   return wide;
+}
+
+// The channel of K that is this one's `time`th repetition.
+int64_t repetition(const ConvGeometry& g, int64_t channel, int64_t time) {
+  return channel / g.c_group() * g.k_group() + time * g.c_group() + channel % g.c_group();
 }
 
 // Around the convolution of K channels, whose images all lie in memory as the given one with K channels does.
@@ -29,11 +34,10 @@ class Repeated : public Operation {
 
   size_t workspace_bytes() const override { return image_bytes() + conv_->workspace_bytes(); }
   std::string describe() const override {
-    return conv_->describe() + ", channels repeated " + std::to_string(filters()) + " times";
+    return conv_->describe() + ", channels repeated " + std::to_string(times_of(g_)) + " times";
   }
 
  protected:
-  int64_t filters() const { return g_.k / g_.c; }
   int64_t pixels() const { return g_.h * g_.w; }
   size_t image_bytes() const {
     const int64_t values = g_.n * blocks(g_.k) * kBlock * pixels();
@@ -52,8 +56,11 @@ class RepeatedSource : public Repeated {
       : Repeated(g, narrow, wide, std::move(conv)), has_bias_(has_bias) {}
 
   Status run(const RunContext& context) const override {
-    std::vector<int64_t> from;
-    for (int64_t k = 0; k < blocks(g_.k) * kBlock; ++k) from.push_back(k < g_.k ? k / filters() : -1);
+    std::vector<int64_t> from(static_cast<size_t>(blocks(g_.k) * kBlock), -1);
+    for (int64_t channel = 0; channel < g_.c; ++channel) {
+      for (int64_t time = 0; time < times_of(g_); ++time)
+        from[static_cast<size_t>(repetition(g_, channel, time))] = channel;
+    }
     move_channels(context.pool, Values(context.inputs[0], narrow_), g_.n, blocks(g_.c), pixels(), from,
                   MutableValues(context.workspace, wide_));
     const void* const inputs[] = {context.workspace, context.inputs[1], has_bias_ ? context.inputs[2] : nullptr};
@@ -92,7 +99,7 @@ class AddedGradient : public Repeated {
   void add_block(Values image, int64_t block, MutableValues target) const {
     constexpr int64_t kPixels = 64;
     alignas(64) float widened[kPixels * kBlock], sums[kPixels * kBlock];
-    const int64_t first = block * filters(), end = std::min(first + filters(), blocks(g_.k));
+    const int64_t times = times_of(g_), first = block * times, end = std::min(first + times, blocks(g_.k));
     for (int64_t pixel = 0; pixel < pixels(); pixel += kPixels) {
       const int64_t count = std::min(kPixels, pixels() - pixel);
       const MutableValues to = target + pixel * kBlock;
@@ -100,14 +107,14 @@ class AddedGradient : public Repeated {
       for (int64_t from = first; from < end; ++from) {
         const Values source = image + (from * pixels() + pixel) * kBlock;
         if (source.half()) layout_bf16_kernels()->widen(source.halves(), count * kBlock, widened);
-        for (int64_t filter = 0; filter < filters(); ++filter) {
+        for (int64_t time = 0; time < times; ++time) {
           int32_t lanes[kBlock];
           for (int64_t lane = 0; lane < kBlock; ++lane) {
-            const int64_t in_block = lane * filters() + filter - (from - first) * kBlock;
+            const int64_t in_block = repetition(g_, lane, time) - (from - first) * kBlock;
             lanes[lane] = in_block >= 0 && in_block < kBlock ? static_cast<int32_t>(in_block) : -1;
           }
-          layout_kernels().take_lanes(source.half() ? widened : source.floats(), lanes, count,
-                                      from > first || filter > 0, sums_to);
+          layout_kernels().take_lanes(source.half() ? widened : source.floats(), lanes, count, from > first || time > 0,
+                                      sums_to);
         }
       }
       if (to.half()) layout_bf16_kernels()->round(sums, count * kBlock, to.halves());
@@ -119,7 +126,8 @@ class AddedGradient : public Repeated {
 
 bool supports_repeated(const OpSpec& spec, const ConvGeometry& g) {
   const bool blocked = spec.inputs[0].layout == Layout::kBlocked;
-  return blocked && g.groups > 1 && g.c_group() == 1 && g.k_group() > 1 && g.k_group() <= kMostFilters;
+  return blocked && g.groups > 1 && g.k_group() > g.c_group() && g.k_group() <= kBlock &&
+         g.k_group() % g.c_group() == 0 && repeated(g).narrow_groups();
 }
 
 Status make_repeated_forward(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {

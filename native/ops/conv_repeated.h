@@ -1,12 +1,14 @@
-// Depthwise convolution with several filters for each channel (PyTorch: groups = C and K a multiple of it; Keras: the
-// depth multiplier), as the one with one filter for each of K channels: those of x repeated, one for each filter, and
-// the gradient of each channel the sum of those of its repetitions.
+// Convolution in groups of 1, 2, 4 or 8 channels with several times as many filters (of one channel Keras's depth
+// multiplier), as the one in groups of as many filters as channels: the channels of a group are repeated for its other
+// filters, and their gradient is the sum of those of the repetitions.
+//
+//   groups of 2 channels, 4 filters     x a b │ c d  ->  a b a b │ c d c d     dx of a = dx'(0) + dx'(2)
 #pragma once
 #include "ops/conv_depthwise.h"
 
 namespace fovea {
 
-// Two to sixteen filters for each channel of a blocked image.
+// Up to sixteen filters in a group, of a blocked image.
 bool supports_repeated(const OpSpec& spec, const ConvGeometry& geometry);
 
 Status make_repeated_forward(const OpSpec& spec, const ConvGeometry& geometry, std::unique_ptr<Operation>* operation);

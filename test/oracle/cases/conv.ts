@@ -79,11 +79,15 @@ const edges: readonly Conv[] = [
   },
   { x: [2, 48, 9, 8], k: 48, kernel: [3, 3], stride: [2, 2], padding: [1, 1, 1, 1], groups: 2, bias: true },
   { x: [1, 48, 5, 6], k: 96, kernel: [3, 2], padding: [1, 1, 0, 1], groups: 4, mode: 'reflect' },
-  // Several filters for each channel, of blocks that hold parts of others; the last is repeated into nine blocks.
+  // Several filters for each channel, of blocks that hold parts of others, up to nine blocks of one; then of two, four
+  // and eight channels.
   { x: [2, 20, 6, 7], k: 60, kernel: [3, 3], padding: [1, 1, 1, 1], groups: 20, bias: true, relu: true },
   { x: [1, 34, 7, 8], k: 68, kernel: [3, 2], padding: [1, 1, 1, 0], groups: 34, mode: 'reflect' },
   { x: [2, 17, 9, 8], k: 85, kernel: [3, 3], stride: [2, 2], dilation: [1, 2], groups: 17, bias: true, flip: true },
   { x: [1, 9, 5, 6], k: 144, kernel: [2, 3], groups: 9 },
+  { x: [2, 26, 6, 7], k: 52, kernel: [3, 3], padding: [1, 1, 1, 1], groups: 13, bias: true, relu: true },
+  { x: [1, 20, 8, 9], k: 60, kernel: [3, 3], stride: [2, 2], padding: [1, 1, 1, 1], groups: 5, flip: true },
+  { x: [2, 24, 5, 6], k: 48, kernel: [2, 2], groups: 3, bias: true },
   { x: [1, 2325, 12, 11], k: 18, kernel: [1, 1], bias: true, relu: true }, // pixels in place that fill more than L2
   { x: [1, 18, 12, 11], k: 2320, kernel: [1, 1] }, // the same in its input gradient
 ];
