@@ -119,7 +119,8 @@ function overwritten({ values, steps }: LaidOut, intervals: Lifetimes): Map<numb
   };
   steps.forEach((step, i) => {
     for (const [output, inputs] of overwrites.get(step.operator) ?? []) {
-      inputs.some((input) => take(values[step.outputs[output] ?? -1], values[step.inputs[input] ?? -1], i));
+      const taken = (input: number) => take(values[step.outputs[output] ?? -1], values[step.inputs[input] ?? -1], i);
+      inputs.find(taken); // no further than the first that can be taken
     }
   });
   return owners;

@@ -26,6 +26,12 @@ int64_t repetition(const ConvGeometry& g, int64_t channel, int64_t time) {
   return channel / g.c_group() * g.k_group() + time * g.c_group() + channel % g.c_group();
 }
 
+Status check_workspace(const OpSpec& spec, const ConvGeometry& g) {
+  const double values = static_cast<double>(g.n) * static_cast<double>(g.k) * static_cast<double>(g.h * g.w);
+  if (values <= static_cast<double>(int64_t{1} << 44)) return {};
+  return {Code::kMemory, spec.name + ": workspace would exceed 64 TiB"};
+}
+
 // Around the convolution of K channels, whose images all lie in memory as the given one with K channels does.
 class Repeated : public Operation {
  public:
@@ -131,6 +137,7 @@ bool supports_repeated(const OpSpec& spec, const ConvGeometry& g) {
 }
 
 Status make_repeated_forward(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  FOVEA_RETURN_IF_ERROR(check_workspace(spec, g));
   OpSpec wide = spec;
   wide.inputs[0].dtype = spec.outputs[0].dtype;
   std::unique_ptr<Operation> conv;
@@ -141,6 +148,7 @@ Status make_repeated_forward(const OpSpec& spec, const ConvGeometry& g, std::uni
 }
 
 Status make_repeated_grad_input(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  FOVEA_RETURN_IF_ERROR(check_workspace(spec, g));
   OpSpec wide = spec;
   wide.outputs[0].dtype = spec.inputs[0].dtype;
   std::unique_ptr<Operation> conv;
@@ -150,6 +158,7 @@ Status make_repeated_grad_input(const OpSpec& spec, const ConvGeometry& g, std::
 }
 
 Status make_repeated_grad_weight(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  FOVEA_RETURN_IF_ERROR(check_workspace(spec, g));
   OpSpec wide = spec;
   wide.inputs[0].dtype = spec.inputs[1].dtype;
   std::unique_ptr<Operation> conv;
