@@ -128,6 +128,18 @@ class AddedGradient : public Repeated {
   }
 };
 
+// Of images that lie in memory as `type`.
+Status make_with_source(decltype(make_depthwise_forward) make, const OpSpec& spec, const ConvGeometry& g, DType type,
+                        bool has_bias, std::unique_ptr<Operation>* operation) {
+  FOVEA_RETURN_IF_ERROR(check_workspace(spec, g));
+  OpSpec wide = spec;
+  wide.inputs[0].dtype = type;
+  std::unique_ptr<Operation> conv;
+  FOVEA_RETURN_IF_ERROR(make(wide, repeated(g), &conv));
+  *operation = std::make_unique<RepeatedSource>(g, spec.inputs[0].dtype, type, has_bias, std::move(conv));
+  return {};
+}
+
 }  // namespace
 
 bool supports_repeated(const OpSpec& spec, const ConvGeometry& g) {
@@ -137,14 +149,12 @@ bool supports_repeated(const OpSpec& spec, const ConvGeometry& g) {
 }
 
 Status make_repeated_forward(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
-  FOVEA_RETURN_IF_ERROR(check_workspace(spec, g));
-  OpSpec wide = spec;
-  wide.inputs[0].dtype = spec.outputs[0].dtype;
-  std::unique_ptr<Operation> conv;
-  FOVEA_RETURN_IF_ERROR(make_depthwise_forward(wide, repeated(g), &conv));
-  *operation = std::make_unique<RepeatedSource>(g, spec.inputs[0].dtype, wide.inputs[0].dtype,
-                                                operand_at(spec.inputs, 2).present, std::move(conv));
-  return {};
+  const bool has_bias = operand_at(spec.inputs, 2).present;
+  return make_with_source(make_depthwise_forward, spec, g, spec.outputs[0].dtype, has_bias, operation);
+}
+
+Status make_repeated_grad_weight(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
+  return make_with_source(make_depthwise_grad_weight, spec, g, spec.inputs[1].dtype, false, operation);
 }
 
 Status make_repeated_grad_input(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
@@ -154,16 +164,6 @@ Status make_repeated_grad_input(const OpSpec& spec, const ConvGeometry& g, std::
   std::unique_ptr<Operation> conv;
   FOVEA_RETURN_IF_ERROR(make_depthwise_grad_input(wide, repeated(g), &conv));
   *operation = std::make_unique<AddedGradient>(g, spec.outputs[0].dtype, wide.outputs[0].dtype, std::move(conv));
-  return {};
-}
-
-Status make_repeated_grad_weight(const OpSpec& spec, const ConvGeometry& g, std::unique_ptr<Operation>* operation) {
-  FOVEA_RETURN_IF_ERROR(check_workspace(spec, g));
-  OpSpec wide = spec;
-  wide.inputs[0].dtype = spec.inputs[1].dtype;
-  std::unique_ptr<Operation> conv;
-  FOVEA_RETURN_IF_ERROR(make_depthwise_grad_weight(wide, repeated(g), &conv));
-  *operation = std::make_unique<RepeatedSource>(g, spec.inputs[0].dtype, wide.inputs[0].dtype, false, std::move(conv));
   return {};
 }
 
