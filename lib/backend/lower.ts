@@ -119,8 +119,9 @@ function overwritten({ values, steps }: LaidOut, intervals: Lifetimes): Map<numb
   };
   steps.forEach((step, i) => {
     for (const [output, inputs] of overwrites.get(step.operator) ?? []) {
-      const taken = (input: number) => take(values[step.outputs[output] ?? -1], values[step.inputs[input] ?? -1], i);
-      inputs.find(taken); // no further than the first that can be taken
+      for (const input of inputs) {
+        if (take(values[step.outputs[output] ?? -1], values[step.inputs[input] ?? -1], i)) break;
+      }
     }
   });
   return owners;

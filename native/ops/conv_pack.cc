@@ -350,27 +350,37 @@ bool all_finite(const float* values, int64_t count) {
   return wrong == 0;
 }
 
-namespace {
-
-// One block of the target, some pixels at a time: what is rounded in memory goes through float32.
-void move_block(Values image, const int64_t* from, int64_t pixels, MutableValues target) {
+// Some pixels at a time: what is rounded in memory goes through float32.
+void take_block(Values image, const std::vector<TakenLanes>& taken, int64_t pixels, MutableValues target) {
   constexpr int64_t kPixels = 64;
-  alignas(64) float widened[kPixels * kBlock], moved[kPixels * kBlock];
-  const int64_t first = from[0] / kBlock, last = *std::max_element(from, from + kBlock) / kBlock;
+  alignas(64) float widened[kPixels * kBlock], sums[kPixels * kBlock];
   for (int64_t pixel = 0; pixel < pixels; pixel += kPixels) {
     const int64_t count = std::min(kPixels, pixels - pixel);
     const MutableValues to = target + pixel * kBlock;
-    float* const lanes_to = to.half() ? moved : to.floats();
-    for (int64_t block = first; block <= last; ++block) {
-      int32_t lanes[kBlock];
-      const auto lane_in_block = [&](int64_t c) { return c / kBlock == block && c >= 0 ? int32_t(c % kBlock) : -1; };
-      std::transform(from, from + kBlock, lanes, lane_in_block);
-      const Values source = image + (block * pixels + pixel) * kBlock;
-      if (source.half()) layout_bf16_kernels()->widen(source.halves(), count * kBlock, widened);
-      layout_kernels().take_lanes(source.half() ? widened : source.floats(), lanes, count, block > first, lanes_to);
+    for (size_t i = 0; i < taken.size(); ++i) {
+      const Values from = image + (taken[i].block * pixels + pixel) * kBlock;
+      if (from.half() && (i == 0 || taken[i].block != taken[i - 1].block))
+        layout_bf16_kernels()->widen(from.halves(), count * kBlock, widened);
+      layout_kernels().take_lanes(from.half() ? widened : from.floats(), taken[i].lanes.data(), count, i > 0,
+                                  to.half() ? sums : to.floats());
     }
-    if (to.half()) layout_bf16_kernels()->round(moved, count * kBlock, to.halves());
+    if (to.half()) layout_bf16_kernels()->round(sums, count * kBlock, to.halves());
   }
+}
+
+namespace {
+
+std::vector<TakenLanes> lanes_of_channels(const int64_t* from) {
+  std::vector<TakenLanes> taken;
+  const int64_t last = *std::max_element(from, from + kBlock) / kBlock;
+  for (int64_t block = from[0] / kBlock; block <= last; ++block) {
+    const auto lane_of = [&](int64_t c) {
+      return c >= 0 && c / kBlock == block ? static_cast<int32_t>(c % kBlock) : -1;
+    };
+    taken.push_back({block, {}});
+    std::transform(from, from + kBlock, taken.back().lanes.begin(), lane_of);
+  }
+  return taken;
 }
 
 }  // namespace
@@ -381,8 +391,8 @@ void move_channels(ThreadPool& pool, Values source, int64_t images, int64_t sour
   pool.parallel_for(
       images * blocks,
       [&](int64_t i, int) {
-        move_block(source + i / blocks * source_blocks * plane, from.data() + i % blocks * kBlock, pixels,
-                   target + i * plane);
+        take_block(source + i / blocks * source_blocks * plane, lanes_of_channels(from.data() + i % blocks * kBlock),
+                   pixels, target + i * plane);
       },
       nanoseconds_of(static_cast<double>(images * blocks * plane)));
 }

@@ -1,6 +1,7 @@
 // Copies of a convolution's operands in the order in which its kernels walk them.
 #pragma once
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -99,9 +100,18 @@ void pack_weight_pairs(const float* weight, const WeightView& view, const std::v
 // Times the zeros of a padding they would otherwise be NaN.
 bool all_finite(const float* values, int64_t count);
 
+// What a block of channels takes from one of another image of as many pixels: lane l takes lanes[l], or zero if that is
+// negative.
+struct TakenLanes {
+  int64_t block;
+  std::array<int32_t, kBlock> lanes;
+};
+// The sum of what it takes, at least once; those of the same block follow each other.
+void take_block(Values image, const std::vector<TakenLanes>& taken, int64_t pixels, MutableValues target);
+
 // Blocked channels of images to other places: target channel i (block i / 16, lane i % 16) takes source channel
-// from[i], or zero if negative: never the first lane of a block. from.size() is a multiple of 16; an image has at least
-// one pixel.
+// from[i], or zero if negative: never the first lane of a block, which takes from the lowest of its source blocks.
+// from.size() is a multiple of 16; an image has at least one pixel.
 void move_channels(ThreadPool& pool, Values source, int64_t images, int64_t source_blocks, int64_t pixels,
                    const std::vector<int64_t>& from, MutableValues target);
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "kernels/layout/layout.h"
 #include "ops/conv_pack.h"
 #include "ops/parallel.h"
 #include "runtime/thread_pool.h"
@@ -96,35 +95,26 @@ class AddedGradient : public Repeated {
     const int64_t plane = pixels() * kBlock;
     return for_tasks(context, g_.n * blocks(g_.c), [&](int64_t task) {
       const int64_t image = task / blocks(g_.c), block = task % blocks(g_.c);
-      add_block(from + image * blocks(g_.k) * plane, block, to + task * plane);
+      take_block(from + image * blocks(g_.k) * plane, repetitions_of(block), pixels(), to + task * plane);
     });
   }
 
  private:
-  // One block of dx, some pixels at a time: what is rounded in memory goes through float32.
-  void add_block(Values image, int64_t block, MutableValues target) const {
-    constexpr int64_t kPixels = 64;
-    alignas(64) float widened[kPixels * kBlock], sums[kPixels * kBlock];
+  // What one block of dx adds up.
+  std::vector<TakenLanes> repetitions_of(int64_t block) const {
+    std::vector<TakenLanes> taken;
     const int64_t times = times_of(g_), first = block * times, end = std::min(first + times, blocks(g_.k));
-    for (int64_t pixel = 0; pixel < pixels(); pixel += kPixels) {
-      const int64_t count = std::min(kPixels, pixels() - pixel);
-      const MutableValues to = target + pixel * kBlock;
-      float* const sums_to = to.half() ? sums : to.floats();
-      for (int64_t from = first; from < end; ++from) {
-        const Values source = image + (from * pixels() + pixel) * kBlock;
-        if (source.half()) layout_bf16_kernels()->widen(source.halves(), count * kBlock, widened);
-        for (int64_t time = 0; time < times; ++time) {
-          int32_t lanes[kBlock];
-          for (int64_t lane = 0; lane < kBlock; ++lane) {
-            const int64_t in_block = repetition(g_, lane, time) - (from - first) * kBlock;
-            lanes[lane] = in_block >= 0 && in_block < kBlock ? static_cast<int32_t>(in_block) : -1;
-          }
-          layout_kernels().take_lanes(source.half() ? widened : source.floats(), lanes, count, from > first || time > 0,
-                                      sums_to);
+    for (int64_t from = first; from < end; ++from) {
+      for (int64_t time = 0; time < times; ++time) {
+        taken.push_back({from, {}});
+        for (int64_t lane = 0; lane < kBlock; ++lane) {
+          const int64_t in_block = repetition(g_, lane, time) - (from - first) * kBlock;
+          taken.back().lanes[static_cast<size_t>(lane)] =
+              in_block >= 0 && in_block < kBlock ? static_cast<int32_t>(in_block) : -1;
         }
       }
-      if (to.half()) layout_bf16_kernels()->round(sums, count * kBlock, to.halves());
     }
+    return taken;
   }
 };
 
